@@ -1,0 +1,87 @@
+"""The port `ModelProvider`: one model reply for one conversation, whoever's wire is spoken.
+
+Controllers call it; `providers/models` implements it. It never
+retries and never touches the Kubernetes API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec import Raw
+
+from kubechain.resources.llm import LLM
+from kubechain.resources.message import Message
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOffer:
+    """A tool as the model is told about it; `parameters` is a JSON Schema document."""
+
+    name: str
+    description: str
+    parameters: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and as whom a model is called: an LLM with its secrets resolved. Never logged.
+
+    `headers` are the LLM's extra headers with values filled in; `api_key` is "" for keyless providers;
+    `base_url` is set where the LLM or the program's settings name one, else None (the provider's own).
+    """
+
+    llm: LLM
+    api_key: str = field(repr=False, default="")
+    headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """Tokens as the provider counted them."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One assistant message. `finish` is the provider's word for why it ended (stop, tool_calls, length, ...)."""
+
+    message: Message
+    usage: TokenCount = TokenCount()
+    finish: str = ""
+
+
+class ModelProvider(Protocol):
+    """Speaks one wire."""
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        messages: Sequence[Message],
+        tools: Sequence[ToolOffer],
+        progress: Progress | None = None,
+    ) -> Reply:
+        """One reply. `progress` gets pieces of text as they come, where the wire streams.
+
+        Raises errors.Transient (429 with Retry-After, 5xx, 408, timeout, cut connection, undecodable reply) or
+        errors.Terminal (other 4xx; reason such as InvalidRequest, Unauthorized, ModelNotFound,
+        ContextLengthExceeded) with a sentence that names the LLM, the cause and the next move. No message ever
+        holds the key.
+        """
+        ...
+
+    async def check(self, endpoint: Endpoint) -> str:
+        """A cheap check that the key is accepted; the sentence for DETAIL. Raises as `ask` does."""
+        ...
+
+    async def close(self) -> None:
+        """Closes connections."""
+        ...

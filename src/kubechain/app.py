@@ -1,0 +1,1 @@
+"""The composition root: settings -> Api, providers, controllers -> one running program."""

@@ -1,0 +1,91 @@
+"""Agent: LLM + system prompt + tools."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Raw
+
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.model import Model, Resource, doc
+from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
+from kubechain.resources.reference import Reference
+from kubechain.resources.tool import Effect, Interrupt
+
+
+class AgentSpec(Model, kw_only=True):
+    """What the agent thinks with, how it is instructed, what it may use."""
+
+    llm_ref: Annotated[Reference, doc("The LLM it thinks with.")]
+    system: Annotated[str, doc("System prompt; reaches the model exactly as written here.")] = ""
+    description: Annotated[str, doc("What the agent is for, for people and for other agents.")] = ""
+    tools: Annotated[list[Reference], doc("Tools it may use.")] = []
+    mcp_servers: Annotated[list[Reference], doc("MCP servers, all of whose tools it may use.")] = []
+    offered_tools: (
+        Annotated[
+            Literal["Accept", "Ignore"],
+            doc("Whether it also gets tools whose agentSelector selects it; default Accept."),
+        ]
+        | None
+    ) = None
+
+
+class ToolOrigin(Model, kw_only=True):
+    """Where a tool comes from."""
+
+    kind: Annotated[Literal["Tool", "MCPServer"], doc("Kind of the object that provides the tool.")]
+    name: Annotated[str, doc("Name of that object.")]
+    tool: Annotated[str, doc("The tool's name there, for an MCP server.")] = ""
+    offered: Annotated[bool, doc("True when it came through the tool's agentSelector.")] = False
+
+
+class ResolvedTool(Model, kw_only=True):
+    """One tool as the model sees it."""
+
+    name: Annotated[str, doc("The name the model calls it by.")]
+    description: Annotated[str, doc("What the model is told about it.")] = ""
+    parameters: Annotated[Raw, doc("JSON Schema of its arguments.")] = Raw(b"{}")
+    origin: Annotated[ToolOrigin, doc("The object that provides it.")]
+    effect: Annotated[Effect, doc("What a repeated call does.")] = "NonIdempotent"
+    on_interrupt: Annotated[Interrupt, doc("What happens to a call cut off in its middle.")] = "Ask"
+    timeout: Annotated[str, doc("Longest time one call may take.")] = ""
+
+
+class AgentStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+    """Readiness, and what the model will really see."""
+
+    tools: Annotated[
+        list[ResolvedTool],
+        doc(
+            "The tools the model is given, in order.",
+            schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    tool_count: Annotated[int, doc("How many tools the model is given.")] = 0
+
+
+class Agent(Resource, kw_only=True):
+    """An Agent is a system prompt, the LLM it runs on and the tools it may use."""
+
+    spec: Annotated[AgentSpec, doc("Desired state.")]
+    status: Annotated[AgentStatus, doc("Observed state.")] = msgspec.field(default_factory=AgentStatus)
+
+
+AGENTS = our_kind(
+    Agent,
+    "agents",
+    columns=(
+        Column("LLM", ".spec.llmRef.name", description="The LLM it thinks with"),
+        READY,
+        STATUS,
+        DETAIL,
+        Column(
+            "Tools",
+            ".status.toolCount",
+            "integer",
+            wide=True,
+            description="How many tools the model is given",
+        ),
+    ),
+)

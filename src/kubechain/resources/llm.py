@@ -1,0 +1,121 @@
+"""LLM: provider + API key + parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from kubechain.resources.duration import PATTERN
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.model import Model, Resource, Rule, doc
+from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
+from kubechain.resources.reference import Header, SecretSource
+
+Provider = Literal["openai", "anthropic", "mistral", "ollama", "openai-compatible"]
+DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
+KEYLESS: frozenset[str] = frozenset({"ollama", "openai-compatible"})
+"""Providers that may be used without an API key."""
+
+
+class Reasoning(Model, kw_only=True):
+    """How much a reasoning model may think before it answers."""
+
+    effort: (
+        Annotated[Literal["minimal", "low", "medium", "high"], doc("Effort, for providers that take a word.")]
+        | None
+    ) = None
+    budget_tokens: Annotated[int, doc("Tokens it may think, for providers that take a number.", ge=1)] | None = (
+        None
+    )
+
+
+class Parameters(Model, kw_only=True):
+    """What is sent with every call to this model. Everything set here reaches the provider."""
+
+    model: Annotated[str, doc("The provider's name of the model; default: the name of this LLM.")] = ""
+    base_url: (
+        Annotated[
+            str,
+            doc(
+                "Root of the API, as in https://host/v1; default: the provider's own.",
+                pattern=r"^https?://.+",
+            ),
+        ]
+        | None
+    ) = None
+    temperature: (
+        Annotated[str, doc('Sampling temperature, a decimal in quotes: "0.7".', pattern=DECIMAL)] | None
+    ) = None
+    max_tokens: Annotated[int, doc("Upper bound on the tokens of one reply.", ge=1)] | None = None
+    top_p: Annotated[str, doc('Nucleus sampling, a decimal in quotes: "0.9".', pattern=DECIMAL)] | None = None
+    top_k: Annotated[int, doc("Sample from the k likeliest tokens.", ge=1)] | None = None
+    stop: Annotated[list[str], doc("Texts at which the reply ends.")] = []
+    seed: Annotated[int, doc("Seed for providers that can repeat a reply.")] | None = None
+    frequency_penalty: Annotated[str, doc('A decimal in quotes, "-2.0" to "2.0".', pattern=DECIMAL)] | None = None
+    presence_penalty: Annotated[str, doc('A decimal in quotes, "-2.0" to "2.0".', pattern=DECIMAL)] | None = None
+    parallel_tool_calls: (
+        Annotated[bool, doc("Whether one reply may ask for several tools; default: the provider's.")] | None
+    ) = None
+    reasoning: Annotated[Reasoning, doc("Thinking before the answer.")] | None = None
+    timeout: (
+        Annotated[
+            str,
+            doc(
+                "Longest wait for a reply, as in 90s; default 10m. With stream: longest silence.",
+                pattern=PATTERN,
+            ),
+        ]
+        | None
+    ) = None
+    stream: (
+        Annotated[bool, doc("Ask for the reply piece by piece, so that the timeout measures silence.")] | None
+    ) = None
+
+
+def _has_key(node: object, _: object) -> bool:
+    return isinstance(node, dict) and ("apiKeyFrom" in node or node.get("provider") in KEYLESS)
+
+
+class LLMSpec(Model, kw_only=True):
+    """Which model, whose, with which key and which parameters."""
+
+    rules = (
+        Rule(
+            "has(self.apiKeyFrom) || self.provider in ['ollama', 'openai-compatible']",
+            "apiKeyFrom is required for this provider",
+            _has_key,
+        ),
+    )
+
+    provider: Annotated[Provider, doc("Whose wire is spoken.")]
+    api_key_from: Annotated[SecretSource, doc("The API key, from a Secret.")] | None = None
+    parameters: Annotated[Parameters, doc("What is sent with every call.")] = msgspec.field(
+        default_factory=Parameters
+    )
+    headers: Annotated[list[Header], doc("Extra HTTP headers of every call.", max_length=100)] = []
+
+
+class LLM(Resource, kw_only=True):
+    """An LLM is a model that agents think with: provider, API key, parameters."""
+
+    spec: Annotated[LLMSpec, doc("Desired state.")]
+    status: Annotated[ReadyStatus, doc("Observed state.")] = msgspec.field(default_factory=ReadyStatus)
+
+    @property
+    def model_name(self) -> str:
+        """The provider's name of the model: parameters.model, else the object's own name."""
+        return self.spec.parameters.model or self.metadata.name
+
+
+LLMS = our_kind(
+    LLM,
+    "llms",
+    columns=(
+        Column("Provider", ".spec.provider", description="Whose wire is spoken"),
+        READY,
+        STATUS,
+        DETAIL,
+        Column("Model", ".spec.parameters.model", wide=True, description="Model, where it is not the LLM's name"),
+    ),
+)

@@ -1,0 +1,82 @@
+"""TaskRun: a task being done, with the conversation as it stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.message import Message
+from kubechain.resources.model import Condition, Model, Resource, Rule, doc
+from kubechain.resources.readiness import CONDITION_LIST
+
+Phase = Literal["Pending", "Running", "FinalAnswer", "Failed"]
+FINISHED: frozenset[str] = frozenset({"FinalAnswer", "Failed"})
+
+
+def _unchanged(node: object, old: object) -> bool:
+    return node == old
+
+
+class TaskRunSpec(Model, kw_only=True):
+    """Which task is done. Cannot be changed."""
+
+    rules = (Rule("self == oldSelf", "a TaskRun cannot be changed; create another one", _unchanged),)
+
+    task: Annotated[str, doc("Name of the Task.", min_length=1, max_length=253)]
+    user_message: Annotated[str, doc("Asked in place of the task's own message.", min_length=1)] | None = None
+
+
+class Usage(Model, omit_defaults=False, kw_only=True):
+    """Tokens spent, as the providers counted them."""
+
+    input_tokens: Annotated[int, doc("Tokens read.")] = 0
+    output_tokens: Annotated[int, doc("Tokens written.")] = 0
+    cached_tokens: Annotated[int, doc("Tokens read from the provider's cache.")] = 0
+
+
+class TaskRunStatus(Model, kw_only=True):
+    """The conversation so far and where it stands: the checkpoint a run goes on from."""
+
+    initial = {"phase": "Pending"}
+
+    phase: Annotated[Phase, doc("Pending, Running, FinalAnswer or Failed.")] | None = None
+    agent: Annotated[str, doc("Name of the agent that does it.")] = ""
+    start_time: Annotated[str, doc("When it was first worked on.", schema={"format": "date-time"})] = ""
+    completion_time: Annotated[str, doc("When it finished.", schema={"format": "date-time"})] = ""
+    waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
+    messages: Annotated[list[Message], doc("The conversation.")] = []
+    output: Annotated[str, doc("The final answer.")] = ""
+    error: Annotated[str, doc("Why it failed, and the next move.")] = ""
+    turns: Annotated[int, doc("Replies of the model so far.")] = 0
+    tokens: Annotated[int, doc("Tokens read and written so far.")] = 0
+    usage: Annotated[Usage, doc("Tokens by kind.")] | None = None
+    observed_generation: Annotated[int, doc("metadata.generation this status was judged on.")] = 0
+    conditions: Annotated[list[Condition], doc("Succeeded.", schema=CONDITION_LIST)] = []
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in FINISHED
+
+
+class TaskRun(Resource, kw_only=True):
+    """A TaskRun does a Task once and holds the conversation while it does."""
+
+    spec: Annotated[TaskRunSpec, doc("Desired state.")]
+    status: Annotated[TaskRunStatus, doc("Observed state.")] = msgspec.field(default_factory=TaskRunStatus)
+
+
+TASK_RUNS = our_kind(
+    TaskRun,
+    "taskruns",
+    columns=(
+        Column("Task", ".spec.task", description="The task being done"),
+        Column("Phase", ".status.phase", description="Where it stands"),
+        Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was created"),
+        Column("Agent", ".status.agent", wide=True, description="The agent that does it"),
+        Column("Turns", ".status.turns", "integer", wide=True, description="Replies of the model so far"),
+        Column("Tokens", ".status.tokens", "integer", wide=True, description="Tokens read and written so far"),
+        Column("WaitingOn", ".status.waitingOn", wide=True, description="Why it is not moving"),
+    ),
+)

@@ -1,0 +1,97 @@
+"""Tool: something a model can call. In this version: a Python function."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Raw
+
+from kubechain.resources.duration import PATTERN
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.model import Model, Resource, doc
+from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
+from kubechain.resources.reference import EnvVar, LabelSelector
+
+Effect = Literal["ReadOnly", "Idempotent", "NonIdempotent"]
+Interrupt = Literal["Retry", "Fail", "Ask"]
+
+
+class FunctionTool(Model, kw_only=True):
+    """A Python function, run in a worker process of its own, never in the controller."""
+
+    entrypoint: Annotated[
+        str,
+        doc(
+            "module:function. Description and parameters come from its docstring and type hints.",
+            pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
+        ),
+    ]
+    env: Annotated[list[EnvVar], doc("The whole environment of the worker process.", max_length=100)] = []
+
+
+class ToolSpec(Model, kw_only=True):
+    """What the tool does and how it is called."""
+
+    description: Annotated[str, doc("What the model is told; default: the function's docstring.")] = ""
+    parameters: (
+        Annotated[
+            Raw,
+            doc(
+                "JSON Schema of the arguments; default: from the function's type hints.",
+                schema={"type": "object"},
+            ),
+        ]
+        | None
+    ) = None
+    function: Annotated[FunctionTool, doc("A Python function.")]
+    effect: Annotated[Effect, doc("What a repeated call does; default NonIdempotent.")] | None = None
+    on_interrupt: (
+        Annotated[
+            Interrupt,
+            doc(
+                "What happens to a call that a crash cut off: Retry it, Fail it, or Ask a person. "
+                "Default: Retry for ReadOnly and Idempotent, else Ask."
+            ),
+        ]
+        | None
+    ) = None
+    timeout: (
+        Annotated[str, doc("Longest time one call may take, as in 30s; default 5m.", pattern=PATTERN)] | None
+    ) = None
+    agent_selector: (
+        Annotated[
+            LabelSelector,
+            doc("Offers the tool to agents that do not list it; {} to every agent of the namespace."),
+        ]
+        | None
+    ) = None
+
+
+class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+    """Readiness, and what models are told about the tool."""
+
+    type: Annotated[str, doc("function")] = ""
+    description: Annotated[str, doc("What the model is told.")] = ""
+    parameters: Annotated[Raw, doc("JSON Schema of the arguments.", schema={"type": "object"})] = Raw(b"{}")
+
+
+class Tool(Resource, kw_only=True):
+    """A Tool is something a model can call."""
+
+    spec: Annotated[ToolSpec, doc("Desired state.")]
+    status: Annotated[ToolStatus, doc("Observed state.")] = msgspec.field(default_factory=ToolStatus)
+
+
+def interrupt_policy(effect: Effect, stated: Interrupt | None) -> Interrupt:
+    """What happens to a call cut off in its middle, from the tool's nature unless stated."""
+    if stated is not None:
+        return stated
+    return "Ask" if effect == "NonIdempotent" else "Retry"
+
+
+TOOLS = our_kind(
+    Tool,
+    "tools",
+    columns=(Column("Type", ".status.type", description="What the tool is"), READY, STATUS, DETAIL),
+)

@@ -1,0 +1,70 @@
+"""ToolCall: one call of one tool, a child of the run whose model asked for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from kubechain.resources.agent import ToolOrigin
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.model import Model, Resource, Rule, doc
+
+Phase = Literal["Pending", "Running", "Succeeded", "Failed", "OutcomeUnknown"]
+FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
+
+
+def _unchanged(node: object, old: object) -> bool:
+    return node == old
+
+
+class ToolCallSpec(Model, kw_only=True):
+    """Which tool is called, for which run, with which arguments. Cannot be changed."""
+
+    rules = (Rule("self == oldSelf", "a ToolCall cannot be changed", _unchanged),)
+
+    tool_call_id: Annotated[str, doc("The provider's id of this call.")]
+    task_run: Annotated[str, doc("Name of the TaskRun it belongs to.")]
+    tool: Annotated[str, doc("The tool, by the name the model called.")]
+    arguments: Annotated[str, doc("The arguments as the model wrote them: JSON in a string.")] = ""
+    origin: Annotated[ToolOrigin, doc("The object that provides the tool; absent when there is none.")] | None = (
+        None
+    )
+
+
+class ToolCallStatus(Model, kw_only=True):
+    """How far the call is, and its result."""
+
+    initial = {"phase": "Pending"}
+
+    phase: Annotated[Phase, doc("Pending, Running, Succeeded, Failed or OutcomeUnknown.")] | None = None
+    attempts: Annotated[int, doc("How often the tool was started.")] = 0
+    result: Annotated[str, doc("What the tool returned.")] = ""
+    error: Annotated[str, doc("Why it failed; this text is told to the model.")] = ""
+    start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
+    completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in FINISHED
+
+
+class ToolCall(Resource, kw_only=True):
+    """A ToolCall is one call of one tool that a model asked for."""
+
+    spec: Annotated[ToolCallSpec, doc("Desired state.")]
+    status: Annotated[ToolCallStatus, doc("Observed state.")] = msgspec.field(default_factory=ToolCallStatus)
+
+
+TOOL_CALLS = our_kind(
+    ToolCall,
+    "toolcalls",
+    columns=(
+        Column("Phase", ".status.phase", description="How far it is"),
+        Column("TaskRun", ".spec.taskRun", description="The run it belongs to"),
+        Column("Tool", ".spec.tool", description="The tool called"),
+        Column("Started", ".status.startTime", "date", wide=True, description="Since the tool was started"),
+        Column("Completed", ".status.completionTime", "date", wide=True, description="Since it ended"),
+        Column("Error", ".status.error", wide=True, description="Why it failed"),
+    ),
+)
