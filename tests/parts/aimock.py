@@ -64,7 +64,7 @@ class Aimock:
         return entries
 
     async def reset(self) -> None:
-        """Forget the journal and how often each fixture was used."""
+        """Forget the journal; a `sequenceIndex` counts on, so a new order of answers needs a new Aimock."""
         await self._control("POST", "reset/journal")
 
     def _flags(self, port: int) -> list[str]:
@@ -75,7 +75,9 @@ class Aimock:
         return {"AIMOCK_API_KEYS": ",".join(self.keys)} if self.keys else {}
 
     async def _control(self, method: str, path: str) -> bytes:
-        request = urllib.request.Request(f"{self.base_url}/__aimock/{path}", method=method)  # noqa: S310
+        headers = {"Authorization": f"Bearer {self.keys[0]}"} if self.keys else {}
+        url = f"{self.base_url}/__aimock/{path}"
+        request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310
         return await asyncio.to_thread(fetch, request)
 
 

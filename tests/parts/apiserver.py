@@ -1,8 +1,9 @@
 """A real Kubernetes control plane on this machine: etcd, kube-apiserver, kube-controller-manager.
 
-Contract tests run the same questions against it and against our own server; `bench` and story tests
-of cluster mode use it too. By hand: `python -m tests.parts.apiserver` builds the program,
-`python -m tests.parts.apiserver KUBECONFIG` also serves until it is interrupted. It has no nodes, no scheduler and no kubelet: pods are stored and never run.
+Contract tests run the same questions against it and against our own server; bench and the stories of
+cluster mode use it too. By hand: `python -m tests.parts.apiserver` builds the program, and with the
+name of a kubeconfig to write it also serves until it is interrupted. It has no nodes, no scheduler
+and no kubelet: pods are stored and never run.
 """
 
 import asyncio

@@ -98,9 +98,6 @@ def installer() -> list[str]:
         return [sys.executable, "-m", "pip"]
     if uv := shutil.which("uv"):
         return [uv, "pip"]
-    if (
-        subprocess.run([base, "-c", "import pip"], capture_output=True, timeout=60, check=False).returncode
-        == 0
-    ):
+    if subprocess.run([base, "-c", "import pip"], capture_output=True, timeout=60, check=False).returncode == 0:
         return [str(base), "-m", "pip"]
     raise PartMissing(f"no pip and no uv here: run `{sys.executable} -m ensurepip`, then try again")
