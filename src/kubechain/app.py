@@ -1,1 +1,156 @@
-"""The composition root: settings -> Api, providers, controllers -> one running program."""
+"""The composition root: settings -> Api, providers, controllers -> one running program.
+
+The only place that knows which implementation stands behind which port. Called by the CLI and by tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubechain.controllers.assembly import Outside, workers
+from kubechain.controllers.caches import Caches, caches
+from kubechain.providers.models.router import Models
+from kubechain.providers.models.scripted.server import ScriptedModel
+from kubechain.providers.tools.function import Functions
+from kubechain.providers.tools.mcp import MCP
+from kubechain.runtime.api import Api
+from kubechain.runtime.clock import now
+from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.worker import Worker
+from kubechain.samples import install
+from kubechain.server.http import serve
+from kubechain.server.settings import ADMIN, ServerSettings
+from kubechain.server.tls import ensure, kubeconfig, write_private
+from kubechain.store import Store
+
+CONTROLLER = "kubechain"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `kubechain up` was told.
+
+    `state` is the folder that holds everything; `port` 0 picks a free one; `model` "scripted" answers LLMs that
+    name no baseURL; `model_delay` in seconds per scripted reply; `functions` are folders with users' functions.
+    """
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    model: str = ""
+    model_delay: float = 0.0
+    bare: bool = False
+    functions: tuple[Path, ...] = ()
+    base_urls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A program that answers: where, how to point kubectl at it, and who answers for models."""
+
+    url: str
+    kubeconfig: Path
+    model_line: str
+    port: int
+
+
+async def run(settings: Settings, ready: Callable[[Running], None]) -> None:
+    """Serves until cancelled; `ready` is called once everything answers."""
+    async with embedded(settings) as running:
+        ready(running)
+        await asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Running]:
+    """The whole program over a store in `settings.state`."""
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = settings.state / "store.db"
+    fresh = not database.exists()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(database, clock=now))
+        base_urls, model_line = await _models(settings, stack)
+        scripted = settings.model == "scripted"
+        await stack.enter_async_context(controlling(store, settings, base_urls, one_wire=scripted))
+        if fresh and not settings.bare:
+            await install(store)
+        running = await _serve(store, settings, stack, model_line)
+        yield running
+
+
+async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
+    """Where LLMs without a baseURL are answered, and the sentence that says so."""
+    if settings.model == "scripted":
+        model = await stack.enter_async_context(ScriptedModel(delay=settings.model_delay))
+        urls = dict.fromkeys(("openai", "anthropic", "mistral", "ollama", "openai-compatible"), model.base_url)
+        return urls, f"LLMs without a baseURL are answered by the scripted model at {model.base_url}"
+    if url := settings.base_urls.get("openai"):
+        return settings.base_urls, f"openai LLMs without a baseURL are answered at {url} (OPENAI_BASE_URL)"
+    return settings.base_urls, "LLMs are answered by their own providers"
+
+
+async def _serve(api: Api, settings: Settings, stack: AsyncExitStack, model_line: str) -> Running:
+    files = ensure(settings.state / "tls", now)
+    token = _kept(settings.state / "token")
+    server = await stack.enter_async_context(
+        serve(
+            api,
+            ServerSettings(
+                host=settings.host,
+                port=settings.port,
+                certificate=files.certificate,
+                private_key=files.private_key,
+                tokens={token: ADMIN},
+                signing_key=_kept(settings.state / "signing-key").encode(),
+            ),
+        )
+    )
+    url = f"https://{settings.host}:{server.port}"
+    config = settings.state / "kubeconfig"
+    write_private(config, kubeconfig(url, files.ca_pem, token).encode())
+    return Running(url, config, model_line, server.port)
+
+
+def _kept(path: Path) -> str:
+    """A random secret that stays the same from start to start."""
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32).encode())
+    return path.read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Controlling:
+    """The running control loops; for tests and benchmarks to look into."""
+
+    caches: Caches
+    workers: tuple[Worker[Any], ...]
+    events: EventRecorder
+
+
+@asynccontextmanager
+async def controlling(
+    api: Api, settings: Settings, base_urls: Mapping[str, str], *, one_wire: bool = False
+) -> AsyncIterator[Controlling]:
+    """The controllers over any `Api`, running while the context is open. Leaving it is a crash they survive."""
+    models, functions, sessions = Models(one_wire=one_wire), Functions(settings.functions), MCP()
+    events = EventRecorder(api, CONTROLLER, now)
+    world = caches(api)
+    loops = workers(api, world, Outside(models, functions, sessions, base_urls), events, now)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(i.run()) for i in world.all()]
+            tasks += [group.create_task(events.run())]
+            tasks += [group.create_task(w.run()) for w in loops]
+            try:
+                yield Controlling(world, loops, events)
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await asyncio.gather(models.close(), functions.close(), sessions.close())

@@ -6,10 +6,15 @@ Called by `make crds`, by the embedded server's read-only CRD list and by the te
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Column, Kind
+from kubechain.resources.registry import OURS
 
 
 def definition(kind: Kind[Any]) -> JsonObject:
@@ -58,3 +63,19 @@ def _column(column: Column) -> JsonValue:
     if column.wide:
         out["priority"] = 1
     return out
+
+
+def write(folder: Path) -> None:
+    """One YAML file per kind of ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in OURS:
+        (folder / f"{kind.plural}.yaml").write_text(document(kind))
+
+
+def document(kind: Kind[Any]) -> str:
+    """The CRD as YAML."""
+    return yaml.safe_dump(definition(kind), sort_keys=False, width=110, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

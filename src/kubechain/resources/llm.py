@@ -96,11 +96,17 @@ class LLMSpec(Model, kw_only=True):
     headers: Annotated[list[Header], doc("Extra HTTP headers of every call.", max_length=100)] = []
 
 
+class LLMStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+    """Readiness, and what it was judged on."""
+
+    checked: Annotated[str, doc("The version of the Secret that the key was last checked with.")] = ""
+
+
 class LLM(Resource, kw_only=True):
     """An LLM is a model that agents think with: provider, API key, parameters."""
 
     spec: Annotated[LLMSpec, doc("Desired state.")]
-    status: Annotated[ReadyStatus, doc("Observed state.")] = msgspec.field(default_factory=ReadyStatus)
+    status: Annotated[LLMStatus, doc("Observed state.")] = msgspec.field(default_factory=LLMStatus)
 
     @property
     def model_name(self) -> str:

@@ -31,3 +31,8 @@ class ReadyStatus(Model, omit_defaults=False, kw_only=True):
 READY = Column("Ready", ".status.ready", "boolean", description="Whether other objects can rely on it")
 STATUS = Column("Status", ".status.status", description="Pending, Ready or Error")
 DETAIL = Column("Detail", ".status.statusDetail", wide=True, description="Why, in one sentence")
+
+
+def settled(status: ReadyStatus, generation: int) -> bool:
+    """Ready, and judged on what is asked for now."""
+    return status.ready and status.observed_generation == generation

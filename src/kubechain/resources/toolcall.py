@@ -41,6 +41,7 @@ class ToolCallStatus(Model, kw_only=True):
     attempts: Annotated[int, doc("How often the tool was started.")] = 0
     result: Annotated[str, doc("What the tool returned.")] = ""
     error: Annotated[str, doc("Why it failed; this text is told to the model.")] = ""
+    waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
 

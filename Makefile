@@ -1,0 +1,59 @@
+# KubeChain: the commands that always work. `make` prints what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV ?= $(shell command -v uv || echo .tools/bin/uv)
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: help setup check test demo bench format crds lock parts clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Install the program and everything its development needs into .venv
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@[ -x "$(UV)" ] || [ "$(UV)" != .tools/bin/uv ] || { echo "setup: installing uv into .tools"; \
+	  $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv==0.13.9; }
+	@echo "setup: installing locked dependencies into $(VENV)"
+	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "setup: done. The program is $(BIN)/kubechain"
+
+check: setup ## Format, lint, types, layers, unit and contract tests: under a minute
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
+	@$(BIN)/pytest -q tests/unit tests/house tests/contract
+
+parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1.32, 1.33 and a model server
+	@$(BIN)/python -m tests.parts.kubectl 1.30 1.32 1.33
+	@$(BIN)/python -m tests.parts.node
+
+test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
+	@$(BIN)/pytest -q tests/parts tests/story tests/crash tests/e2e
+
+demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
+	@$(BIN)/kubechain demo
+
+bench: setup ## What one turn costs: writes, passes, milliseconds
+	@$(BIN)/python -m bench.turn
+
+format: setup ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix .
+
+crds: setup ## Write deploy/crds from the models
+	@$(BIN)/python -m kubechain.resources.crd deploy/crds
+
+lock: ## Resolve the dependencies anew into requirements.lock
+	@$(UV) pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \
+	  --no-emit-index-url --no-header --python-version 3.11 --output-file requirements.lock
+
+clean: ## Remove what the other commands made in this folder
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,91 @@
+"""The status a run is left with: after a reply, while it waits, when it fails. Pure; the controller writes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from kubechain.agents.ports.model import Reply, TokenCount
+from kubechain.resources.message import Message
+from kubechain.resources.model import Condition, timestamp, with_condition
+from kubechain.resources.taskrun import TaskRun, TaskRunStatus, Usage
+
+SUCCEEDED = "Succeeded"
+
+
+def after_reply(run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, now: datetime) -> TaskRunStatus:
+    """The checkpoint: transcript and reply in one status, final when the reply asks for no tool."""
+    old, message = run.status, reply.message
+    status = replace(
+        old,
+        agent=agent,
+        start_time=old.start_time or timestamp(now),
+        messages=[*old.messages, *unsaved, message],
+        turns=old.turns + 1,
+        usage=_sum(old.usage or Usage(), reply.usage),
+        tokens=old.tokens + reply.usage.input + reply.usage.output,
+        observed_generation=run.metadata.generation,
+    )
+    if message.tool_calls:
+        wanted = ", ".join(f"tool:{c.function.name}" for c in message.tool_calls)
+        return _condition(
+            replace(status, phase="Running", waiting_on=wanted), "Unknown", "ToolCallsRequested", "", now
+        )
+    status = replace(
+        status, phase="FinalAnswer", output=message.content or "", waiting_on="", completion_time=timestamp(now)
+    )
+    cut = " The reply was cut off at its token limit." if reply.finish == "length" else ""
+    return _condition(status, "True", "FinalAnswer", f"Answered after {status.turns} turns.{cut}", now)
+
+
+def running(run: TaskRun, agent: str, waiting_on: str, now: datetime) -> TaskRunStatus:
+    """The run is being worked on, with nothing to save yet."""
+    status = replace(
+        run.status,
+        phase="Running",
+        agent=agent or run.status.agent,
+        start_time=run.status.start_time or timestamp(now),
+        waiting_on=waiting_on,
+        observed_generation=run.metadata.generation,
+    )
+    return _condition(status, "Unknown", "Running", "", now)
+
+
+def waiting(run: TaskRun, on: str) -> TaskRunStatus:
+    """Why it is not moving, in one line; the phase stays."""
+    return replace(run.status, waiting_on=on, phase=run.status.phase or "Pending")
+
+
+def failed(run: TaskRun, reason: str, message: str, now: datetime) -> TaskRunStatus:
+    """The run failed for a reason that trying again will not cure."""
+    status = replace(
+        run.status,
+        phase="Failed",
+        error=message,
+        waiting_on="",
+        start_time=run.status.start_time or timestamp(now),
+        completion_time=timestamp(now),
+        observed_generation=run.metadata.generation,
+    )
+    return _condition(status, "False", reason, message, now)
+
+
+def _sum(usage: Usage, more: TokenCount) -> Usage:
+    return Usage(
+        input_tokens=usage.input_tokens + more.input,
+        output_tokens=usage.output_tokens + more.output,
+        cached_tokens=usage.cached_tokens + more.cached,
+    )
+
+
+def _condition(status: TaskRunStatus, value: str, reason: str, message: str, now: datetime) -> TaskRunStatus:
+    condition = Condition(
+        type=SUCCEEDED,
+        status="True" if value == "True" else "False" if value == "False" else "Unknown",
+        reason=reason,
+        message=message,
+        last_transition_time=timestamp(now),
+        observed_generation=status.observed_generation,
+    )
+    return replace(status, conditions=with_condition(status.conditions, condition))

@@ -1,0 +1,55 @@
+"""Names that outlive a process: computed from what they name, never random.
+
+Pure. Kubernetes names are at most 63 characters of a-z, 0-9 and `-`; tool names for models at most 64 of
+A-Z, a-z, 0-9, `_` and `-`, which every provider accepts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+
+MAX_OBJECT_NAME = 63
+MAX_TOOL_NAME = 64
+_SAFE = "bcdfghjklmnpqrstvwxz2456789"
+_NOT_TOOL = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def digest(text: str, length: int = 5) -> str:
+    """A short stable fingerprint in the alphabet Kubernetes uses for generated names (no vowels, no 0, 1, 3)."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(_SAFE))
+        letters.append(_SAFE[index])
+    return "".join(letters)
+
+
+def tool_call_name(run: str, run_uid: str, turn: int, position: int) -> str:
+    """The ToolCall of a run's `position`-th call (from 1) of its `turn`-th reply (from 1).
+
+    The fingerprint of the run's uid keeps it apart from the children of an earlier run of the same name.
+    """
+    suffix = f"-{digest(run_uid)}-{turn}-{position}"
+    return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
+
+
+def tool_name(wanted: str, taken: Collection[str] = ()) -> str:
+    """A name providers accept, close to the wanted one and different from every taken one."""
+    name = _NOT_TOOL.sub("_", wanted).strip("_") or "tool"
+    if len(name) > MAX_TOOL_NAME:
+        name = f"{name[: MAX_TOOL_NAME - 6]}_{digest(wanted)}"
+    if name not in taken:
+        return name
+    for attempt in range(2, len(taken) + 3):
+        suffix = f"_{attempt}"
+        numbered = name[: MAX_TOOL_NAME - len(suffix)] + suffix
+        if numbered not in taken:
+            return numbered
+    raise AssertionError("more taken names than there are")
+
+
+def mcp_tool_name(server: str, tool: str) -> str:
+    """The wanted name of an MCP server's tool, before `tool_name` makes it unique."""
+    return f"{server}__{tool}"

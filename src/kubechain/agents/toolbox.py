@@ -1,0 +1,122 @@
+"""Which tools an agent's model is given, and whether everything the agent needs is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kubechain.agents.call_step import nature_of
+from kubechain.agents.naming import mcp_tool_name, tool_name
+from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
+from kubechain.resources.llm import LLM
+from kubechain.resources.mcpserver import MCPServer
+from kubechain.resources.readiness import ReadyStatus, Summary
+from kubechain.resources.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an agent refers to, by name, and the tools that offer themselves to it."""
+
+    llm: LLM | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    servers: Mapping[str, MCPServer] = field(default_factory=dict)
+    offered: Iterable[Tool] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A readiness summary: `reason` is the condition's CamelCase word."""
+
+    status: Summary
+    reason: str
+    detail: str
+
+
+READY = Verdict("Ready", "DependenciesReady", "All dependencies validated successfully")
+
+
+def verdict(agent: Agent, around: Surroundings) -> Verdict:
+    """Whether everything the agent refers to is there and ready; else what is missing, in one sentence."""
+    llm = agent.spec.llm_ref.name
+    if around.llm is None:
+        return missing("LLM", llm)
+    dependencies: list[tuple[str, str, ReadyStatus | None]] = [("LLM", llm, around.llm.status)]
+    for reference in agent.spec.tools:
+        tool = around.tools.get(reference.name)
+        dependencies.append(("Tool", reference.name, tool.status if tool else None))
+    for reference in agent.spec.mcp_servers:
+        server = around.servers.get(reference.name)
+        dependencies.append(("MCPServer", reference.name, server.status if server else None))
+    for kind, name, status in dependencies:
+        if status is None:
+            return missing(kind, name)
+        if not status.ready:
+            return not_ready(kind, name, status)
+    return READY
+
+
+def missing(kind: str, name: str) -> Verdict:
+    """A dependency that is not there yet: waited for, never an error."""
+    return Verdict("Pending", f"{kind}NotFound", f'{kind} "{name}" not found')
+
+
+def not_ready(kind: str, name: str, status: ReadyStatus) -> Verdict:
+    """A dependency that is there and not ready: its own sentence, passed on."""
+    detail = f'{kind} "{name}" is not ready: {status.status_detail or "not checked yet"}'
+    return Verdict("Error" if status.status == "Error" else "Pending", f"{kind}NotReady", detail)
+
+
+def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
+    """The ready tools in the order listed, then those of the MCP servers, then the offered ones by name."""
+    resolved: dict[str, ResolvedTool] = {}
+
+    def add(tool: ResolvedTool) -> None:
+        tool.name = tool_name(tool.name, resolved.keys())
+        resolved[tool.name] = tool
+
+    listed = {r.name for r in agent.spec.tools}
+    for reference in agent.spec.tools:
+        if (known := around.tools.get(reference.name)) and known.status.ready:
+            add(_of_tool(known, offered=False))
+    for reference in agent.spec.mcp_servers:
+        if (server := around.servers.get(reference.name)) and server.status.ready:
+            for found in _of_server(server):
+                add(found)
+    if agent.spec.offered_tools != "Ignore":
+        for tool in sorted(around.offered, key=lambda t: t.metadata.name):
+            if tool.metadata.name not in listed and tool.status.ready and _selects(tool, agent):
+                add(_of_tool(tool, offered=True))
+    return list(resolved.values())
+
+
+def _selects(tool: Tool, agent: Agent) -> bool:
+    selector = tool.spec.agent_selector
+    return selector is not None and selector.matches(agent.metadata.labels)
+
+
+def _of_tool(tool: Tool, *, offered: bool) -> ResolvedTool:
+    nature = nature_of(tool)
+    return ResolvedTool(
+        name=tool.metadata.name,
+        description=tool.status.description,
+        parameters=tool.status.parameters,
+        origin=ToolOrigin(kind="Tool", name=tool.metadata.name, offered=offered),
+        effect=nature.effect,
+        on_interrupt=nature.on_interrupt,
+        timeout=tool.spec.timeout or "",
+    )
+
+
+def _of_server(server: MCPServer) -> Iterable[ResolvedTool]:
+    for tool in server.status.tools:
+        nature = nature_of(server, tool.name)
+        yield ResolvedTool(
+            name=mcp_tool_name(server.metadata.name, tool.name),
+            description=tool.description,
+            parameters=tool.input_schema,
+            origin=ToolOrigin(kind="MCPServer", name=server.metadata.name, tool=tool.name),
+            effect=nature.effect,
+            on_interrupt=nature.on_interrupt,
+            timeout=server.spec.timeout or "",
+        )

@@ -1,0 +1,196 @@
+"""A small synchronous client of the Kubernetes API: requests over one kept connection, watches each on its own.
+
+Made by the commands from a kubeconfig. Standard library only, so that a command starts fast.
+Never retries a write.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from tempfile import NamedTemporaryFile
+from urllib.parse import urlencode, urlsplit
+
+from kubechain import errors
+from kubechain.cli import kubeconfig
+from kubechain.cli.exits import NotRunning
+from kubechain.cli.kubeconfig import Target
+from kubechain.cli.objects import members, text
+from kubechain.resources.json import JsonObject
+
+TIMEOUT = 30.0
+"""Seconds that one request may take; watches may be silent for ever."""
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class Client:
+    """One API server, spoken to as one user. `namespace` is the one that commands use unless told another."""
+
+    def __init__(self, target: Target, namespace: str = "") -> None:
+        self.target = target
+        self.namespace = namespace or target.namespace
+        self._tls: ssl.SSLContext | None = None
+        self._kept: http.client.HTTPConnection | None = None
+
+    def get(
+        self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json"
+    ) -> JsonObject:
+        """The object or list at a path. Raises errors.ApiError, NotRunning."""
+        return self.send("GET", path, query, accept=accept)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: JsonObject | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> JsonObject:
+        """The JSON answer to one request. Raises errors.ApiError (a Status that is no success), NotRunning."""
+        payload = None if body is None else json.dumps(body).encode()
+        headers = self._headers(accept) | ({"Content-Type": content_type} if body is not None else {})
+        url = _url(path, query)
+        status, document = self._exchange(method, url, payload, headers)
+        if status >= 400:
+            raise _failure(status, document)
+        return _json(document)
+
+    def watch(
+        self, path: str, query: Mapping[str, str], accept: str = "application/json", seconds: float | None = None
+    ) -> Iterator[JsonObject]:
+        """Watch events as they come, until the server ends the stream.
+
+        Raises errors.Gone (start over with a list), TimeoutError (`seconds` of silence), NotRunning.
+        """
+        connection = self._connect(seconds)
+        url = _url(path, {"watch": "true", "allowWatchBookmarks": "true", **query})
+        with closing(connection):
+            try:
+                connection.request("GET", url, headers=self._headers(accept))
+                response = connection.getresponse()
+                if response.status >= 400:
+                    raise _failure(response.status, response.read())
+                while line := response.readline():
+                    event = _json(line)
+                    if event.get("type") == "ERROR":
+                        raise _failure(0, line, event.get("object"))
+                    yield event
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from None
+
+    def close(self) -> None:
+        """Lets go of the kept connection."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _exchange(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        fresh = self._kept is None
+        if self._kept is None:
+            self._kept = self._connect(TIMEOUT)
+        try:
+            self._kept.request(method, url, body, headers)
+            response = self._kept.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if method == "GET" and not fresh:  # the server closed the idle connection: that read nothing
+                return self._exchange(method, url, body, headers)
+            raise self._unreachable(error) from None
+
+    def _connect(self, timeout: float | None) -> http.client.HTTPConnection:
+        parts = urlsplit(self.target.server)
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context())
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = context(self.target)
+        return self._tls
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": "kubechain"}
+        if self.target.token:
+            headers["Authorization"] = f"Bearer {self.target.token}"
+        return headers
+
+    def _unreachable(self, error: Exception) -> NotRunning:
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return NotRunning(
+            f"no answer from {self.target.server} ({cause}): start KubeChain with `kubechain up`, "
+            "or look with `kubechain status`"
+        )
+
+
+def connect(flag: str | None = None, namespace: str = "") -> Client:
+    """A client for the kubeconfig that --kubeconfig, $KUBECONFIG or the state folder names."""
+    return Client(kubeconfig.load(kubeconfig.locate(flag)), namespace)
+
+
+def context(target: Target) -> ssl.SSLContext:
+    """TLS that trusts the authority of the kubeconfig alone (the system's where it names none)."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not target.verify:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    elif target.authority:
+        tls.load_verify_locations(cadata=target.authority)
+    else:
+        tls.load_default_certs()
+    if target.certificate:
+        with NamedTemporaryFile("w") as pem:  # the standard library loads client certificates from files only
+            pem.write(f"{target.certificate}\n{target.key}\n")
+            pem.flush()
+            tls.load_cert_chain(pem.name)
+    return tls
+
+
+def _url(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _json(document: bytes) -> JsonObject:
+    try:
+        decoded = json.loads(document)
+    except ValueError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise errors.ApiError(f"the server did not answer with a JSON object but with {document[:80]!r}")
+    return decoded
+
+
+def _failure(code: int, document: bytes, status: object = None) -> errors.ApiError:
+    """The error in a Status, or in what some proxy answered in place of one."""
+    if status is None:
+        try:
+            status = json.loads(document)
+        except ValueError:
+            status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        said = document.decode(errors="replace").strip()[:200]
+        if code == 404:
+            return errors.NotFound("the server could not find the requested resource")
+        return errors.ApiError(f"HTTP {code}: {said}", reason="Unknown")
+    details = errors.Details(
+        name=text(status, "details.name"),
+        group=text(status, "details.group"),
+        kind=text(status, "details.kind"),
+        causes=tuple(
+            errors.Cause(text(c, "reason"), text(c, "message"), text(c, "field"))
+            for c in members(status, "details.causes")
+        ),
+    )
+    reason = text(status, "reason") or "InternalError"
+    kinds = {kind.reason: kind for kind in errors.ApiError.__subclasses__()}
+    return kinds.get(reason, errors.ApiError)(text(status, "message"), details, reason=reason)

@@ -1,0 +1,140 @@
+"""`kubechain describe`: one object with all its fields in words, and the story its Events tell.
+
+A command of `main`. A run's conversation is shown as a transcript; everything else as kubectl shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import click
+
+from kubechain.cli import options, transcript
+from kubechain.cli.client import Client, connect
+from kubechain.cli.discover import Discovery
+from kubechain.cli.objects import mapping, members, printable, scalar, text
+from kubechain.cli.table import aligned
+from kubechain.cli.transcript import RUN_LABEL, elapsed
+from kubechain.resources.json import JsonObject, JsonValue
+
+_ACRONYMS = {"Api": "API", "Uid": "UID", "Url": "URL", "Ttl": "TTL", "Id": "ID", "Llm": "LLM"}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[^A-Za-z0-9]+")
+_META = ("creationTimestamp", "deletionTimestamp", "finalizers", "generation", "ownerReferences", "uid")
+
+
+@click.command("describe")
+@click.argument("words", nargs=-1, required=True, metavar="TYPE NAME... | TYPE/NAME...")
+@options.connection
+def describe(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> None:
+    """Show everything about an object: fields, conditions, conversation, Events.
+
+    \b
+    kubechain describe agent my-assistant
+    kubechain describe taskrun/hello-world-run
+    """
+    client = connect(kubeconfig, namespace)
+    known = Discovery.of(client)
+    told = []
+    for kind, name in options.references(words):
+        resource = known.find(kind)
+        obj = client.get(resource.path(client.namespace if resource.namespaced else "", name))
+        told.append("\n".join([*described(obj), *_conversation(client, known, obj), *_events(client, obj)]))
+    click.echo("\n\n\n".join(told))
+
+
+def described(obj: JsonObject) -> list[str]:
+    """An object's fields as indented lines."""
+    head = [
+        ["Name:", text(obj, "metadata.name")],
+        ["Namespace:", text(obj, "metadata.namespace")],
+        *_pairs("Labels:", mapping(obj, "metadata.labels"), "="),
+        *_pairs("Annotations:", mapping(obj, "metadata.annotations"), ": "),
+        ["API Version:", text(obj, "apiVersion")],
+        ["Kind:", text(obj, "kind")],
+    ]
+    meta: JsonObject = {key: value for key in _META if (value := mapping(obj, "metadata").get(key))}
+    body = {k: _hidden(obj, k, v) for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    lines = _columns(head) + fields({"metadata": meta, **body})
+    return [printable(line) for line in lines]
+
+
+def fields(value: JsonObject, indent: int = 0) -> list[str]:
+    """A mapping as `Title Case:  value` lines, nested ones below; values of one level stand under each other."""
+    plain = {k: v for k, v in value.items() if not isinstance(v, (dict, list)) and "\n" not in scalar(v)}
+    widest = max((len(title(key)) for key in plain), default=0) + 3
+    out: list[str] = []
+    for key, member in sorted(value.items(), key=lambda entry: title(entry[0])):
+        if key in plain:
+            out.append(" " * indent + f"{title(key)}:".ljust(widest) + scalar(member))
+        elif member not in ({}, []):
+            out += [" " * indent + f"{title(key)}:", *_nested(member, indent + 2)]
+    return out
+
+
+def title(key: str) -> str:
+    """`toolCallId` -> `Tool Call ID`."""
+    return " ".join(_ACRONYMS.get(w.capitalize(), w[:1].upper() + w[1:]) for w in _WORD.findall(key))
+
+
+def _nested(member: JsonValue, indent: int) -> list[str]:
+    if isinstance(member, dict):
+        return fields(member, indent)
+    if isinstance(member, list):
+        return [line for item in member for line in _nested(item, indent)]
+    return [" " * indent + line for line in scalar(member).splitlines()]
+
+
+def _pairs(name: str, pairs: JsonObject, between: str) -> list[list[str]]:
+    shown = [f"{k}{between}{scalar(v)}" for k, v in pairs.items() if not k.endswith("last-applied-configuration")]
+    return [[name if i == 0 else "", line] for i, line in enumerate(shown or ["<none>"])]
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    return [f"{name:14}{value}".rstrip() for name, value in rows]
+
+
+def _hidden(obj: JsonObject, key: str, value: JsonValue) -> JsonValue:
+    """Secrets by their size alone; a conversation not at all (it is told below)."""
+    if text(obj, "kind") == "Secret" and key == "data" and isinstance(value, dict):
+        return {name: f"{len(scalar(v)) * 3 // 4} bytes" for name, v in value.items()}
+    if text(obj, "kind") == "TaskRun" and key == "status" and isinstance(value, dict):
+        return {name: member for name, member in value.items() if name not in ("messages", "output")}
+    return value
+
+
+def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[str]:
+    if text(obj, "kind") != "TaskRun":
+        return []
+    name, path = text(obj, "metadata.name"), known.find("toolcalls").path(text(obj, "metadata.namespace"))
+    calls = members(client.get(path, {"labelSelector": f"{RUN_LABEL}={name}"}), "items")
+    said = [f"  {line}" for e in transcript.entries(obj, calls) for line in transcript.lines(e)]
+    return ["Conversation:" if said else "Conversation:  <none yet>", *said]
+
+
+def _events(client: Client, obj: JsonObject) -> list[str]:
+    about = f"involvedObject.uid={text(obj, 'metadata.uid')}"
+    namespace = text(obj, "metadata.namespace") or "default"
+    found = members(client.get(f"/api/v1/namespaces/{namespace}/events", {"fieldSelector": about}), "items")
+    if not found:
+        return ["Events:        <none>"]
+    rows = [["Type", "Reason", "Age", "From", "Message"], ["----", "------", "----", "----", "-------"]]
+    for event in sorted(found, key=_last):
+        source = text(event, "reportingComponent") or text(event, "source.component")
+        rows.append([text(event, "type"), text(event, "reason"), _age(event), source, text(event, "message")])
+    return ["Events:", *(printable("  " + line) for line in aligned(rows))]
+
+
+def _last(event: JsonObject) -> str:
+    times = ("series.lastObservedTime", "lastTimestamp", "eventTime", "metadata.creationTimestamp")
+    return next((text(event, path) for path in times if text(event, path)), "")
+
+
+def _age(event: JsonObject) -> str:
+    now = datetime.now(UTC).isoformat()
+    age = elapsed(_last(event), now)
+    count = text(event, "series.count") or text(event, "count")
+    if count not in ("", "0", "1"):
+        first = text(event, "firstTimestamp") or text(event, "eventTime") or _last(event)
+        return f"{age} (x{count} over {elapsed(first, now)})"
+    return age

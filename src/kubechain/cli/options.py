@@ -1,0 +1,61 @@
+"""The flags that several commands share, and the way TYPE and NAME are written on the command line.
+
+Used by the command modules as decorators. Never talks to the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from kubechain.cli.exits import CommandError
+from kubechain.resources import duration
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def connection(command: F) -> F:
+    """Adds --kubeconfig and -n."""
+    command = click.option(
+        "-n", "--namespace", default="", metavar="NS", help="Namespace; default: that of the kubeconfig's context."
+    )(command)
+    return click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Default: $KUBECONFIG, else the file that `kubechain up` wrote.",
+    )(command)
+
+
+def references(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(type, name) for `TYPE NAME...` and `TYPE/NAME...`. Raises CommandError where there is no name."""
+    if all("/" in word for word in words):
+        return [(kind, name) for kind, _, name in (word.partition("/") for word in words)]
+    if len(words) < 2 or any("/" in word for word in words):
+        raise CommandError(f"{' '.join(words)!r} does not name an object: write TYPE NAME or TYPE/NAME")
+    return [(words[0], name) for name in words[1:]]
+
+
+class Duration(click.ParamType[float]):
+    """`30s`, `5m`, `1h30m` or a plain number of seconds -> seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        words = str(value)
+        try:
+            return float(words)
+        except ValueError:
+            import re
+
+            if not re.match(duration.PATTERN, words):
+                self.fail(f"{words!r} is no duration: write 30s, 5m or 1h30m", param, ctx)
+            return duration.seconds(words)
+
+
+def complain(words: str) -> None:
+    """One line on stderr, for people; never part of a command's output."""
+    click.echo(words, err=True)

@@ -1,0 +1,97 @@
+"""`kubechain run`: asks an agent something: a Task, a TaskRun that it owns, and (if wanted) the answer.
+
+A command of `main`. The run does not hang on this command: Ctrl-C ends the telling, not the run.
+"""
+
+from __future__ import annotations
+
+import click
+
+from kubechain.cli import options
+from kubechain.cli.client import Client, connect
+from kubechain.cli.discover import Discovery
+from kubechain.cli.exits import INTERRUPTED, CommandError
+from kubechain.cli.logs import Printer, states
+from kubechain.cli.objects import text
+from kubechain.resources.json import JsonObject
+
+_WRITE = {"fieldManager": "kubechain-run", "fieldValidation": "Strict"}
+
+
+@click.command("run")
+@click.argument("agent")
+@click.argument("message")
+@click.option("-f", "--follow", is_flag=True, help="Tell how it goes on stderr, print the answer on stdout.")
+@click.option("--name", default="", help="Name of the Task and the TaskRun; default: AGENT and five letters.")
+@options.connection
+@click.pass_context
+def run(
+    ctx: click.Context, agent: str, message: str, follow: bool, name: str, kubeconfig: str | None, namespace: str
+) -> None:
+    """Ask an agent something.
+
+    Creates a Task and a TaskRun; deleting the Task deletes both. With --follow the exit code is 0 for a
+    final answer and 1 for a failed run, and nothing but the answer is printed on stdout.
+
+    \b
+    kubechain run my-assistant "Say hello to the world using the echo tool" --follow
+    answer=$(kubechain run my-assistant "What is 6 x 7?" --follow 2>/dev/null)
+    """
+    client = connect(kubeconfig, namespace)
+    known = Discovery.of(client)
+    created = start(client, known, agent, message, name)
+    shown = f"taskrun/{created}"
+    if not follow:
+        click.echo(f"{shown} created")
+        options.complain(f"follow it with: kubechain logs {shown} -f")
+        return
+    options.complain(f"{shown} created")
+    try:
+        _follow(client, known, created)
+    except KeyboardInterrupt:
+        options.complain(f"\n{shown} goes on without you: kubechain logs {shown} -f")
+        ctx.exit(INTERRUPTED)
+
+
+def start(client: Client, known: Discovery, agent: str, message: str, name: str = "") -> str:
+    """Creates a Task and a TaskRun owned by it; the name of both. Raises ApiError."""
+    tasks, runs = known.find("tasks"), known.find("taskruns")
+    meta: JsonObject = {"name": name} if name else {"generateName": f"{agent}-"}
+    wanted: JsonObject = {
+        "apiVersion": tasks.api_version,
+        "kind": tasks.kind,
+        "metadata": meta,
+        "spec": {"agent": agent, "userMessage": message},
+    }
+    task = client.send("POST", tasks.path(client.namespace), _WRITE, wanted)
+    created = text(task, "metadata.name")
+    owner: JsonObject = {
+        "apiVersion": tasks.api_version,
+        "kind": tasks.kind,
+        "name": created,
+        "uid": text(task, "metadata.uid"),
+    }
+    taskrun: JsonObject = {
+        "apiVersion": runs.api_version,
+        "kind": runs.kind,
+        "metadata": {"name": created, "ownerReferences": [owner]},
+        "spec": {"task": created},
+    }
+    client.send("POST", runs.path(client.namespace), _WRITE, taskrun)
+    return created
+
+
+def _follow(client: Client, known: Discovery, name: str) -> None:
+    show = Printer(client, known.find("toolcalls"), options.complain)
+    last: JsonObject = {}
+    doing = ""
+    for last in states(client, known.find("taskruns"), client.namespace, name):
+        show.update(last)
+        waiting = text(last, "status.waitingOn")
+        if waiting and waiting != doing:
+            options.complain(f"          ... {waiting}")
+        doing = waiting
+    if text(last, "status.phase") != "FinalAnswer":
+        said = text(last, "status.error") or "no reason given"
+        raise CommandError(f"taskrun/{name} failed: {said}; see `kubechain describe taskrun {name}`")
+    click.echo(text(last, "status.output"))

@@ -1,0 +1,125 @@
+"""Which controllers there are, and which changes wake each of them. Called once, by `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubechain.agents.ports.model import ModelProvider
+from kubechain.agents.ports.tool import FunctionRunner, MCPSessions
+from kubechain.controllers.agent import AgentController
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.execution import Tools
+from kubechain.controllers.llm import LLMController
+from kubechain.controllers.mcpserver import MCPServerController
+from kubechain.controllers.task import TaskController
+from kubechain.controllers.taskrun import TaskRunController
+from kubechain.controllers.tool import ToolController
+from kubechain.controllers.toolcall import ToolCallController
+from kubechain.resources.agent import Agent
+from kubechain.resources.llm import LLM
+from kubechain.resources.mcpserver import MCPServer
+from kubechain.resources.model import Clock
+from kubechain.resources.taskrun import TASK_RUNS
+from kubechain.resources.tool import Tool
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.ownership import key_of
+from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.wakes import Wake, owned, referred
+from kubechain.runtime.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`."""
+
+    models: ModelProvider
+    functions: FunctionRunner
+    sessions: MCPSessions
+    base_urls: Mapping[str, str]
+
+
+def workers(
+    api: Api, caches: Caches, outside: Outside, events: EventRecorder, clock: Clock
+) -> tuple[Worker[Any], ...]:
+    """One worker per kind, not running yet."""
+    c, o = caches, outside
+    return (
+        Worker(
+            LLMController(api, c, o.models, o.base_urls, clock), c.llms,
+            wakes=(referred(c.secrets, c.llms, "secret"),), events=events,
+        ),
+        Worker(
+            ToolController(api, c, o.functions, clock), c.tools,
+            wakes=(referred(c.secrets, c.tools, "secret"),), events=events,
+        ),
+        Worker(
+            MCPServerController(api, c, o.sessions, clock), c.servers,
+            wakes=(referred(c.secrets, c.servers, "secret"),), events=events,
+        ),
+        Worker(
+            AgentController(api, c, clock), c.agents,
+            wakes=(
+                referred(c.llms, c.agents, "llm"),
+                referred(c.tools, c.agents, "tool"),
+                referred(c.servers, c.agents, "server"),
+                _offered(c),
+            ),
+            events=events,
+        ),
+        Worker(TaskController(api, c, clock), c.tasks, wakes=(referred(c.agents, c.tasks, "agent"),), events=events),
+        Worker(
+            TaskRunController(api, c, o.models, o.base_urls, events, clock), c.runs,
+            wakes=(owned(c.calls, TASK_RUNS), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c)),
+            events=events,
+        ),
+        Worker(
+            ToolCallController(api, c, Tools(c, o.functions, o.sessions), events, clock), c.calls,
+            wakes=(_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c)), events=events,
+        ),
+    )  # fmt: skip
+
+
+def _offered(caches: Caches) -> Wake[Tool]:
+    """A tool that offers itself, or did, wakes every agent of its namespace."""
+
+    def keys(old: Tool | None, new: Tool | None) -> Iterable[Key]:
+        offering = [t for t in (old, new) if t is not None and t.spec.agent_selector is not None]
+        return [key_of(a) for t in offering[:1] for a in caches.agents.by("namespace", t.metadata.namespace)]
+
+    return Wake(caches.tools, keys)
+
+
+def _runs_of_agent(caches: Caches) -> Wake[Agent]:
+    def keys(old: Agent | None, new: Agent | None) -> Iterable[Key]:
+        changed = new or old
+        return _runs(caches, changed) if changed else ()
+
+    return Wake(caches.agents, keys)
+
+
+def _runs_of_llm(caches: Caches) -> Wake[LLM]:
+    def keys(old: LLM | None, new: LLM | None) -> Iterable[Key]:
+        changed = new or old
+        agents = caches.agents.by("llm", str(key_of(changed))) if changed else []
+        return [key for agent in agents for key in _runs(caches, agent)]
+
+    return Wake(caches.llms, keys)
+
+
+def _runs(caches: Caches, agent: Agent) -> list[Key]:
+    """The unfinished runs of an agent's tasks."""
+    tasks = caches.tasks.by("agent", str(key_of(agent)))
+    return [key_of(run) for task in tasks for run in caches.runs.by("task", str(key_of(task)))]
+
+
+def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:
+    """A Tool or MCPServer wakes the unfinished calls of its tools."""
+
+    def keys(old: Tool | MCPServer | None, new: Tool | MCPServer | None) -> Iterable[Key]:
+        changed = new or old
+        calls = caches.calls.by("origin", f"{kind}/{key_of(changed)}") if changed else []
+        return [key_of(call) for call in calls]
+
+    return Wake(informer, keys)

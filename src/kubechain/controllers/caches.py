@@ -1,0 +1,85 @@
+"""What the controllers see of the world: one informer per kind, with the indices that references need.
+
+Built once by `app`; every controller reads from it and none changes what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kubechain.resources.agent import AGENTS, Agent
+from kubechain.resources.builtin import SECRETS, Secret
+from kubechain.resources.llm import LLM, LLMS
+from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer
+from kubechain.resources.reference import EnvVar, Header
+from kubechain.resources.task import TASKS, Task
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun
+from kubechain.resources.tool import TOOLS, Tool
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.ownership import owner_uids
+from kubechain.runtime.wakes import local
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """One informer per kind."""
+
+    llms: Informer[LLM]
+    agents: Informer[Agent]
+    tools: Informer[Tool]
+    servers: Informer[MCPServer]
+    tasks: Informer[Task]
+    runs: Informer[TaskRun]
+    calls: Informer[ToolCall]
+    secrets: Informer[Secret]
+
+    def all(self) -> tuple[Informer[Any], ...]:
+        return (
+            self.secrets, self.llms, self.tools, self.servers, self.agents, self.tasks, self.runs, self.calls,
+        )  # fmt: skip
+
+
+def caches(api: Api, namespace: str = "") -> Caches:
+    """Informers over one namespace, or all of them, not running yet."""
+    made = Caches(
+        llms=Informer(api, LLMS, namespace),
+        agents=Informer(api, AGENTS, namespace),
+        tools=Informer(api, TOOLS, namespace),
+        servers=Informer(api, MCP_SERVERS, namespace),
+        tasks=Informer(api, TASKS, namespace),
+        runs=Informer(api, TASK_RUNS, namespace),
+        calls=Informer(api, TOOL_CALLS, namespace),
+        secrets=Informer(api, SECRETS, namespace),
+    )
+    made.llms.index("secret", lambda llm: local(llm, _llm_secrets(llm)))
+    made.tools.index("secret", lambda tool: local(tool, _env_secrets(tool.spec.function.env)))
+    made.servers.index("secret", lambda server: local(server, _env_secrets(server.spec.env)))
+    made.agents.index("llm", lambda agent: local(agent, [agent.spec.llm_ref.name]))
+    made.agents.index("tool", lambda agent: local(agent, [r.name for r in agent.spec.tools]))
+    made.agents.index("server", lambda agent: local(agent, [r.name for r in agent.spec.mcp_servers]))
+    made.agents.index("namespace", lambda agent: [agent.metadata.namespace])
+    made.tools.index("offered", lambda tool: [] if tool.spec.agent_selector is None else [tool.metadata.namespace])
+    made.tasks.index("agent", lambda task: local(task, [task.spec.agent]))
+    made.runs.index("task", lambda run: [] if run.status.finished else local(run, [run.spec.task]))
+    made.calls.index("run", owner_uids)
+    made.calls.index("origin", _open_origin)
+    return made
+
+
+def _llm_secrets(llm: LLM) -> list[str]:
+    key = [llm.spec.api_key_from.secret_key_ref.name] if llm.spec.api_key_from else []
+    return key + _env_secrets(llm.spec.headers)
+
+
+def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:
+    return [v.value_from.secret_key_ref.name for v in variables if v.value_from]
+
+
+def _open_origin(call: ToolCall) -> list[str]:
+    if call.status.finished or call.spec.origin is None:
+        return []
+    return [f"{call.spec.origin.kind}/{Key(call.metadata.namespace, call.spec.origin.name)}"]

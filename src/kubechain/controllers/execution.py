@@ -1,0 +1,41 @@
+"""Runs the tool behind a call: a Python function or a tool of an MCP server. Called by the ToolCall controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubechain.agents.call_step import Execute
+from kubechain.agents.ports.tool import FunctionCall, FunctionRunner, MCPSessions
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.mcpserver import command_of, owner
+from kubechain.controllers.secrets import Missing, named_values
+from kubechain.errors import Transient
+from kubechain.resources.mcpserver import MCPServer
+from kubechain.resources.tool import Tool
+from kubechain.resources.toolcall import ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything that can run a tool."""
+
+    caches: Caches
+    functions: FunctionRunner
+    sessions: MCPSessions
+
+    async def call(self, call: ToolCall, step: Execute) -> str:
+        """The result as text. Raises ToolError, Terminal or Transient."""
+        provider, timeout = step.provider, step.nature.timeout
+        variables = provider.spec.function.env if isinstance(provider, Tool) else provider.spec.env
+        env = named_values(provider.metadata.namespace, variables, self.caches.secrets)
+        if isinstance(env, Missing):
+            raise Transient(env.detail, reason=env.reason)
+        arguments = (call.spec.arguments.strip() or "{}").encode()
+        if isinstance(provider, MCPServer):
+            name = call.spec.origin.tool if call.spec.origin else call.spec.tool
+            return await self.sessions.call(
+                owner(provider), command_of(provider, env), name, arguments, timeout, call.metadata.uid
+            )
+        return await self.functions.call(
+            FunctionCall(provider.spec.function.entrypoint, arguments, timeout, env, call.metadata.uid)
+        )

@@ -1,0 +1,72 @@
+"""Secrets, read at the moment of use: environments of tool processes, keys and headers of models.
+
+Values go to the provider that needs them and nowhere else; what is missing is named, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kubechain.agents.ports.model import Endpoint
+from kubechain.resources.builtin import Secret
+from kubechain.resources.llm import LLM
+from kubechain.resources.reference import EnvVar, Header, SecretKeyRef
+from kubechain.runtime.api import Key
+from kubechain.runtime.informer import Informer
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A secret or a key in it that is not there yet; the sentence names it and the next move."""
+
+    reason: str
+    detail: str
+
+
+def secret_value(namespace: str, ref: SecretKeyRef, secrets: Informer[Secret]) -> str | Missing:
+    """The text under a key of a Secret."""
+    secret = secrets.get(Key(namespace, ref.name))
+    if secret is None:
+        return Missing("SecretNotFound", f'Secret "{ref.name}" not found; create it with a key "{ref.key}"')
+    value = secret.value(ref.key)
+    if value is None:
+        return Missing("SecretKeyNotFound", f'Secret "{ref.name}" has no key "{ref.key}"; add it')
+    return value
+
+
+def named_values(
+    namespace: str, variables: Iterable[EnvVar] | Iterable[Header], secrets: Informer[Secret]
+) -> dict[str, str] | Missing:
+    """Names and values with secrets filled in, or the first that is missing."""
+    values: dict[str, str] = {}
+    for variable in variables:
+        if variable.value_from is None:
+            values[variable.name] = variable.value or ""
+            continue
+        found = secret_value(namespace, variable.value_from.secret_key_ref, secrets)
+        if isinstance(found, Missing):
+            return found
+        values[variable.name] = found
+    return values
+
+
+def endpoint_of(llm: LLM, secrets: Informer[Secret], base_urls: Mapping[str, str]) -> Endpoint | Missing:
+    """Where and as whom the LLM is called. `base_urls` (by provider) stand in where the LLM names none."""
+    namespace, key = llm.metadata.namespace, ""
+    if llm.spec.api_key_from is not None:
+        found = secret_value(namespace, llm.spec.api_key_from.secret_key_ref, secrets)
+        if isinstance(found, Missing):
+            return found
+        key = found.strip()
+    headers = named_values(namespace, llm.spec.headers, secrets)
+    if isinstance(headers, Missing):
+        return headers
+    base_url = llm.spec.parameters.base_url or base_urls.get(llm.spec.provider)
+    return Endpoint(llm=llm, api_key=key, headers=tuple(headers.items()), base_url=base_url)
+
+
+def versions(namespace: str, names: Iterable[str], secrets: Informer[Secret]) -> str:
+    """A fingerprint of Secrets that changes when any of them does."""
+    found = [secrets.get(Key(namespace, name)) for name in names]
+    return ",".join(f"{s.metadata.uid[:8]}.{s.metadata.resource_version}" for s in found if s is not None)

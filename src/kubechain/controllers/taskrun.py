@@ -1,0 +1,172 @@
+"""The TaskRun controller: carries a conversation from question to answer, one checkpoint at a time.
+
+Observe -> `next_step` -> one effect. A reply is paid for, so the version held is confirmed right before the
+model is asked, and the reply is saved even when somebody labelled the run meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from kubechain.agents import checkpoint
+from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
+from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, next_step
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.progress import Progress
+from kubechain.controllers.secrets import Missing, endpoint_of
+from kubechain.errors import Conflict, NotFound, Terminal, Transient
+from kubechain.resources.agent import Agent
+from kubechain.resources.kind import owner_reference
+from kubechain.resources.model import Clock, ObjectMeta
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.recorder import EventRecorder
+
+EMPTY_REPLIES = 3
+"""Replies with neither text nor tool calls before the run fails."""
+LABEL = "kubechain.humanlayer.dev"
+
+
+@dataclass(slots=True)
+class TaskRunController:
+    """`base_urls` (by provider) stand in where an LLM names none."""
+
+    api: Api
+    caches: Caches
+    models: ModelProvider
+    base_urls: Mapping[str, str]
+    events: EventRecorder
+    clock: Clock
+    _empty: dict[str, int] = field(default_factory=dict)
+    kind = TASK_RUNS
+
+    async def reconcile(self, run: TaskRun) -> Next:
+        if run.metadata.deletion_timestamp is not None:
+            return Done()
+        match next_step(self._observe(run)):
+            case Idle():
+                self._empty.pop(run.metadata.uid, None)
+            case Wait(on, expected):
+                if not expected:
+                    await self._tell(run, on)
+            case Call(missing):
+                await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in missing))
+            case Ask() as ask:
+                await self._ask(run, ask)
+        return Done()
+
+    def _observe(self, run: TaskRun) -> Scene:
+        namespace, caches = run.metadata.namespace, self.caches
+        task = caches.tasks.get(Key(namespace, run.spec.task))
+        agent = caches.agents.get(Key(namespace, task.spec.agent)) if task else None
+        llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
+        calls = {c.metadata.name: c for c in caches.calls.by("run", run.metadata.uid)}
+        return Scene(run, task, agent, llm, calls)
+
+    async def _tell(self, run: TaskRun, on: str) -> TaskRun:
+        """Shows why the run is not moving; one write per change of the reason."""
+        if run.status.waiting_on == on:
+            return run
+        written = await self.api.put_status(TASK_RUNS, replace(run, status=checkpoint.waiting(run, on)))
+        self.caches.runs.remember(written)
+        return written
+
+    async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
+        """The child under its computed name; that it exists already is success."""
+        meta = ObjectMeta(
+            name=name,
+            namespace=run.metadata.namespace,
+            labels={
+                f"{LABEL}/agent": run.status.agent[:63],
+                f"{LABEL}/task": run.spec.task[:63],
+                f"{LABEL}/taskrun": run.metadata.name[:63],
+            },
+            owner_references=[owner_reference(TASK_RUNS, run.metadata)],
+        )
+        self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, ToolCall(metadata=meta, spec=spec)))
+
+    async def _ask(self, run: TaskRun, ask: Ask) -> None:
+        endpoint = endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
+        if isinstance(endpoint, Missing):
+            await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
+            return
+        await self.api.confirm(TASK_RUNS, run)
+        try:
+            run, reply = await self._reply(run, ask, endpoint)
+        except Transient as error:
+            await self._tell(run, f"llm:{ask.llm.metadata.name} ({error})")
+            raise
+        except Terminal as error:
+            await self._fail(run, error)
+            return
+        status = checkpoint.after_reply(run, ask.agent.metadata.name, ask.unsaved, reply, self.clock())
+        await self._save(run, status)
+        self._narrate(run, status, ask.agent)
+
+    async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
+        """One reply with something in it; a wait of over a second shows as phase Running."""
+        offers = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
+        waiting_on = f"llm:{ask.llm.metadata.name}"
+
+        async def show() -> TaskRun:
+            status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
+            return await self.api.put_status(TASK_RUNS, replace(run, status=status))
+
+        async with Progress(show) as progress:
+            reply = await self.models.ask(endpoint, [*run.status.messages, *ask.unsaved], offers)
+        message, uid = reply.message, run.metadata.uid
+        if message.tool_calls or (message.content or "").strip():
+            self._empty.pop(uid, None)
+            return progress.shown or run, reply
+        self._empty[uid] = self._empty.get(uid, 0) + 1
+        said = f"the model replied with neither text nor tool calls (finish reason: {reply.finish or 'none'})"
+        if self._empty[uid] >= EMPTY_REPLIES:
+            raise Terminal(f"{said}, {EMPTY_REPLIES} times in a row", reason="EmptyReply")
+        raise Transient(said, reason="EmptyReply")
+
+    async def _fail(self, run: TaskRun, error: Terminal) -> None:
+        await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
+        self.events.warning(TASK_RUNS, run, error.reason, str(error))
+
+    async def _save(self, run: TaskRun, status: TaskRunStatus) -> None:
+        """The checkpoint. A change of anything but the conversation by somebody else does not lose it."""
+        for _ in range(5):
+            try:
+                written = await self.api.put_status(TASK_RUNS, replace(run, status=status))
+                self.caches.runs.remember(written)
+                return
+            except Conflict:
+                fresh = await self.api.get(TASK_RUNS, run.metadata.name, run.metadata.namespace)
+                if not _same_conversation(fresh, run):
+                    raise
+                run = fresh
+            except NotFound:
+                return
+        raise Conflict(f"TaskRun {run.metadata.name} changes too often to save its checkpoint")
+
+    def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
+        if run.status.turns == 0:
+            self.events.normal(
+                TASK_RUNS, run, "Started", f"Agent {agent.metadata.name} works on task {run.spec.task}"
+            )
+        requested = status.messages[-1].tool_calls
+        if requested:
+            names = ", ".join(c.function.name for c in requested)
+            self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
+        else:
+            self.events.normal(TASK_RUNS, run, "FinalAnswer", f"Answered after {status.turns} turns")
+
+
+def _same_conversation(fresh: TaskRun, run: TaskRun) -> bool:
+    return (
+        fresh.metadata.uid == run.metadata.uid
+        and fresh.status.turns == run.status.turns
+        and not fresh.status.finished
+        and fresh.metadata.deletion_timestamp is None
+    )

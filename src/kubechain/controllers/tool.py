@@ -1,0 +1,62 @@
+"""The Tool controller: can the function be imported, and what is a model told about it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
+from kubechain.agents.toolbox import Verdict
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.readiness import judged
+from kubechain.controllers.secrets import Missing, named_values
+from kubechain.errors import Terminal, Transient
+from kubechain.resources.model import Clock
+from kubechain.resources.readiness import settled
+from kubechain.resources.tool import TOOLS, Tool, ToolStatus
+from kubechain.runtime.api import Api
+from kubechain.runtime.controller import Done, Next
+
+
+@dataclass(slots=True)
+class ToolController:
+    api: Api
+    caches: Caches
+    functions: FunctionRunner
+    clock: Clock
+    kind = TOOLS
+
+    async def reconcile(self, tool: Tool) -> Next:
+        env = named_values(tool.metadata.namespace, tool.spec.function.env, self.caches.secrets)
+        if isinstance(env, Missing):
+            await self._write(tool, Verdict("Pending", env.reason, env.detail), tool.status)
+            return Done()
+        if settled(tool.status, tool.metadata.generation):
+            return Done()
+        try:
+            signature = await self.functions.inspect(tool.spec.function.entrypoint, env)
+        except Terminal as error:
+            await self._write(tool, Verdict("Error", error.reason, str(error)), tool.status)
+        except Transient as error:
+            await self._write(tool, Verdict("Error", error.reason, str(error)), tool.status)
+            raise
+        else:
+            ready = Verdict("Ready", "FunctionFound", f"Function {tool.spec.function.entrypoint} is ready")
+            await self._write(tool, ready, _told(tool, signature))
+        return Done()
+
+    async def _write(self, tool: Tool, verdict: Verdict, told: ToolStatus) -> None:
+        status = judged(told, verdict, tool.metadata.generation, self.clock)
+        status = replace(status, type="function")
+        if status != tool.status:
+            self.caches.tools.remember(await self.api.put_status(TOOLS, replace(tool, status=status)))
+
+
+def _told(tool: Tool, signature: FunctionSignature) -> ToolStatus:
+    """What the manifest says wins over what the function says."""
+    return replace(
+        tool.status,
+        description=tool.spec.description or signature.description,
+        parameters=tool.spec.parameters if tool.spec.parameters is not None else signature.parameters,
+    )

@@ -1,0 +1,146 @@
+"""The ToolCall controller: runs one tool once, as safely as its nature asks.
+
+What must not repeat is marked Running before it starts; a call found Running was cut off and follows its tool's
+onInterrupt. A tool that fails has its error as its result: the model is told, the run goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from kubechain.agents.call_step import CallIdle, CallWait, Execute, LoseTrack, Refuse, next_call_step
+from kubechain.agents.ports.tool import ToolError
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.execution import Tools
+from kubechain.controllers.progress import Progress
+from kubechain.errors import Conflict, NotFound, Terminal, Transient
+from kubechain.resources.mcpserver import MCPServer
+from kubechain.resources.model import Clock, timestamp
+from kubechain.resources.tool import Tool
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.recorder import EventRecorder
+
+ATTEMPTS = 3
+"""How often a repeatable call is tried when the tool's process dies under it."""
+
+
+@dataclass(slots=True)
+class ToolCallController:
+    api: Api
+    caches: Caches
+    tools: Tools
+    events: EventRecorder
+    clock: Clock
+    _deaths: dict[str, int] = field(default_factory=dict)
+    kind = TOOL_CALLS
+
+    async def reconcile(self, call: ToolCall) -> Next:
+        if call.metadata.deletion_timestamp is not None:
+            return Done()
+        match next_call_step(call, self._provider(call)):
+            case CallIdle():
+                self._deaths.pop(call.metadata.uid, None)
+            case CallWait(on):
+                if call.status.waiting_on != on:
+                    await self._save(call, replace(call.status, waiting_on=on))
+            case Refuse(error):
+                await self._finish(call, "Failed", error=error)
+            case LoseTrack():
+                await self._lose_track(call, "it was cut off in its middle")
+            case Execute() as step:
+                await self._execute(call, step)
+        return Done()
+
+    def _provider(self, call: ToolCall) -> Tool | MCPServer | None:
+        origin = call.spec.origin
+        if origin is None:
+            return None
+        key = Key(call.metadata.namespace, origin.name)
+        return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
+
+    async def _execute(self, call: ToolCall, step: Execute) -> None:
+        started = timestamp(self.clock())
+        running = replace(
+            call.status, phase="Running", attempts=call.status.attempts + 1, start_time=started, waiting_on=""
+        )
+        if step.mark:
+            call = await self._put(call, running)
+        try:
+            call, result = await self._call(call, step, running)
+        except (ToolError, Terminal) as error:
+            await self._finish(replace(call, status=running), "Failed", error=str(error))
+        except Transient as error:
+            await self._interrupted(call, step, running, error)
+        else:
+            await self._finish(replace(call, status=running), "Succeeded", result=result)
+
+    async def _call(self, call: ToolCall, step: Execute, running: ToolCallStatus) -> tuple[ToolCall, str]:
+        async def show() -> ToolCall:
+            return await self._put(call, running)
+
+        async with Progress(show) as progress:
+            result = await self.tools.call(call, step)
+        return progress.shown or call, result
+
+    async def _interrupted(self, call: ToolCall, step: Execute, running: ToolCallStatus, error: Transient) -> None:
+        """The tool's process died or hung: a timeout is told to the model, a death follows onInterrupt."""
+        uid = call.metadata.uid
+        if error.reason == "Timeout" or step.nature.on_interrupt == "Fail":
+            await self._finish(replace(call, status=running), "Failed", error=str(error))
+        elif step.nature.on_interrupt == "Ask":
+            await self._lose_track(replace(call, status=running), str(error))
+        elif self._deaths.get(uid, 0) + 1 >= ATTEMPTS:
+            await self._finish(replace(call, status=running), "Failed", error=f"{error} (tried {ATTEMPTS} times)")
+        else:
+            self._deaths[uid] = self._deaths.get(uid, 0) + 1
+            raise error
+
+    async def _lose_track(self, call: ToolCall, why: str) -> None:
+        error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
+        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error))
+        way_on = (
+            f"Look what it did, then set the phase of toolcall {call.metadata.name} with kubectl patch "
+            "--subresource=status: Succeeded with a result, Failed with an error, or Pending to repeat it"
+        )
+        self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
+
+    async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
+        status = replace(
+            call.status,
+            phase="Succeeded" if phase == "Succeeded" else "Failed",
+            result=result,
+            error=error,
+            waiting_on="",
+            completion_time=timestamp(self.clock()),
+        )
+        await self._save(call, status)
+        if phase == "Succeeded":
+            self.events.normal(
+                TOOL_CALLS, call, "Succeeded", f"{call.spec.tool} returned {len(result)} characters"
+            )
+        else:
+            self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
+
+    async def _save(self, call: ToolCall, status: ToolCallStatus) -> None:
+        """Writes the status; what a finished tool did is not lost to a conflict over a label."""
+        for _ in range(5):
+            try:
+                await self._put(call, status)
+                return
+            except Conflict:
+                fresh = await self.api.get(TOOL_CALLS, call.metadata.name, call.metadata.namespace)
+                if fresh.metadata.uid != call.metadata.uid or fresh.status.finished:
+                    return
+                call = fresh
+            except NotFound:
+                return
+        raise Conflict(f"ToolCall {call.metadata.name} changes too often to save its result")
+
+    async def _put(self, call: ToolCall, status: ToolCallStatus) -> ToolCall:
+        written = await self.api.put_status(TOOL_CALLS, replace(call, status=status))
+        self.caches.calls.remember(written)
+        return written

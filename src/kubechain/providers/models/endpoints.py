@@ -1,0 +1,96 @@
+"""What an Endpoint says about itself: its root URL, its name for people, its headers, its patience.
+
+The adapters of this folder call it. Pure; no message built from it ever holds the key or a URL's password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from kubechain.agents.ports.model import Endpoint
+from kubechain.errors import Terminal
+from kubechain.resources import duration
+from kubechain.resources.llm import Provider
+
+ROOTS: Mapping[Provider, str] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "ollama": "http://127.0.0.1:11434/v1",
+}
+TITLES: Mapping[Provider, str] = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "mistral": "Mistral",
+    "ollama": "Ollama",
+    "openai-compatible": "OpenAI-compatible",
+}
+TIMEOUT = 600.0
+"""Seconds a reply may take, or a stream may be silent, where the LLM does not say."""
+CONNECT_TIMEOUT = 10.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def subject(endpoint: Endpoint) -> str:
+    """The object that messages name: `LLM default/gpt-4o`."""
+    metadata = endpoint.llm.metadata
+    return f"LLM {metadata.namespace}/{metadata.name}" if metadata.namespace else f"LLM {metadata.name}"
+
+
+def title(endpoint: Endpoint) -> str:
+    """The provider's name as people write it."""
+    return TITLES[endpoint.llm.spec.provider]
+
+
+def root(endpoint: Endpoint) -> str:
+    """The root URL of the API. Raises Terminal where neither the LLM nor its provider has one."""
+    spec = endpoint.llm.spec
+    url = endpoint.base_url or spec.parameters.base_url or ROOTS.get(spec.provider)
+    if not url:
+        raise Terminal(
+            f"{subject(endpoint)}: provider {spec.provider} has no address of its own; set spec.parameters.baseURL",
+            reason="InvalidRequest",
+        )
+    return url
+
+
+def below(url: str, path: str) -> str:
+    """`url` with `/path` behind it; a query in `url` (as in `?api-version=1`) stays at the end."""
+    base, mark, query = url.partition("?")
+    return f"{base.rstrip('/')}/{path}{mark}{query}"
+
+
+def host(url: str) -> str:
+    """Host and port alone, which may be shown to anybody."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def patience(endpoint: Endpoint) -> float:
+    """Seconds to wait for the whole reply, or with `stream` for its next piece."""
+    text = endpoint.llm.spec.parameters.timeout
+    return (duration.seconds(text) or TIMEOUT) if text else TIMEOUT
+
+
+def key_source(endpoint: Endpoint) -> str:
+    """Where the key comes from, for the sentence that asks for a better one."""
+    source = endpoint.llm.spec.api_key_from
+    if source is None:
+        return "spec.apiKeyFrom"
+    return f"key {source.secret_key_ref.key} of Secret {source.secret_key_ref.name}"
+
+
+def headers(endpoint: Endpoint, own: Mapping[str, str]) -> dict[str, str]:
+    """`own` headers with the LLM's over them (names in lower case). Raises Terminal for what HTTP forbids."""
+    merged = {name.lower(): value for name, value in own.items()}
+    merged |= {name.lower(): value for name, value in endpoint.headers}
+    for name, value in merged.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            where = key_source(endpoint) if name in ("authorization", "x-api-key") else f"header {name[:60]!r}"
+            raise Terminal(
+                f"{subject(endpoint)}: {where} holds a character that no HTTP header may hold; correct it",
+                reason="Unauthorized" if name in own else "InvalidRequest",
+            )
+    return merged

@@ -1,0 +1,126 @@
+"""What the scripted model answers: rules in YAML, each a match and a reply.
+
+server.py calls `decide`. Pure: the answer depends on the request alone, so a restarted server gives the same one.
+The first rule that matches wins; a request that none matches gets 404.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import yaml
+
+from kubechain.providers.models.scripted import obliging
+from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation
+from kubechain.resources.json import JsonObject
+
+
+class Strict(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """A typo in a script is an error, not a rule that never matches."""
+
+
+class Match(Strict, kw_only=True):
+    """All that is given must hold. `user_message` is a regular expression searched in the last user message, in any case; `turn` counts
+    the assistant's messages since then (0 is the first answer); `tools` are names that must be offered."""
+
+    user_message: str | None = None
+    tool_result: str | None = None
+    has_tool_result: bool | None = None
+    turn: int | None = None
+    tools: list[str] = []
+    model: str | None = None
+
+
+class ScriptedCall(Strict, kw_only=True):
+    name: str
+    arguments: JsonObject | str = {}
+
+
+class ScriptedError(Strict, kw_only=True):
+    status: int = 500
+    message: str = "The script says so."
+    type: str = "server_error"
+    code: str | None = None
+    retry_after: float | None = None
+
+
+class ScriptedUsage(Strict, kw_only=True):
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+class ScriptedReply(Strict, kw_only=True):
+    """`delay` in seconds. In `content`, `{result}` is the last tool result, `{user}` the last user message.
+    `auto` gives the built-in answer: call the tool that the user asks for, then report its result."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[ScriptedCall] = []
+    finish: str | None = None
+    usage: ScriptedUsage | None = None
+    delay: float = 0.0
+    error: ScriptedError | None = None
+    auto: Literal[True] | None = None
+
+
+class Rule(Strict, kw_only=True):
+    match: Match = msgspec.field(default_factory=Match)
+    reply: ScriptedReply
+
+
+Script = list[Rule]
+OBLIGING: Script = [Rule(reply=ScriptedReply(auto=True))]
+"""The built-in script."""
+
+
+def load(text: str) -> Script:
+    """A script from YAML. Raises msgspec.ValidationError or yaml.YAMLError with the place of the fault."""
+    return msgspec.convert(yaml.safe_load(text), Script)
+
+
+def load_file(path: Path) -> Script:
+    """A script from a YAML file; see load."""
+    return load(path.read_text())
+
+
+def decide(script: Script, request: ChatRequest) -> ScriptedReply | None:
+    """The reply of the first rule that matches, filled in; None where none does."""
+    conversation = Conversation(request)
+    for rule in script:
+        if _holds(rule.match, request, conversation):
+            return _filled(rule.reply, request, conversation)
+    return None
+
+
+def _holds(match: Match, request: ChatRequest, conversation: Conversation) -> bool:
+    offered = {tool.function.name for tool in request.tools}
+    return all(
+        (
+            match.model is None or match.model == request.model,
+            match.user_message is None or _found(match.user_message, conversation.user),
+            match.tool_result is None or any(_found(match.tool_result, text) for text in conversation.results),
+            match.has_tool_result is None or match.has_tool_result == bool(conversation.results),
+            match.turn is None or match.turn == conversation.turn,
+            offered.issuperset(match.tools),
+        )
+    )
+
+
+def _found(pattern: str, text: str) -> bool:
+    return re.search(pattern, text, re.IGNORECASE) is not None
+
+
+def _filled(reply: ScriptedReply, request: ChatRequest, conversation: Conversation) -> ScriptedReply:
+    if reply.auto:
+        answer = obliging.answer(request, conversation)
+        calls = [ScriptedCall(name=call.name, arguments=call.arguments) for call in answer.calls]
+        return msgspec.structs.replace(reply, content=answer.content, tool_calls=calls)
+    if reply.content is None:
+        return reply
+    result = conversation.results[-1] if conversation.results else ""
+    content = reply.content.replace("{result}", result).replace("{user}", conversation.user)
+    return msgspec.structs.replace(reply, content=content)

@@ -1,0 +1,29 @@
+"""A stream of bytes -> the `data` of its server-sent events.
+
+chat.py calls it. Pure. Splits on b"\n" in bytes, since model text holds characters that text splitters
+take for line ends (U+0085, U+2028). Each `data` line is one event, as every chat-completions server sends them.
+"""
+
+from __future__ import annotations
+
+LONGEST_LINE = 4 * 1024 * 1024
+LONGEST_STREAM = 256 * 1024 * 1024
+
+
+class Events:
+    """Fed with pieces as they come; `feed` returns the data that the piece completed."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._total = 0
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Raises OverflowError where a line or the stream grows past its bound."""
+        self._total += len(piece)
+        if self._total > LONGEST_STREAM or len(self._rest) > LONGEST_LINE:
+            raise OverflowError("a stream or a line without end")
+        if b"\n" not in piece:
+            self._rest += piece
+            return []
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]

@@ -1,0 +1,63 @@
+"""What a tool process prints: read to its end, its last lines kept for error messages, all of it to the log.
+
+`worker_process` and `mcp_session` own one per process. It never holds more than a few kilobytes, never lets a
+flood of output stall the process or fill the log, and never shows a value of the process's environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from kubechain.providers.tools.environment import redacted
+
+_READ_BYTES = 64 * 1024
+_LINE_BYTES = 8 * 1024
+_SHOWN_CHARACTERS = 1_000
+_TAIL_LINES = 20
+_TAIL_CHARACTERS = 2_000
+_LINES_PER_SECOND = 100
+
+
+class Output:
+    """Reads the output streams of one process; `owner` names the process in the log."""
+
+    def __init__(self, owner: str, hidden: Sequence[str]) -> None:
+        self._hidden = hidden
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._log = structlog.get_logger("kubechain.tools").bind(tool_process=owner)
+        self._second = 0
+        self._logged = 0
+
+    @property
+    def tail(self) -> str:
+        """The last lines printed, at most 2,000 characters, or "" when nothing was."""
+        return "\n".join(self._lines)[-_TAIL_CHARACTERS:]
+
+    async def pump(self, stream: asyncio.StreamReader) -> None:
+        """Reads until the stream ends."""
+        rest = b""
+        while chunk := await stream.read(_READ_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._take(line)
+            if len(rest) > _LINE_BYTES:
+                self._take(rest)
+                rest = b""
+        if rest:
+            self._take(rest)
+
+    def _take(self, line: bytes) -> None:
+        text = redacted(line.decode("utf-8", "replace").rstrip(), self._hidden)[:_SHOWN_CHARACTERS]
+        if not text:
+            return
+        self._lines.append(text)
+        second = int(asyncio.get_running_loop().time())
+        if second != self._second:
+            self._second, self._logged = second, 0
+        self._logged += 1
+        if self._logged <= _LINES_PER_SECOND:
+            self._log.debug("tool process output", line=text)

@@ -1,0 +1,168 @@
+"""The program's end of one function worker: started on creation, asked many things at once, gone when it dies.
+
+`Functions` owns as many as there are environments. It never decides what an answer means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from kubechain.errors import Transient
+from kubechain.providers.tools.environment import environment, secrets
+from kubechain.providers.tools.frames import Call, Cancel, Inspect, Reply, frame, read_reply
+from kubechain.providers.tools.output import Output
+from kubechain.providers.tools.process import ending, finish, start
+
+CANCEL_SECONDS = 0.5
+IDLE_SECONDS = 600.0
+
+_numbers = itertools.count(1)
+
+
+def next_id() -> int:
+    """A number for the next request; unique in this program."""
+    return next(_numbers)
+
+
+class WorkerProcess:
+    """One worker. `task` is its whole life; when it is done, the process and all it started are gone.
+
+    A plain function that runs too long cannot be stopped by itself. Its worker is then retired: it takes no new
+    calls, the other calls in it go on undisturbed, and it is killed when the last of them has ended. A worker
+    unused for ten minutes is killed as well: the environment it was started for may be gone for good.
+    """
+
+    def __init__(self, env: Mapping[str, str], folders: Sequence[Path]) -> None:
+        self.suspect = False
+        self._retired = False
+        self._env = env
+        self._folders = folders
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._output = Output("function worker", secrets(env))
+        loop = asyncio.get_running_loop()
+        self._writer: asyncio.Future[asyncio.StreamWriter] = loop.create_future()
+        self._idle: asyncio.TimerHandle | None = None
+        self._end = "was ended"
+        self.task = loop.create_task(self._live(), name="function worker")
+        self.task.add_done_callback(self._fail)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it should get new calls."""
+        return not (self.suspect or self._retired or self.task.done())
+
+    def retire(self) -> None:
+        """No new calls; the end comes when those in it have ended."""
+        self._retired = True
+        if not self._pending:
+            self.task.cancel()
+
+    async def ask(self, request: Inspect | Call, timeout: float) -> Reply:
+        """The worker's answer. Raises TimeoutError, or Transient when the worker dies first."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._pending[request.id] = answer
+        self._rest()
+        try:
+            async with asyncio.timeout(timeout):
+                writer = await asyncio.shield(self._writer)
+                writer.write(frame(request))
+                await writer.drain()
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            await self._cancel(request.id, answer)
+            raise
+        except asyncio.CancelledError:
+            self._send(Cancel(request.id))
+            self._retired = True
+            raise
+        except ConnectionError as error:
+            raise Transient(f"the worker process ended: {error}", reason="WorkerDied") from error
+        finally:
+            del self._pending[request.id]
+            if self._retired:
+                self.retire()
+            self._rest()
+
+    async def _cancel(self, number: int, answer: asyncio.Future[Reply]) -> None:
+        """Asks the worker to stop one call; retires it when it does not say at once that it has."""
+        self.suspect = True
+        self._send(Cancel(number))
+        await asyncio.wait({answer}, timeout=CANCEL_SECONDS)
+        if answer.done() and answer.exception() is None:
+            self.suspect = False
+        else:
+            self._retired = True
+
+    def _send(self, message: Cancel) -> None:
+        if self._writer.done() and not self._writer.cancelled() and self._writer.exception() is None:
+            self._writer.result().write(frame(message))
+
+    def _rest(self) -> None:
+        """Starts or stops the clock of an unused worker."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if not self._pending and not self.task.done():
+            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.retire)
+
+    async def _live(self) -> None:
+        try:
+            self._end = await self._converse()
+        except OSError as error:
+            self._end = f"could not be started ({error.strerror})"
+
+    async def _converse(self) -> str:
+        """Starts the process and hands out its answers until it ends; how it ended."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            process = await start(
+                self._command(theirs), environment(self._env, locale=True), keep=[theirs.fileno()]
+            )
+            theirs.close()
+            async with asyncio.TaskGroup() as group:
+                streams = (process.stdout, process.stderr)
+                readers = [group.create_task(self._output.pump(s)) for s in streams if s is not None]
+                try:
+                    await self._hand_out(ours)
+                finally:
+                    await finish(process, readers)
+            return ending(process)
+
+    def _command(self, theirs: socket.socket) -> list[str]:
+        module = "kubechain.providers.tools.worker"
+        own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())]
+        return [*own, *(str(folder) for folder in self._folders)]
+
+    async def _hand_out(self, ours: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        self._writer.set_result(writer)
+        try:
+            while (reply := await read_reply(reader)) is not None:
+                answer = self._pending.get(reply.id)
+                if answer is not None and not answer.done():
+                    answer.set_result(reply)
+        except msgspec.DecodeError:
+            return
+        finally:
+            writer.close()
+
+    def _fail(self, _: asyncio.Task[None]) -> None:
+        """Tells everyone who still waits; also runs when the task was cancelled before it began."""
+        if self._idle is not None:
+            self._idle.cancel()
+        printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
+        error = Transient(f"the worker process {self._end} before it answered{printed}", reason="WorkerDied")
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(error)
+        if not self._writer.done():
+            self._writer.set_exception(error)
+            self._writer.exception()

@@ -1,0 +1,49 @@
+"""The port `Controller`: what one kind's controller offers to the worker that runs it.
+
+A controller gets the object as the informer holds it (never to be mutated), reads what else it needs, decides, has
+one effect, and says when to look again. It raises what it cannot deal with: the worker owns failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kubechain.resources.kind import Kind
+from kubechain.resources.model import Resource
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing more to do until something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Look again in so many seconds, or earlier when something changes; 0 is at once."""
+
+    seconds: float
+
+
+Next = Done | After
+
+
+class Controller(Protocol[R]):
+    """One pass over one object, told only which object: never why it is looked at.
+
+    What `reconcile` raises is dealt with by class:
+    Conflict and NotFound (the cache was behind): again at once, a few times, then with backoff.
+    Transient: after its `retry_after`, else with backoff; one Warning Event per change of message.
+    Terminal: one Warning Event, and no further try before something but the status changes.
+    Anything else is a bug: backoff, logged with its traceback once per change of message.
+    A successful pass forgets all failures.
+    """
+
+    @property
+    def kind(self) -> Kind[R]: ...
+
+    async def reconcile(self, obj: R) -> Next:
+        """Brings the world one step nearer to what `obj` asks for."""
+        ...

@@ -1,0 +1,122 @@
+"""Keeps a `Cache` of one kind current: list once, then watch for ever. One per kind and program; workers share it.
+
+Flow: paged list -> `synced` -> watch from the list's version -> on a cut stream watch again from the last version
+seen -> on Gone list again, the difference becoming changes and deletions.
+Guarantees: those of `Cache`; no change is lost over reconnects (several changes of one object may be seen as one).
+It never writes, and never gives up: errors of the API are logged once per message and retried with backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TypeVar, assert_never
+
+import structlog
+
+from kubechain.errors import ApiError, Gone
+from kubechain.resources.kind import Kind
+from kubechain.resources.model import Resource
+from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions
+from kubechain.runtime.backoff import Chance, full_jitter
+from kubechain.runtime.cache import Cache
+from kubechain.runtime.ownership import key_of
+
+R = TypeVar("R", bound=Resource)
+log = structlog.get_logger(__name__)
+
+RECONNECT_CAP = 30.0
+PAGE = 500
+
+
+class Informer(Cache[R]):
+    """The cache of `kind`, in one namespace or all. Handlers and indices are best set before `run`."""
+
+    def __init__(
+        self,
+        api: Api,
+        kind: Kind[R],
+        namespace: str = ALL_NAMESPACES,
+        *,
+        keep: Callable[[R], R] | None = None,
+        chance: Chance = random.random,
+        page: int = PAGE,
+    ) -> None:
+        super().__init__(keep)
+        self.kind = kind
+        self.synced = asyncio.Event()
+        """Set once the first list is in the cache."""
+        self._api = api
+        self._namespace = namespace
+        self._chance = chance
+        self._page = page
+        self._since = ""
+        self._failures = 0
+        self._complaint = ""
+
+    def remember(self, obj: R) -> None:
+        if self._namespace in (ALL_NAMESPACES, obj.metadata.namespace):
+            super().remember(obj)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            opened = loop.time()
+            try:
+                if not self._since:
+                    await self._list()
+                await self._watch()
+            except Gone:
+                self._since = ""
+            except (ApiError, OSError) as error:
+                self._complain(error)
+            # A stream that was silent for long and then ended is the server's habit, not trouble.
+            self._failures = 1 if loop.time() - opened > RECONNECT_CAP else self._failures + 1
+            await asyncio.sleep(self._delay())
+
+    def _delay(self) -> float:
+        """The first reconnect is at once, further ones in a row back off."""
+        return full_jitter(self._failures - 1, self._chance, cap=RECONNECT_CAP) if self._failures > 1 else 0.0
+
+    def _complain(self, error: Exception) -> None:
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.warning("watch interrupted, retrying", kind=self.kind.kind, error=self._complaint)
+
+    async def _list(self) -> None:
+        present: set[Key] = set()
+        token = ""
+        while True:
+            options = ListOptions(limit=self._page, continue_token=token)
+            page = await self._api.list(self.kind, self._namespace, options)
+            for obj in page.items:
+                present.add(key_of(obj))
+                self.put(obj)
+            if not (token := page.continue_token):
+                break
+        self.retain(present, int(page.resource_version))
+        self._reached(page.resource_version)
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        options = WatchOptions(since=self._since, bookmarks=True)
+        async with aclosing(self._api.watch(self.kind, self._namespace, options)) as stream:
+            async for event in stream:
+                self._failures, self._complaint = 0, ""
+                match event:
+                    case Change(type="DELETED"):
+                        self.drop(event.key, int(event.resource_version))
+                    case Change():
+                        self.put(event.object)
+                    case Bookmark():
+                        pass
+                    case _:
+                        assert_never(event)
+                self._reached(event.resource_version)
+
+    def _reached(self, version: str) -> None:
+        self._since = version
+        self.delivered(int(version))

@@ -1,0 +1,142 @@
+"""A keyed, de-duplicating work queue. One per worker; informer handlers add, the worker takes.
+
+Guarantees: a key is held once however often it is added; a key that is being processed is never handed out a
+second time, but again after `done` when it was added meanwhile; of several times for a key the earliest wins;
+first in, first out. Nothing polls: one timer for the earliest delay, none when there is no delay.
+Everything is synchronous and belongs to the event loop's thread. It knows nothing of what the keys mean.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+_NEVER = (inf, 0)
+
+
+class TimerHandle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Timers(Protocol):
+    """The part of an event loop that the queue needs."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> TimerHandle: ...
+
+
+def _nobody() -> None:
+    """Nobody waits yet."""
+
+
+class WorkQueue(Generic[K]):
+    """`on_ready` is called after a key became ready; it may take at once."""
+
+    def __init__(self, timers: Timers) -> None:
+        self.on_ready: Callable[[], None] = _nobody
+        self.closed = False
+        self._timers = timers
+        self._ready: deque[K] = deque()
+        self._waiting: set[K] = set()
+        """The keys in `_ready`."""
+        self._active: set[K] = set()
+        self._again: set[K] = set()
+        self._due: dict[K, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        """Holds stale entries too; `_due` says which ones count."""
+        self._serial = 0
+        self._timer: TimerHandle | None = None
+        self._timer_at = 0.0
+
+    def __len__(self) -> int:
+        """Keys that are ready."""
+        return len(self._ready)
+
+    def add(self, key: K) -> None:
+        """The key is to be processed now, or again once the running pass is done; a delay of it is dropped."""
+        if self.closed or key in self._waiting:
+            return
+        self._due.pop(key, None)
+        if key in self._active:
+            self._again.add(key)
+            return
+        self._waiting.add(key)
+        self._ready.append(key)
+        self.on_ready()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """The same in so many seconds; ignored where an earlier time is set."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        when = self._timers.time() + seconds
+        if self.closed or key in self._waiting or key in self._again or self._set_for(key) <= when:
+            return
+        self._serial += 1
+        self._due[key] = when, self._serial
+        heappush(self._heap, (when, self._serial, key))
+        self._shed_stale()
+        self._arm()
+
+    def take(self) -> K | None:
+        """The next ready key, from now on being processed until `done`; None when there is none."""
+        if self.closed or not self._ready:
+            return None
+        key = self._ready.popleft()
+        self._waiting.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """The pass is over; a key added during it becomes ready."""
+        self._active.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def close(self) -> None:
+        """No key is handed out any more, and no timer is left."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_for(self, key: K) -> float:
+        return self._due.get(key, _NEVER)[0]
+
+    def _counts(self, entry: tuple[float, int, K]) -> bool:
+        return self._due.get(entry[2], _NEVER)[1] == entry[1]
+
+    def _shed_stale(self) -> None:
+        """Delays dropped early leave entries behind; never more than there are live ones, and a few."""
+        if len(self._heap) > 2 * len(self._due) + 64:
+            self._heap = [entry for entry in self._heap if self._counts(entry)]
+            heapify(self._heap)
+
+    def _arm(self) -> None:
+        while self._heap and not self._counts(self._heap[0]):
+            heappop(self._heap)
+        if not self._heap:
+            return
+        first = self._heap[0][0]
+        if self._timer is not None:
+            if self._timer_at <= first:
+                return
+            self._timer.cancel()
+        self._timer_at = first
+        self._timer = self._timers.call_at(first, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        # A loop may fire a shade early: what the timer was set for is due all the same.
+        now = max(self._timers.time(), self._timer_at)
+        while self._heap and self._heap[0][0] <= now:
+            entry = heappop(self._heap)
+            if self._counts(entry):
+                self.add(entry[2])
+        self._arm()

@@ -1,0 +1,211 @@
+"""Joins an informer, a queue and a controller: which key is looked at when, and what follows when it fails.
+
+Flow: change -> key in the queue (the event is forgotten) -> one task per key in hand, up to `limit` -> Next.
+Guarantees: never two passes over one key at a time; a change during a pass leads to another pass; no pass before
+every informer has synced; failures and their waiting times live here, never in the object.
+Shutdown is cancelling `run`: no key is handed out any more, running passes are cancelled. The path of a crash.
+The only place that catches Exception. It writes nothing but Events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Any, Generic, TypeVar, assert_never
+
+import structlog
+
+from kubechain.resources.model import Resource
+from kubechain.runtime.api import Key
+from kubechain.runtime.backoff import Chance
+from kubechain.runtime.controller import After, Controller, Done, Next
+from kubechain.runtime.failure import Verdict, judge
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.ownership import key_of
+from kubechain.runtime.queue import WorkQueue
+from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.wakes import Wake
+
+R = TypeVar("R", bound=Resource)
+D = TypeVar("D", bound=Resource)
+log = structlog.get_logger(__name__)
+
+LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody."""
+
+    attempts: int
+    message: str
+    firm_until: float
+
+
+class Worker(Generic[R]):
+    """Made inside the running loop, before the informers run. `limit`: passes at the same time."""
+
+    def __init__(
+        self,
+        controller: Controller[R],
+        informer: Informer[R],
+        wakes: Sequence[Wake[Any]] = (),
+        *,
+        events: EventRecorder,
+        limit: int = LIMIT,
+        chance: Chance = random.random,
+    ) -> None:
+        self.passes = 0
+        """Reconciles begun so far."""
+        self._controller = controller
+        self._informer = informer
+        self._wakes = wakes
+        self._events = events
+        self._limit = limit
+        self._chance = chance
+        self._loop = asyncio.get_running_loop()
+        self._queue: WorkQueue[Key] = WorkQueue(self._loop)
+        self._running = 0
+        self._failing: dict[Key, _Failing] = {}
+        self._urgent: set[Key] = set()
+        """Keys woken, since their last pass began, by more than a change of their own status."""
+        informer.on_change(self._changed)
+        for wake in wakes:
+            wake.informer.on_change(partial(self._woken, wake.keys))
+        for obj in informer.list():
+            self._queue.add(key_of(obj))
+
+    async def run(self) -> None:
+        """Until cancelled; returns when every running pass has ended."""
+        for informer in (self._informer, *(wake.informer for wake in self._wakes)):
+            await informer.synced.wait()
+        async with asyncio.TaskGroup() as group:
+            hand_out = partial(self._hand_out, group)
+            self._queue.on_ready = hand_out
+            hand_out()
+            try:
+                await self._loop.create_future()
+            finally:
+                self._queue.close()
+
+    def wake(self, key: Key) -> None:
+        """Has the key looked at, whatever its failures: for what no informer sees."""
+        self._urgent.add(key)
+        self._queue.add(key)
+
+    def _changed(self, old: R | None, new: R | None) -> None:
+        if new is None:
+            if old is not None:
+                self._forget(key_of(old))
+            return
+        key = key_of(new)
+        if old is None or _more_than_status(old, new):
+            self._urgent.add(key)
+        self._queue.add(key)
+
+    def _woken(self, keys: Callable[[D | None, D | None], Iterable[Key]], old: D | None, new: D | None) -> None:
+        try:
+            for key in keys(old, new):
+                self.wake(key)
+        except Exception as error:
+            changed = new if new is not None else old
+            about = "" if changed is None else str(key_of(changed))
+            log.error("bug: a change woke nobody", kind=self._controller.kind.kind, changed=about, exc_info=error)
+
+    def _forget(self, key: Key) -> None:
+        self._failing.pop(key, None)
+        self._urgent.discard(key)
+
+    def _hand_out(self, group: asyncio.TaskGroup) -> None:
+        while self._running < self._limit and (key := self._queue.take()) is not None:
+            obj = self._informer.get(key)
+            if obj is None:
+                self._forget(key)
+                self._queue.done(key)
+            elif not self._postponed(key):
+                self._urgent.discard(key)
+                self._running += 1
+                self.passes += 1
+                group.create_task(self._reconcile(group, key, obj))
+
+    def _postponed(self, key: Key) -> bool:
+        """Puts back a failing key that only its own status woke."""
+        failing = self._failing.get(key)
+        if failing is None or key in self._urgent:
+            return False
+        left = failing.firm_until - self._loop.time()
+        if left <= 0:
+            return False
+        self._queue.done(key)
+        if left < inf:
+            self._queue.add_after(key, left)
+        return True
+
+    async def _reconcile(self, group: asyncio.TaskGroup, key: Key, obj: R) -> None:
+        try:
+            self._succeeded(key, await self._controller.reconcile(obj))
+        except asyncio.CancelledError as error:
+            if self._queue.closed:
+                raise
+            self._failed(key, obj, error)
+        except Exception as error:
+            self._failed(key, obj, error)
+        finally:
+            self._running -= 1
+            self._queue.done(key)
+        self._hand_out(group)
+
+    def _succeeded(self, key: Key, next_: Next) -> None:
+        self._failing.pop(key, None)
+        match next_:
+            case Done():
+                pass
+            case After(seconds):
+                self._queue.add_after(key, seconds)
+            case _:
+                assert_never(next_)
+
+    def _failed(self, key: Key, obj: R, error: BaseException) -> None:
+        if self._informer.get(key) is None:
+            self._forget(key)
+            return
+        before = self._failing.get(key)
+        attempts = 1 if before is None else before.attempts + 1
+        verdict = judge(error, attempts, self._chance)
+        message = before.message if before is not None else ""
+        if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
+            self._tell(verdict, key, obj, error)
+        until = self._loop.time() + verdict.wait if verdict.firm else 0.0
+        self._failing[key] = _Failing(attempts, message, until)
+        if verdict.wait < inf:
+            self._queue.add_after(key, verdict.wait)
+
+    def _tell(self, verdict: Verdict, key: Key, obj: R, error: BaseException) -> None:
+        kind = self._controller.kind
+        match verdict.audience:
+            case "object":
+                self._events.warning(kind, obj, verdict.reason, str(error))
+            case "operator":
+                log.warning("reconcile failed, retrying", kind=kind.kind, key=str(key), error=str(error))
+            case "developer":
+                log.error("bug: reconcile raised, retrying", kind=kind.kind, key=str(key), exc_info=error)
+            case "nobody":
+                pass
+            case _:
+                assert_never(verdict.audience)
+
+
+def _more_than_status(old: Resource, new: Resource) -> bool:
+    """Whether more than the status changed: the spec (counted by generation) or metadata that others set."""
+    was, is_ = old.metadata, new.metadata
+    return (
+        was.generation != is_.generation
+        or was.uid != is_.uid
+        or was.deletion_timestamp != is_.deletion_timestamp
+        or was.labels != is_.labels
+        or was.annotations != is_.annotations
+    )

@@ -1,0 +1,56 @@
+"""The Accept header -> the form an answer takes.
+
+Called by `read` and `watch`. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kubechain.errors import NotAcceptable
+
+ONLY = (
+    "only the following media types are accepted: "
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+)
+_FORMS = {"Table": "table", "PartialObjectMetadata": "metadata", "PartialObjectMetadataList": "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the client wants to see: whole objects, a table, or metadata alone; `version` of meta.k8s.io."""
+
+    shape: Literal["object", "table", "metadata"] = "object"
+    version: str = "v1"
+    yaml: bool = False
+
+
+def form_of(accept: str) -> Form:
+    """The first form asked for that exists here (JSON where the client does not care). Raises NotAcceptable."""
+    if not accept.strip():
+        return Form()
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        if (form := _form(media, parameters)) is not None:
+            return form
+    raise NotAcceptable(ONLY)
+
+
+def _form(media: str, parameters: dict[str, str]) -> Form | None:
+    if media not in ("application/json", "application/yaml", "application/*", "*/*"):
+        return None
+    yaml = media == "application/yaml"
+    wanted = parameters.get("as")
+    if wanted is None:
+        return Form(yaml=yaml)
+    version = parameters.get("v", "v1")
+    if parameters.get("g", "meta.k8s.io") != "meta.k8s.io" or version not in ("v1", "v1beta1"):
+        return None
+    match _FORMS.get(wanted):
+        case "table":
+            return Form("table", version)
+        case "metadata":
+            return Form("metadata", version)
+    return None

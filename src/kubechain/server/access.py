@@ -1,0 +1,98 @@
+"""Who asks, and whether they may: bearer tokens, impersonation, roles.
+
+Called by `http` before anything else happens. Tokens are compared in constant time and never printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
+
+from kubechain.errors import Details, Forbidden, Unauthorized
+from kubechain.runtime.api import Api
+from kubechain.server import accounts, roles
+from kubechain.server.paths import Target
+from kubechain.server.settings import ServerSettings, User
+
+PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+"""What answers without a token."""
+
+
+async def who(api: Api, settings: ServerSettings, headers: Headers) -> User:
+    """The user of a request, or the one it impersonates. Raises Unauthorized, Forbidden."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    user = await holder(api, settings, token.strip()) if scheme.lower() == "bearer" else None
+    if user is None:
+        raise Unauthorized("Unauthorized")
+    return impersonated(user, headers)
+
+
+async def holder(api: Api, settings: ServerSettings, token: str) -> User | None:
+    """The user that a token stands for."""
+    digest = hashlib.sha256(token.encode()).digest()
+    found = None
+    for known, user in settings.tokens.items():
+        if hmac.compare_digest(hashlib.sha256(known.encode()).digest(), digest):
+            found = user
+    if found is None and token.count(".") == 2:
+        claims = accounts.verify(token, settings.signing_key, settings.clock().timestamp())
+        found = await accounts.account(api, claims) if claims else None
+    return _authenticated(found) if found else None
+
+
+def impersonated(user: User, headers: Headers) -> User:
+    """The user that the Impersonate-* headers name, else the user. Raises Forbidden."""
+    name = headers.get("impersonate-user", "")
+    groups = tuple(headers.getlist("impersonate-group"))
+    if not name and not groups:
+        return user
+    if roles.MASTERS not in user.groups:
+        wanted = f'users "{name}"' if name else f'groups "{groups[0]}"'
+        text = f'{wanted} is forbidden: User "{user.name}" cannot impersonate resource "users"'
+        raise Forbidden(f'{text} in API group "" at the cluster scope', Details(name=name, kind="users"))
+    extra: dict[str, tuple[str, ...]] = {}
+    for header, value in headers.items():
+        if header.startswith("impersonate-extra-"):
+            key = unquote(header.removeprefix("impersonate-extra-"))
+            extra[key] = (*extra.get(key, ()), value)
+    return _authenticated(User(name, groups, headers.get("impersonate-uid", ""), extra))
+
+
+async def check(api: Api, user: User, verb: str, target: Target) -> None:
+    """Raises Forbidden, with the text of a real API server, when the user may not do it."""
+    kind = target.served.kind
+    subresource = target.subresource.name if target.subresource else ""
+    request = roles.Request(verb, kind.group, kind.plural, subresource, target.namespace, target.name)
+    if not await roles.allows(api, user, request):
+        raise refusal(user, request)
+
+
+async def check_path(api: Api, user: User, verb: str, path: str) -> None:
+    """The same for a path that is no resource."""
+    if not await roles.allows(api, user, roles.Request(verb, path=path)):
+        raise Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+
+
+def refusal(user: User, request: roles.Request) -> Forbidden:
+    """The refusal of one request."""
+    resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+    subject = f"{request.resource}.{request.group}" if request.group else request.resource
+    if request.name:
+        subject += f' "{request.name}"'
+    where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
+    return Forbidden(
+        f'{subject} is forbidden: User "{user.name}" cannot {request.verb} resource "{resource}" '
+        f'in API group "{request.group}" {where}',
+        Details(name=request.name, group=request.group, kind=request.resource),
+    )
+
+
+def _authenticated(user: User) -> User:
+    """The user with the group that everyone who is someone belongs to."""
+    group = "system:unauthenticated" if user.name == "system:anonymous" else "system:authenticated"
+    if group in user.groups:
+        return user
+    return User(user.name, (*user.groups, group), user.uid, user.extra)

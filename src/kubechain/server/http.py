@@ -1,0 +1,233 @@
+"""The embedded API server: one ASGI application over the port `Api`, and uvicorn around it.
+
+Started by the composition root with `serve`. Listens on loopback unless the settings say otherwise, asks for a
+bearer token everywhere but at the health endpoints and /version. Knows no kind and no controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kubechain.errors import ApiError, Forbidden, MethodNotAllowed, SettingsError
+from kubechain.resources.json import JsonObject
+from kubechain.runtime.api import Api
+from kubechain.server import access, discovery, openapi, read, reviews, write
+from kubechain.server.bodies import plain_in
+from kubechain.server.call import Call
+from kubechain.server.paths import Target, resolve
+from kubechain.server.served import group_versions
+from kubechain.server.settings import ServerSettings, User
+from kubechain.server.status import JSON, refusal
+from kubechain.server.watch import Watch
+
+_HANDLERS = {
+    "get": read.get,
+    "list": read.list_,
+    "create": write.create,
+    "update": write.update,
+    "patch": write.patch,
+    "delete": write.delete,
+    "deletecollection": write.delete_collection,
+}
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+NO_SUCH_PATH = "404 page not found\n"
+
+
+class Application:
+    """Requests -> answers. `stopping` ends every watch."""
+
+    def __init__(self, api: Api, settings: ServerSettings) -> None:
+        self._api = api
+        self._settings = settings
+        self.stopping = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except ApiError as error:
+            answer = refusal(error)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        path = request.scope["path"]
+        if self._settings.loopback:
+            _check_host(request.headers)
+        if path in access.PUBLIC:
+            return _json(request, discovery.version()) if "version" in path else PlainTextResponse("ok")
+        user = await access.who(self._api, self._settings, request.headers)
+        if (target := resolve(path)) is not None:
+            return await self._resource(request, user, target)
+        await access.check_path(self._api, user, request.method.lower(), path)
+        return _document(request, path.rstrip("/") or "/") or PlainTextResponse(NO_SUCH_PATH, 404)
+
+    async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
+        watching = "watch" in request.query_params and request.query_params["watch"] not in ("false", "0")
+        verb = target.verb(request.method, watch=watching)
+        allowed = target.subresource.verbs if target.subresource else target.served.verbs
+        if verb not in allowed:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        await access.check(self._api, user, verb, target)
+        call = Call(self._api, self._settings, self.stopping, request, user, target)
+        if verb == "watch":
+            return Watch(call)
+        if target.subresource is not None and target.subresource.name == "token":
+            return call.answer(await reviews.account_token(call, await plain_in(call)), 201)
+        if "get" not in target.served.verbs:
+            return call.answer(await reviews.answer(call, await plain_in(call)), 201)
+        return await _HANDLERS[verb](call)
+
+
+def _check_host(headers: Headers) -> None:
+    """A browser that was led here under a foreign name (DNS rebinding) is refused. Raises Forbidden."""
+    host = headers.get("host", "localhost")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+    if name.lower() not in _LOCAL_NAMES:
+        raise Forbidden(f'host "{name}" is not served here: use 127.0.0.1 or localhost')
+
+
+def _document(request: Request, path: str) -> Response | None:
+    """The documents that describe the API, None where there is no such path."""
+    parts = path.strip("/").split("/")
+    match parts:
+        case [""]:
+            return _json(request, {"paths": _root_paths()})
+        case ["api"] | ["apis"]:
+            return _discovery(request, core=parts == ["api"])
+        case ["api", version]:
+            return _json(request, discovery.legacy_resources("", version))
+        case ["apis", group]:
+            return _json(request, discovery.legacy_group(group))
+        case ["apis", group, version]:
+            return _json(request, discovery.legacy_resources(group, version))
+        case ["openapi", "v2"]:
+            return Response(openapi.V2, media_type=openapi.V2_TYPE)
+        case ["openapi", "v3"]:
+            return _json(request, openapi.index())
+        case ["openapi", "v3", *rest]:
+            return _json(request, openapi.document("/".join(rest)))
+    return None
+
+
+def _discovery(request: Request, *, core: bool) -> Response:
+    """The aggregated form where the client can read it, in the first version that it names, else the old one."""
+    for clause in request.headers.get("accept", "").split(","):
+        parameters = dict(p.strip().split("=", 1) for p in clause.split(";")[1:] if "=" in p)
+        version = parameters.get("v", "")
+        if parameters.get("as") == "APIGroupDiscoveryList" and version in ("v2", "v2beta1"):
+            media = f"{JSON};g={discovery.AGGREGATED};v={version};as=APIGroupDiscoveryList"
+            return _tagged(request, _aggregated(core, version), media)
+        if not parameters.get("as"):
+            break
+    return _json(request, discovery.legacy_versions() if core else discovery.legacy_groups()) or Response()
+
+
+@cache
+def _aggregated(core: bool, version: str) -> bytes:
+    return msgspec.json.encode(discovery.aggregated(core=core, version=version))
+
+
+def _json(request: Request, document: JsonObject | bytes | None) -> Response | None:
+    if document is None:
+        return None
+    body = document if isinstance(document, bytes) else msgspec.json.encode(document)
+    return _tagged(request, body, JSON)
+
+
+def _tagged(request: Request, body: bytes, media: str) -> Response:
+    """The document with an ETag, or 304 where the client holds it already."""
+    tag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
+    headers = {"etag": tag, "vary": "Accept", "cache-control": "no-cache, private"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=media)
+
+
+def _root_paths() -> list[str]:
+    versions = [f"/apis/{group}/{version}" for group, version in group_versions() if group]
+    groups = [f"/apis/{group}" for group, _ in group_versions() if group]
+    fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    return sorted({*fixed, *groups, *versions})
+
+
+class Server:
+    """A running server: where it listens."""
+
+    def __init__(self, host: str, port: int, *, tls: bool) -> None:
+        self.host, self.port = host, port
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{name}:{port}"
+
+
+@asynccontextmanager
+async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
+    """Serves until the block is left; then watches end at once and running requests get two seconds.
+
+    Raises SettingsError when the address cannot be had.
+    """
+    import uvicorn
+
+    class Embedded(uvicorn.Server):
+        """uvicorn without its hold on the process: signals stay with the program."""
+
+        ready = asyncio.Event()
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            self.ready.set()
+
+    application = Application(api, settings)
+    listening = _listen(settings)
+    port = listening.getsockname()[1]
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.private_key,
+    )
+    server = Embedded(config)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve(sockets=[listening]))
+        await server.ready.wait()
+        try:
+            yield Server(settings.host, port, tls=settings.certificate is not None)
+        finally:
+            application.stopping.set()
+            server.should_exit = True
+
+
+def _listen(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setblocking(False)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError(f"cannot listen on {where}: {error.strerror}; choose another port") from error
+    return listening

@@ -1,0 +1,103 @@
+"""GET and LIST: objects, tables and metadata. Stored bytes are passed on as they are.
+
+Called by `http`. Never writes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from starlette.responses import Response
+
+from kubechain.resources.json import JsonObject
+from kubechain.resources.kind import Kind
+from kubechain.runtime.api import Page
+from kubechain.server import fixed
+from kubechain.server.accept import Form, form_of
+from kubechain.server.call import Call
+from kubechain.server.query import list_options
+from kubechain.server.table import Include, definitions, metadata_of, partial, row, table
+
+
+async def get(call: Call) -> Response:
+    """One object, whole or as a table of one row."""
+    form = form_of(call.accept)
+    target = call.target
+    if target.served.fixed is not None:
+        document = fixed.get(target.served, target.name)
+    else:
+        document = await call.api.get(target.served.stored, target.name, target.namespace)
+    document = target.served.show(document)
+    return _formed(call, form, single(call, form, document))
+
+
+async def list_(call: Call) -> Response:
+    """A page of a collection."""
+    form = form_of(call.accept)
+    target, options = call.target, list_options(call.query, call.target)
+    if target.served.fixed is not None:
+        page = fixed.page(target.served, options)
+    else:
+        page = await call.api.list(target.served.stored, target.namespace, options)
+    documents = page.items
+    if target.served.to_shown is not None:
+        documents = [target.served.show(document) for document in documents]
+    metadata = _list_metadata(page)
+    if form.shape == "table":
+        return _formed(call, form, _table(call, form, metadata, documents))
+    return _formed(call, form, collection(target.served.kind, form, metadata, documents))
+
+
+def single(call: Call, form: Form, document: bytes, *, columns: bool = True) -> bytes:
+    """One object in the form asked for; `columns` False leaves a table's column definitions out."""
+    if form.shape == "metadata":
+        return partial(document, form.version)
+    if form.shape == "table":
+        return _table(call, form, _own_version(document), [document], columns=columns)
+    return document
+
+
+def collection(kind: Kind[bytes], form: Form, metadata: JsonObject, documents: list[bytes]) -> bytes:
+    """A list object around documents, or around their metadata."""
+    name, api_version = f"{kind.kind}List", kind.api_version
+    if form.shape == "metadata":
+        name, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
+        documents = [partial(document, form.version) for document in documents]
+    head = f'{{"kind":"{name}","apiVersion":"{api_version}","metadata":'.encode()
+    return b"".join((head, msgspec.json.encode(metadata), b',"items":[', b",".join(documents), b"]}"))
+
+
+def include_of(call: Call) -> Include:
+    """How much of each object a table's rows carry."""
+    asked = call.query.get("includeObject", "Metadata")
+    return cast("Include", asked) if asked in ("None", "Object") else "Metadata"
+
+
+def _table(call: Call, form: Form, metadata: JsonObject, documents: list[bytes], *, columns: bool = True) -> bytes:
+    kind, now, include = call.target.served.kind, call.settings.clock(), include_of(call)
+    rows = [row(kind, document, now, include, form.version) for document in documents]
+    return table(metadata, definitions(kind) if columns else None, rows, form.version)
+
+
+def _own_version(document: bytes) -> JsonObject:
+    metadata = msgspec.json.decode(metadata_of(document))
+    return {"resourceVersion": metadata.get("resourceVersion", "")}
+
+
+def _list_metadata(page: Page[bytes]) -> JsonObject:
+    metadata: JsonObject = {"resourceVersion": page.resource_version}
+    if page.continue_token:
+        metadata["continue"] = page.continue_token
+    if page.remaining is not None:
+        metadata["remainingItemCount"] = page.remaining
+    return metadata
+
+
+def _formed(call: Call, form: Form, document: bytes) -> Response:
+    if not form.yaml:
+        return call.answer(document)
+    import yaml  # people with curl only: nobody else pays for it
+
+    text = yaml.dump(msgspec.json.decode(document), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+    return Response(text, media_type="application/yaml")

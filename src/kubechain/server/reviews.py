@@ -1,0 +1,122 @@
+"""The requests that are answered rather than stored: who am I, may I, and tokens of service accounts.
+
+Called by `http` for POSTs to the review resources and to `serviceaccounts/NAME/token`. Never writes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+
+from kubechain.errors import BadRequest
+from kubechain.resources.builtin import SERVICE_ACCOUNTS
+from kubechain.resources.json import JsonObject, JsonValue, lookup
+from kubechain.resources.model import timestamp
+from kubechain.server import access, accounts, roles
+from kubechain.server.call import Call
+from kubechain.server.settings import User
+
+_HOUR = 3600
+
+
+async def answer(call: Call, body: JsonObject) -> JsonObject:
+    """The review with its status filled in."""
+    kind = call.target.served.kind
+    spec = body.get("spec")
+    asked = spec if isinstance(spec, dict) else {}
+    review: JsonObject = {
+        "kind": kind.kind,
+        "apiVersion": kind.api_version,
+        "metadata": {"creationTimestamp": None},
+        **({"spec": asked} if asked else {}),
+    }
+    match kind.kind:
+        case "SelfSubjectReview":
+            review["status"] = {"userInfo": info(call.user)}
+        case "TokenReview":
+            review["status"] = await _token(call, str(asked.get("token") or ""))
+            review["spec"] = {}
+        case "SelfSubjectRulesReview":
+            review["status"] = await _rules(call, str(asked.get("namespace") or ""))
+        case "SelfSubjectAccessReview":
+            review["status"] = await _verdict(call, call.user, asked)
+        case _:
+            review["status"] = await _verdict(call, _subject(asked), asked)
+    return review
+
+
+def info(user: User) -> JsonObject:
+    """`userInfo` of a user."""
+    out: JsonObject = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        out["uid"] = user.uid
+    if user.extra:
+        out["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return out
+
+
+async def account_token(call: Call, body: JsonObject) -> JsonObject:
+    """The TokenRequest with a new token of the service account in its status. Raises NotFound."""
+    name, namespace = call.target.name, call.target.namespace
+    stored = msgspec.json.decode(await call.api.get(SERVICE_ACCOUNTS.raw, name, namespace))
+    seconds = lookup(body, "spec.expirationSeconds")
+    lifetime = seconds if isinstance(seconds, int) else _HOUR
+    if lifetime < 600:
+        raise BadRequest("spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")
+    audiences = lookup(body, "spec.audiences")
+    wanted = [str(a) for a in audiences] if isinstance(audiences, list) and audiences else [accounts.ISSUER]
+    issued = int(call.settings.clock().timestamp())
+    subject = f"system:serviceaccount:{namespace}:{name}"
+    claims = accounts.Claims(subject, issued + lifetime, issued, wanted, stored["metadata"]["uid"])
+    expires = timestamp(datetime.fromtimestamp(claims.exp, UTC))
+    token = accounts.sign(claims, call.settings.signing_key)
+    return {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": timestamp(call.settings.clock())},
+        "spec": {"audiences": cast("list[JsonValue]", wanted), "expirationSeconds": lifetime},
+        "status": {"token": token, "expirationTimestamp": expires},
+    }
+
+
+async def _token(call: Call, token: str) -> JsonObject:
+    user = await access.holder(call.api, call.settings, token)
+    if user is None:
+        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    return {"authenticated": True, "user": info(user)}
+
+
+async def _verdict(call: Call, user: User, spec: JsonObject) -> JsonObject:
+    """Whether the user may do what `resourceAttributes` or `nonResourceAttributes` describe."""
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if isinstance(resource, dict):
+        request = roles.Request(
+            *(
+                str(resource.get(k) or "")
+                for k in ("verb", "group", "resource", "subresource", "namespace", "name")
+            )
+        )
+    elif isinstance(path, dict):
+        request = roles.Request(str(path.get("verb") or ""), path=str(path.get("path") or ""))
+    else:
+        raise BadRequest("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
+    allowed = await roles.allows(call.api, user, request)
+    return {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
+
+
+async def _rules(call: Call, namespace: str) -> JsonObject:
+    rules = [rule async for some in roles.granted(call.api, call.user, namespace) for rule in some]
+    plain = [cast("JsonObject", msgspec.to_builtins(rule)) for rule in rules]
+    return {
+        "resourceRules": [rule for rule in plain if "nonResourceURLs" not in rule],
+        "nonResourceRules": [rule for rule in plain if "nonResourceURLs" in rule],
+        "incomplete": False,
+    }
+
+
+def _subject(spec: JsonObject) -> User:
+    groups = spec.get("groups")
+    names = tuple(str(g) for g in groups) if isinstance(groups, list) else ()
+    return User(str(spec.get("user") or ""), names, str(spec.get("uid") or ""))

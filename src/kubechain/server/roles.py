@@ -1,0 +1,161 @@
+"""Role based access control: may this user do this?
+
+Called by `access` and `reviews`. Reads roles and bindings through the port `Api`, never writes, never caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from kubechain.errors import NotFound
+from kubechain.resources.builtin import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from kubechain.resources.kind import GROUP
+from kubechain.runtime.api import Api
+from kubechain.server.settings import User
+
+MASTERS = "system:masters"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: a verb on a resource, or on a `path` that is none."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+class PolicyRule(msgspec.Struct, rename="camel", omit_defaults=True):
+    """One rule of a role."""
+
+    verbs: list[str] = []
+    api_groups: list[str] = []
+    resources: list[str] = []
+    resource_names: list[str] = []
+    non_resource_urls: list[str] = msgspec.field(default_factory=list, name="nonResourceURLs")
+
+    def allows(self, request: Request) -> bool:
+        if not _one_of(self.verbs, request.verb):
+            return False
+        if request.path:
+            return any(_path_matches(url, request.path) for url in self.non_resource_urls)
+        if not _one_of(self.api_groups, request.group) or not self._names_resource(request):
+            return False
+        return not self.resource_names or request.name in self.resource_names
+
+    def _names_resource(self, request: Request) -> bool:
+        if not request.subresource:
+            return _one_of(self.resources, request.resource)
+        full = f"{request.resource}/{request.subresource}"
+        return _one_of(self.resources, full) or f"*/{request.subresource}" in self.resources
+
+
+class _Role(msgspec.Struct):
+    rules: list[PolicyRule] | None = None
+
+
+class _Subject(msgspec.Struct):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+    def is_user(self, user: User, namespace: str) -> bool:
+        match self.kind:
+            case "User":
+                return self.name == user.name
+            case "Group":
+                return self.name in user.groups
+            case "ServiceAccount":
+                return user.name == f"system:serviceaccount:{self.namespace or namespace}:{self.name}"
+        return False
+
+
+class _RoleRef(msgspec.Struct):
+    kind: str = ""
+    name: str = ""
+
+
+class _Binding(msgspec.Struct, rename="camel"):
+    role_ref: _RoleRef
+    subjects: list[_Subject] | None = None
+
+
+_READ = ["get", "list", "watch"]
+_OWN = ["selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"]
+_CONTENT = ["configmaps", "events", "serviceaccounts"]
+EVERYONE = (
+    PolicyRule(["create"], ["authentication.k8s.io", "authorization.k8s.io"], _OWN),
+    PolicyRule(["get"], non_resource_urls=["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]),
+    PolicyRule(["get"], non_resource_urls=["/healthz", "/livez", "/readyz", "/version", "/version/"]),
+)
+"""What every authenticated user may do."""
+
+DEFAULT_ROLES: dict[str, list[PolicyRule]] = {
+    "cluster-admin": [PolicyRule(["*"], ["*"], ["*"]), PolicyRule(["*"], non_resource_urls=["*"])],
+    "admin": [PolicyRule(["*"], ["", "events.k8s.io", GROUP, "rbac.authorization.k8s.io"], ["*"])],
+    "edit": [PolicyRule(["*"], [GROUP], ["*"]), PolicyRule(["*"], [""], [*_CONTENT, "secrets"])],
+    "view": [
+        PolicyRule(_READ, [GROUP], ["*"]),
+        PolicyRule(_READ, [""], [*_CONTENT, "namespaces"]),
+        PolicyRule(_READ, ["events.k8s.io"], ["events"]),
+    ],
+}
+"""ClusterRoles that can be bound without being stored; a stored one of the same name wins."""
+
+_ROLE = msgspec.json.Decoder(_Role)
+_BINDING = msgspec.json.Decoder(_Binding)
+
+
+async def allows(api: Api, user: User, request: Request) -> bool:
+    """Whether the user may do it. Members of system:masters may do everything."""
+    if MASTERS in user.groups:
+        return True
+    async for rules in granted(api, user, request.namespace):
+        if any(rule.allows(request) for rule in rules):
+            return True
+    return False
+
+
+async def granted(api: Api, user: User, namespace: str) -> AsyncIterator[Iterable[PolicyRule]]:
+    """The rules that hold for the user, everywhere and in the namespace (where one is given)."""
+    if MASTERS in user.groups:
+        yield DEFAULT_ROLES["cluster-admin"]
+        return
+    if "system:authenticated" in user.groups:
+        yield EVERYONE
+    for document in (await api.list(CLUSTER_ROLE_BINDINGS.raw)).items:
+        yield await _bound(api, user, document, "")
+    if namespace:
+        for document in (await api.list(ROLE_BINDINGS.raw, namespace)).items:
+            yield await _bound(api, user, document, namespace)
+
+
+async def _bound(api: Api, user: User, document: bytes, namespace: str) -> list[PolicyRule]:
+    """The rules of the role in a binding, none where the binding is not about this user."""
+    binding = _BINDING.decode(document)
+    if not any(subject.is_user(user, namespace) for subject in binding.subjects or ()):
+        return []
+    name = binding.role_ref.name
+    try:
+        if binding.role_ref.kind == "Role":
+            role = await api.get(ROLES.raw, name, namespace)
+        else:
+            role = await api.get(CLUSTER_ROLES.raw, name)
+    except NotFound:
+        return DEFAULT_ROLES.get(name, []) if binding.role_ref.kind == "ClusterRole" else []
+    return _ROLE.decode(role).rules or []
+
+
+def _one_of(allowed: list[str], wanted: str) -> bool:
+    return "*" in allowed or wanted in allowed
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern

@@ -1,0 +1,51 @@
+"""What the server is started with, and who may speak to it.
+
+Built by the composition root and by tests; read by `http` and `access`. Never prints a token or a key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kubechain.resources.model import Clock
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks: what a token or an impersonation header stands for."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ADMIN = User("kubechain-admin", ("system:masters", "system:authenticated"))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Address, TLS files (both or none) and bearer tokens; port 0 picks a free one.
+
+    `signing_key` signs the tokens of service accounts: with the default they end with the process.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+    private_key: Path | None = None
+    tokens: Mapping[str, User] = field(default_factory=dict, repr=False)
+    signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    clock: Clock = _now
+
+    @property
+    def loopback(self) -> bool:
+        return self.host in ("127.0.0.1", "::1", "localhost")

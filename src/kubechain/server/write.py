@@ -1,0 +1,236 @@
+"""POST, PUT, PATCH, DELETE: from a request to one write of the store.
+
+Called by `http`. Every change takes the same road: address -> server-owned fields -> admission -> managed
+fields -> store. A patch without a resource version is tried again when another write came between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import msgspec
+from starlette.responses import Response
+
+from kubechain.errors import BadRequest, Conflict, Details, MethodNotAllowed, NotFound, TooLarge
+from kubechain.resources.json import JsonObject
+from kubechain.runtime.api import Deletion
+from kubechain.runtime.patches import merge_patch
+from kubechain.server import fields, identity, patches, strict
+from kubechain.server.accept import Form
+from kubechain.server.admission import admit
+from kubechain.server.bodies import json_value, media_type, object_in, plain_in, report, unsupported, yaml_value
+from kubechain.server.call import Call
+from kubechain.server.query import (
+    WriteOptions,
+    apply_needs_manager,
+    delete_options,
+    force_needs_apply,
+    list_options,
+    write_options,
+)
+from kubechain.server.read import collection
+from kubechain.server.status import success
+
+Change = Callable[[JsonObject], JsonObject]
+TRIES = 5
+MAX_OBJECT = 3 * 512 * 1024
+MAX_OPERATIONS = 10_000
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+async def create(call: Call) -> Response:
+    """A new object: 201 and its stored form."""
+    if call.target.served.kind.namespaced and not call.target.namespace:
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    options = write_options(call.query, call.user_agent)
+    body = identity.addressed(call.target, await object_in(call, options.validation))
+    return call.answer(await _create(call, options, body, applied=False), 201)
+
+
+async def update(call: Call) -> Response:
+    """The whole object, or its status, replaced."""
+    options = write_options(call.query, call.user_agent, "UpdateOptions")
+    body = identity.addressed(call.target, await object_in(call, options.validation))
+    identity.needs_version(call.target.served.stored, body)
+    return call.answer(await _update(call, options, lambda old: body))
+
+
+async def patch(call: Call) -> Response:
+    """The object, or its status, changed by one of four kinds of patch."""
+    options = write_options(call.query, call.user_agent, "PatchOptions")
+    kind, media, body = call.target.served.kind, media_type(call), await call.body()
+    accepted = [JSON_PATCH, MERGE_PATCH, *(() if kind.ours else (STRATEGIC_PATCH,)), APPLY_PATCH]
+    if media not in accepted:
+        raise unsupported(", ".join(accepted))
+    if media == APPLY_PATCH:
+        return await _apply(call, options, body)
+    if options.force:
+        raise force_needs_apply()
+    change = _change(call, media, body)
+    if media != JSON_PATCH:
+        _, faults = strict.decode(body, kind)
+        report(call, options.validation, [fault for fault in faults if fault.startswith("duplicate")])
+
+    def patched(old: JsonObject) -> JsonObject:
+        new = change(old)
+        _, unknown = strict.decode(msgspec.json.encode(new), kind)
+        call.warnings[:] = [w for w in call.warnings if w not in unknown]
+        report(call, options.validation, unknown)
+        return new
+
+    return call.answer(await _update(call, options, patched))
+
+
+async def delete(call: Call) -> Response:
+    """One object: `Status` when it is gone, the object while finalizers hold it."""
+    options, target = delete_options(call.query, await plain_in(call)), call.target
+    done = await call.api.delete(target.served.stored, target.name, target.namespace, options)
+    return call.answer(_deleted(call, done))
+
+
+async def delete_collection(call: Call) -> Response:
+    """Every object that the selectors match; answers with the list of them."""
+    options, target = delete_options(call.query, await plain_in(call)), call.target
+    page = await call.api.list(target.served.stored, target.namespace, list_options(call.query, target))
+    removed = []
+    for document in page.items:
+        metadata = identity.metadata_of(msgspec.json.decode(document))
+        try:
+            await call.api.delete(
+                target.served.stored,
+                identity.text(metadata, "name"),
+                identity.text(metadata, "namespace"),
+                options,
+            )
+        except NotFound:
+            continue
+        removed.append(target.served.show(document))
+    return call.answer(collection(target.served.kind, Form(), {"resourceVersion": page.resource_version}, removed))
+
+
+def _deleted(call: Call, done: Deletion[bytes]) -> bytes | JsonObject:
+    if not done.gone:
+        return call.target.served.show(done.object)
+    kind = call.target.served.kind
+    metadata = identity.metadata_of(msgspec.json.decode(done.object))
+    name, uid = identity.text(metadata, "name"), identity.text(metadata, "uid")
+    return success(Details(name=name, group=kind.group, kind=kind.plural, uid=uid))
+
+
+def _change(call: Call, media: str, body: bytes) -> Change:
+    """The patch in a body as a function of the object. Raises BadRequest, TooLarge."""
+    value = json_value(body)
+    if media == JSON_PATCH:
+        if not isinstance(value, list):
+            raise BadRequest("error decoding patch: a JSON patch is a list of operations")
+        if len(value) > MAX_OPERATIONS:
+            raise TooLarge(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(value)}")
+        return lambda old: _object(patches.json_patch(old, value))
+    if not isinstance(value, dict):
+        raise BadRequest("error decoding patch: a merge patch is an object")
+    if media == STRATEGIC_PATCH:
+        kind = call.target.served.kind
+        return lambda old: patches.strategic(kind, old, value)
+    return lambda old: _object(merge_patch(old, value))
+
+
+def _object(value: object) -> JsonObject:
+    if not isinstance(value, dict):
+        raise BadRequest("the patch leaves no object")
+    return cast("JsonObject", value)
+
+
+async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
+    """Server-side apply: creates (201) or merges what the manager owns (200)."""
+    manager, target = call.query.get("fieldManager", ""), call.target
+    if not manager:
+        raise apply_needs_manager()
+    value = yaml_value(body)
+    config, faults = strict.decode(body if body[:1] == b"{" else msgspec.json.encode(value), target.served.kind)
+    report(call, options.validation, faults)
+    config = identity.addressed(target, config)
+    if "managedFields" in identity.metadata_of(config):
+        raise BadRequest("metadata.managedFields must be nil")
+    kind, now = target.served.stored, call.settings.clock()
+    subresource = target.subresource.name if target.subresource else ""
+    config = _to_stored(call, config)
+
+    def merged(live: JsonObject | None) -> JsonObject:
+        return fields.apply(kind, live, config, manager, options.force, now, subresource)
+
+    try:
+        return call.answer(await _update(call, options, merged, applied=True))
+    except NotFound:
+        if subresource:
+            raise
+    return call.answer(await _create(call, options, merged(None), applied=True), 201)
+
+
+async def _create(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> bytes:
+    kind = call.target.served.stored
+    new = identity.fresh(kind, body if applied else _to_stored(call, body))
+    new = admit(kind, new, None)
+    if not applied:
+        new = _tracked(call, options, None, new)
+    document = await call.api.create(kind, _encoded(new), dry_run=options.dry_run)
+    return call.target.served.show(document)
+
+
+async def _update(call: Call, options: WriteOptions, change: Change, *, applied: bool = False) -> bytes:
+    """Read, change, write; again when the object moved between and the change does not name a version."""
+    served, target = call.target.served, call.target
+    for left in reversed(range(TRIES)):
+        stored = await call.api.get(served.stored, target.name, target.namespace)
+        old: JsonObject = msgspec.json.decode(stored)
+        shown = served.to_shown(old) if served.to_shown and not applied else old
+        new = change(shown)
+        if not applied:
+            new = _to_stored(call, identity.addressed(target, new))
+        new = _admitted(call, options, old, new, applied=applied)
+        try:
+            document = await _put(call, options, new)
+        except Conflict:
+            versions = (identity.metadata_of(o).get("resourceVersion") for o in (old, new))
+            if not left or len(set(versions)) > 1:
+                raise
+            continue
+        return served.show(document)
+    raise AssertionError("the last try returns or raises")
+
+
+def _admitted(call: Call, options: WriteOptions, old: JsonObject, new: JsonObject, *, applied: bool) -> JsonObject:
+    kind, status_only = call.target.served.stored, call.target.subresource is not None
+    new = identity.successor(kind, old, new, status_only=status_only)
+    new = admit(kind, new, old, status_only=status_only)
+    return new if applied else _tracked(call, options, old, new)
+
+
+async def _put(call: Call, options: WriteOptions, new: JsonObject) -> bytes:
+    kind = call.target.served.stored
+    put = call.api.put_status if call.target.subresource is not None else call.api.put
+    return await put(kind, _encoded(new), dry_run=options.dry_run)
+
+
+def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: JsonObject) -> JsonObject:
+    kind = call.target.served.stored
+    subresource = call.target.subresource.name if call.target.subresource else ""
+    return fields.track_update(
+        kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock()
+    )
+
+
+def _to_stored(call: Call, obj: JsonObject) -> JsonObject:
+    return call.target.served.to_stored(obj) if call.target.served.to_stored else obj
+
+
+def _encoded(obj: JsonObject) -> bytes:
+    document = msgspec.json.encode(obj)
+    if len(document) > MAX_OBJECT:
+        raise TooLarge(
+            f"Request entity too large: an object takes at most {MAX_OBJECT} bytes, got {len(document)}"
+        )
+    return document

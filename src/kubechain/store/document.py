@@ -1,0 +1,128 @@
+"""A stored document, read as shallowly as its handling allows: metadata typed, everything else left as bytes.
+
+Used by every module of the store. Pure; never looks into spec or status except to compare them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.kind import Kind, T
+from kubechain.resources.model import ObjectMeta
+from kubechain.store.refusals import undecodable
+
+_PARTS = msgspec.json.Decoder(dict[str, Raw])
+_META = msgspec.json.Decoder(ObjectMeta)
+_BIG = 16 * 1024
+
+
+class _Head(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+@dataclass(slots=True)
+class Document:
+    """`parts` are the top-level members besides apiVersion, kind and metadata, as the bytes they were given in."""
+
+    meta: ObjectMeta
+    parts: dict[str, Raw]
+
+    def encode(self, kind: Kind[T]) -> bytes:
+        """The JSON document, on one line."""
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": self.meta}
+        return msgspec.json.encode(whole | self.parts)
+
+    def plain(self, kind: Kind[T]) -> JsonObject:
+        """The whole document as JSON values."""
+        whole: JsonObject = msgspec.json.decode(self.encode(kind))
+        return whole
+
+
+def parse(body: bytes) -> Document:
+    """A document that the store wrote."""
+    parts = _PARTS.decode(body)
+    meta = _META.decode(parts.pop("metadata"))
+    del parts["apiVersion"], parts["kind"]
+    return Document(meta, parts)
+
+
+def meta_of(body: bytes) -> ObjectMeta:
+    """The metadata alone."""
+    return _HEAD.decode(body).metadata
+
+
+def given(kind: Kind[T], obj: T) -> Document:
+    """The document that a caller hands in. Raises BadRequest when it is none, or one of another kind."""
+    try:
+        body = kind.encode(obj)
+        if b"\n" in body:  # white space: inside a JSON text a newline is escaped, and watch streams end lines with it
+            body = msgspec.json.format(body, indent=-1)
+        parts = _PARTS.decode(body)
+        meta = _meta(parts.pop("metadata", None))
+        named = [msgspec.json.decode(parts.pop(field, b"null")) for field in ("apiVersion", "kind")]
+    except msgspec.MsgspecError as error:
+        raise undecodable(kind, error) from error
+    for value, expected in zip(named, (kind.api_version, kind.kind), strict=True):
+        if value and value != expected:
+            raise undecodable(kind, ValueError(f'it says "{value}" where "{expected}" is expected'))
+    return Document(meta, parts)
+
+
+def _meta(raw: Raw | None) -> ObjectMeta:
+    if raw is None:
+        return ObjectMeta()
+    try:
+        return _META.decode(raw)
+    except msgspec.ValidationError:  # `labels: null` and the like mean absent
+        fields = msgspec.json.decode(raw)
+        if not isinstance(fields, dict) or None not in fields.values():
+            raise
+        return msgspec.convert({k: v for k, v in fields.items() if v is not None}, ObjectMeta)
+
+
+def from_plain(kind: Kind[T], whole: JsonValue) -> Document:
+    """The document of JSON values, as `given` reads it."""
+    return given(kind.raw, msgspec.json.encode(whole))
+
+
+def same(one: Raw | None, other: Raw | None) -> bool:
+    """Whether two members mean the same; big ones of different length are taken to differ, undecoded."""
+    if one is None or other is None:
+        return one is other
+    a, b = bytes(one), bytes(other)
+    if a == b:
+        return True
+    if len(a) != len(b) and min(len(a), len(b)) > _BIG:
+        return False
+    return bool(msgspec.json.decode(a) == msgspec.json.decode(b))
+
+
+def same_meta(one: ObjectMeta, other: ObjectMeta) -> bool:
+    """Whether metadata is the same, the times in managedFields aside."""
+    if one == other:
+        return True
+    if len(one.managed_fields) != len(other.managed_fields):
+        return False
+    alike = msgspec.structs.replace(one, managed_fields=other.managed_fields) == other
+    return alike and _untimed(one) == _untimed(other)
+
+
+def _untimed(meta: ObjectMeta) -> list[JsonObject]:
+    entries: list[JsonObject] = [msgspec.json.decode(raw) for raw in meta.managed_fields]
+    for entry in entries:
+        entry.pop("time", None)
+    return entries
+
+
+def stamped(kind: Kind[T], body: bytes, revision: int) -> bytes:
+    """The same document under another resource version: how the last state of a deleted object is shown."""
+    document = parse(body)
+    document.meta.resource_version = str(revision)
+    return document.encode(kind)

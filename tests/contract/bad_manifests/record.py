@@ -1,0 +1,91 @@
+"""Asks a real API server what it says to each bad manifest of this folder, and writes its answers beside them.
+
+Run by hand against a throw-away cluster that has our CRDs, reached without credentials through `kubectl proxy`:
+`python -m tests.contract.bad_manifests.record http://127.0.0.1:8001`. Tests only read what it wrote.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from kubechain.resources.kind import Kind
+from kubechain.resources.registry import ALL
+
+HERE = Path(__file__).parent
+KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in ALL}
+Case = dict[str, Any]
+
+
+def cases() -> list[Case]:
+    """Every case: kind, verb, query, old, body (a manifest, or text to be sent as it stands), answer."""
+    return [case for path in sorted(HERE.glob("*.json")) for case in json.loads(path.read_text())]
+
+
+def path_of(kind: Kind[Any], name: str = "") -> str:
+    """The URL path of a collection in `default`, or of an object in it."""
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+    place = "/namespaces/default" if kind.namespaced else ""
+    return f"{root}{place}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def text_of(body: object) -> str:
+    """The request body of a case."""
+    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+
+
+class Server:
+    """One API server, asked over plain HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.host = urllib.parse.urlsplit(url).netloc
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """The answer's JSON, whatever its code."""
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        text = None if body is None else text_of(body).encode()
+        connection.request(method, path, text, {"Content-Type": "application/json"})
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+
+    def answer(self, case: Case) -> dict[str, Any]:
+        """What it says to the case's manifest, without what differs from run to run."""
+        kind, query = KINDS[case["kind"]], urllib.parse.urlencode({"dryRun": "All", **case.get("query", {})})
+        body = case["body"]
+        if case["verb"] == "create":
+            return plain(self.ask("POST", f"{path_of(kind)}?{query}", body))
+        url = path_of(kind, case["old"]["metadata"]["name"])
+        stored = self.ask("POST", path_of(kind), case["old"])
+        try:
+            body["metadata"].setdefault("resourceVersion", stored["metadata"]["resourceVersion"])
+            tail = "/status" if case["verb"] == "update_status" else ""
+            return plain(self.ask("PUT", f"{url}{tail}?{query}", body))
+        finally:
+            self.ask("DELETE", url)
+            if body["metadata"].get("resourceVersion") == stored["metadata"].get("resourceVersion"):
+                del body["metadata"]["resourceVersion"]
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    """Code, reason, message and details of a Status; of an object only that it was taken."""
+    if answer.get("kind") != "Status":
+        return {"code": 200}
+    return {key: answer[key] for key in ("code", "reason", "message", "details") if key in answer}
+
+
+def main(url: str) -> None:
+    """Fill in `answer` of every case of every file."""
+    server = Server(url)
+    for path in sorted(HERE.glob("*.json")):
+        recorded = json.loads(path.read_text())
+        for case in recorded:
+            case["answer"] = server.answer(case)
+        path.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,51 @@
+"""Computed names: valid whatever goes in, the same each time, different where what they name differs."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubechain.agents.naming import digest, tool_call_name, tool_name
+
+OBJECT_NAMES = st.from_regex(r"\A[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?\Z")
+
+
+@given(OBJECT_NAMES, st.uuids(), st.integers(1, 10_000), st.integers(1, 500))
+def test_tool_call_names_are_valid_object_names(run: str, uid: object, turn: int, position: int) -> None:
+    name = tool_call_name(run, str(uid), turn, position)
+    assert len(name) <= 63
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name)
+    assert name == tool_call_name(run, str(uid), turn, position)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 300), st.integers(1, 300))
+def test_two_calls_of_a_run_never_share_a_name(turn: int, position: int, turn2: int, position2: int) -> None:
+    same = (turn, position) == (turn2, position2)
+    long = "r" * 60
+    assert (tool_call_name(long, "u", turn, position) == tool_call_name(long, "u", turn2, position2)) is same
+
+
+def test_a_run_made_again_under_the_same_name_gets_other_children() -> None:
+    assert tool_call_name("r", "first", 1, 1) != tool_call_name("r", "second", 1, 1)
+
+
+@given(st.text(max_size=200), st.sets(st.text(max_size=70), max_size=5))
+def test_tool_names_are_what_every_provider_accepts_and_never_taken(wanted: str, taken: set[str]) -> None:
+    name = tool_name(wanted, taken)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)
+    assert name not in taken
+
+
+@given(st.lists(st.text(max_size=80), max_size=20))
+def test_names_handed_out_one_after_the_other_are_all_different(wanted: list[str]) -> None:
+    taken: list[str] = []
+    for text in wanted:
+        taken.append(tool_name(text, taken))
+    assert len(set(taken)) == len(taken)
+
+
+def test_a_good_name_stays_as_it_is() -> None:
+    assert tool_name("simple-echo-tool") == "simple-echo-tool"
+    assert digest("x") == digest("x") != digest("y")

@@ -1,0 +1,122 @@
+"""next_step as a table: from what is observed to the one thing that is due."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, expected_calls, next_step
+from kubechain.resources.message import Message
+from tests.unit.agents.scenes import agent, asks_for, call, llm, run, scene, task
+
+SYSTEM = Message(role="system", content="Be kind.")
+QUESTION = Message(role="user", content="Hello?")
+
+
+def names(of: object) -> list[str]:
+    requested = asks_for("echo", "echo").tool_calls
+    return expected_calls(of, requested)  # type: ignore[arg-type]
+
+
+def test_a_new_run_asks_with_the_system_prompt_as_written_and_the_question() -> None:
+    step = next_step(scene(run(phase="Pending")))
+    assert isinstance(step, Ask)
+    assert step.unsaved == [SYSTEM, QUESTION]
+    assert [t.name for t in step.tools] == ["echo"]
+
+
+def test_a_run_with_its_own_message_asks_that_instead_of_the_tasks() -> None:
+    step = next_step(scene(run(question="Other?")))
+    assert isinstance(step, Ask)
+    assert step.unsaved[-1].content == "Other?"
+
+
+def test_a_conversation_so_far_is_gone_on_from_and_keeps_its_own_system_prompt() -> None:
+    context = [Message(role="system", content="Mine."), QUESTION, Message(role="assistant", content="Yes?")]
+    step = next_step(scene(run(), task=task(None, context)))
+    assert isinstance(step, Ask)
+    assert step.unsaved == context
+
+
+def test_a_reply_in_the_context_window_that_asked_for_tools_is_not_called_again() -> None:
+    context = [QUESTION, asks_for("echo")]
+    assert isinstance(next_step(scene(run(), task=task(None, context))), Ask)
+
+
+@pytest.mark.parametrize("phase", ["FinalAnswer", "Failed"])
+def test_a_finished_run_is_left_alone(phase: str) -> None:
+    assert next_step(scene(run(QUESTION, asks_for("echo"), turns=1, phase=phase))) == Idle()
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ({"task": None, "agent": None, "llm": None}, "task:t "),
+        ({"agent": None, "llm": None}, "agent:helper "),
+        ({"agent": agent(ready=False)}, "agent:helper "),
+        ({"agent": agent(generation=2)}, "agent:helper "),
+        ({"llm": None}, "llm:gpt "),
+        ({"llm": llm(ready=False)}, 'llm:gpt (Secret "s" not found)'),
+    ],
+)
+def test_what_is_not_there_yet_is_waited_for_by_name(missing: dict[str, object], named: str) -> None:
+    step = next_step(scene(run(phase="Pending"), **missing))
+    assert isinstance(step, Wait)
+    assert step.on.startswith(named)
+    assert not step.expected
+
+
+def test_a_reply_with_tool_calls_has_every_child_made_under_its_computed_name() -> None:
+    of = run(QUESTION, asks_for("echo", "made_up"), turns=1)
+    step = next_step(scene(of))
+    assert isinstance(step, Call)
+    assert [name for name, _ in step.missing] == names(of)
+    assert [spec.tool for _, spec in step.missing] == ["echo", "made_up"]
+    assert step.missing[0][1].origin is not None
+    assert step.missing[1][1].origin is None
+
+
+def test_only_the_missing_children_are_made_after_a_crash_between_two_of_them() -> None:
+    of = run(QUESTION, asks_for("echo", "echo"), turns=1)
+    first, second = names(of)
+    step = next_step(scene(of, call(first, "Succeeded")))
+    assert isinstance(step, Call)
+    assert [name for name, _ in step.missing] == [second]
+
+
+def test_children_are_made_even_when_the_task_was_deleted_meanwhile() -> None:
+    of = run(QUESTION, asks_for("echo"), turns=1)
+    assert isinstance(next_step(Scene(of)), Call)
+
+
+def test_a_run_waits_until_all_expected_children_have_results() -> None:
+    of = run(QUESTION, asks_for("echo", "echo"), turns=1)
+    first, second = names(of)
+    step = next_step(scene(of, call(first, "Succeeded"), call(second, "Running")))
+    assert step == Wait("tool:echo", expected=True)
+
+
+def test_a_call_whose_outcome_is_unknown_is_named_in_what_the_run_waits_on() -> None:
+    of = run(QUESTION, asks_for("echo"), turns=1)
+    name = names(of)[0]
+    step = next_step(scene(of, call(name, "OutcomeUnknown")))
+    assert isinstance(step, Wait)
+    assert name in step.on
+    assert not step.expected
+
+
+def test_results_go_back_in_call_order_with_errors_as_text() -> None:
+    of = run(QUESTION, asks_for("echo", "echo"), turns=1)
+    first, second = names(of)
+    done = scene(of, call(second, "Failed", error="no such city"), call(first, "Succeeded", result="sunny"))
+    step = next_step(done)
+    assert isinstance(step, Ask)
+    assert [(m.tool_call_id, m.content) for m in step.unsaved] == [
+        ("call_1", "sunny"),
+        ("call_2", "Error: no such city"),
+    ]
+
+
+def test_children_of_another_turn_or_an_older_run_of_the_same_name_do_not_count() -> None:
+    of = run(QUESTION, asks_for("echo"), turns=2)
+    older = expected_calls(run(turns=1), asks_for("echo").tool_calls)[0]
+    assert isinstance(next_step(scene(of, call(older, "Succeeded"))), Call)

@@ -1,0 +1,74 @@
+"""Which tools a model is given and what an agent still lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubechain.agents.toolbox import READY, Surroundings, resolved_tools, verdict
+from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
+from kubechain.resources.reference import LabelSelector, Reference
+from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
+from tests.unit.agents.scenes import agent, llm, meta
+
+
+def tool(name: str, selector: LabelSelector | None = None, ready: bool = True) -> Tool:
+    spec = ToolSpec(function=FunctionTool(entrypoint="m:f"), agent_selector=selector, effect="ReadOnly")
+    return Tool(metadata=meta(name), spec=spec, status=ToolStatus(ready=ready, description=f"Does {name}."))
+
+
+def server(name: str, *tools: str, ready: bool = True) -> MCPServer:
+    status = MCPServerStatus(ready=ready, tools=[MCPTool(name=t) for t in tools])
+    return MCPServer(metadata=meta(name), spec=MCPServerSpec(transport="stdio", command="x"), status=status)
+
+
+def test_tools_come_in_the_order_listed_then_servers_then_offered_ones() -> None:
+    one = agent()
+    one.spec.tools = [Reference(name="b"), Reference(name="a")]
+    one.spec.mcp_servers = [Reference(name="git")]
+    around = Surroundings(
+        llm(), {"a": tool("a"), "b": tool("b")}, {"git": server("git", "log")}, [tool("z", LabelSelector())]
+    )
+    tools = resolved_tools(one, around)
+    assert [t.name for t in tools] == ["b", "a", "git__log", "z"]
+    assert [t.origin.offered for t in tools] == [False, False, False, True]
+
+
+def test_a_listed_tool_that_also_offers_itself_comes_once() -> None:
+    one = agent()
+    one.spec.tools = [Reference(name="a")]
+    offered = tool("a", LabelSelector())
+    assert [t.name for t in resolved_tools(one, Surroundings(llm(), {"a": offered}, {}, [offered]))] == ["a"]
+
+
+def test_an_offered_tool_reaches_only_agents_that_its_selector_selects_and_that_do_not_ignore_it() -> None:
+    around = Surroundings(llm(), offered=[tool("t", LabelSelector(match_labels={"team": "x"}))])
+    outside, inside, ignoring = agent(), agent(), agent()
+    inside.metadata.labels = ignoring.metadata.labels = {"team": "x"}
+    ignoring.spec.offered_tools = "Ignore"
+    assert [bool(resolved_tools(a, around)) for a in (outside, inside, ignoring)] == [False, True, False]
+
+
+def test_names_that_providers_refuse_or_that_clash_are_made_different() -> None:
+    one = agent()
+    one.spec.tools = [Reference(name="my.tool"), Reference(name="my_tool")]
+    tools = resolved_tools(one, Surroundings(llm(), {n: tool(n) for n in ("my.tool", "my_tool")}))
+    assert [t.name for t in tools] == ["my_tool", "my_tool_2"]
+    assert [t.origin.name for t in tools] == ["my.tool", "my_tool"]
+
+
+@pytest.mark.parametrize(
+    ("around", "status", "sentence"),
+    [
+        (Surroundings(), "Pending", 'LLM "gpt" not found'),
+        (Surroundings(llm(ready=False)), "Pending", 'LLM "gpt" is not ready: Secret "s" not found'),
+        (Surroundings(llm()), "Pending", 'Tool "a" not found'),
+        (Surroundings(llm(), {"a": tool("a", ready=False)}), "Pending", 'Tool "a" is not ready: not checked yet'),
+        (Surroundings(llm(), {"a": tool("a")}), "Pending", 'MCPServer "s" not found'),
+        (Surroundings(llm(), {"a": tool("a")}, {"s": server("s")}), "Ready", READY.detail),
+    ],
+)
+def test_the_first_thing_that_is_missing_is_named(around: Surroundings, status: str, sentence: str) -> None:
+    one = agent()
+    one.spec.tools, one.spec.mcp_servers = [Reference(name="a")], [Reference(name="s")]
+    found = verdict(one, around)
+    assert (found.status, found.detail) == (status, sentence)

@@ -1,0 +1,1 @@
+"""The runtime on fake time: no test here waits for a real second."""

@@ -1,0 +1,123 @@
+"""The cache: never back in time, each version told once, indices always true."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.runtime.api import Key
+from kubechain.runtime.cache import Cache
+from kubechain.runtime.ownership import owner_uids
+from kubechain.runtime.wakes import local
+from tests.unit.runtime.world import call, finished, names, run
+
+KEY = Key("default", "r")
+
+
+@pytest.fixture
+def cache() -> Cache[TaskRun]:
+    return Cache()
+
+
+def told(cache: Cache[TaskRun]) -> list[tuple[str | None, str | None]]:
+    """Filled with (old version, new version) as handlers hear of it."""
+    heard: list[tuple[str | None, str | None]] = []
+
+    def hear(old: TaskRun | None, new: TaskRun | None) -> None:
+        heard.append((old and old.metadata.resource_version, new and new.metadata.resource_version))
+
+    cache.on_change(hear)
+    return heard
+
+
+def test_an_older_version_never_replaces_a_newer_one(cache: Cache[TaskRun]) -> None:
+    cache.put(run("r", version=5))
+    cache.put(run("r", version=4))
+    held = cache.get(KEY)
+    assert held is not None and held.metadata.resource_version == "5"
+
+
+def test_a_remembered_write_is_told_at_once_and_not_again_by_the_watch(cache: Cache[TaskRun]) -> None:
+    heard = told(cache)
+    cache.put(run("r", version=4))
+    cache.remember(run("r", version=5))
+    cache.put(run("r", version=5))
+    assert heard == [(None, "4"), ("4", "5")]
+
+
+def test_a_remembered_write_that_the_watch_saw_deleted_stays_deleted(cache: Cache[TaskRun]) -> None:
+    cache.put(run("r", version=4))
+    cache.drop(KEY, 6)
+    cache.delivered(6)
+    cache.remember(run("r", version=5))
+    assert cache.get(KEY) is None
+
+
+def test_the_deletion_of_an_earlier_object_spares_a_remembered_one_of_the_same_name(cache: Cache[TaskRun]) -> None:
+    cache.put(run("r", version=4))
+    cache.remember(run("r", version=6))
+    cache.drop(KEY, 5)
+    assert cache.get(KEY) is not None
+
+
+def test_a_list_deletes_what_it_lacks_but_not_what_is_newer_than_it(cache: Cache[TaskRun]) -> None:
+    for name, version in (("old", 1), ("kept", 2), ("newer", 9)):
+        cache.put(run(name, version=version))
+    heard = told(cache)
+    cache.retain({Key("default", "kept")}, 5)
+    assert names(cache.list()) == ["kept", "newer"]
+    assert heard == [("1", None)]
+
+
+def test_an_index_follows_every_change_before_handlers_run(cache: Cache[TaskRun]) -> None:
+    cache.put(run("early", "t", 1))
+    cache.index("task", lambda r: [] if r.status.finished else local(r, [r.spec.task]))
+    seen: list[list[str]] = []
+    cache.on_change(lambda old, new: seen.append(names(cache.by("task", "default/t"))))
+    cache.put(run("late", "t", 2))
+    cache.put(finished(run("early", "t", 3)))
+    cache.drop(Key("default", "late"), 4)
+    assert seen == [["early", "late"], ["late"], []]
+    assert cache.by("task", "default/other") == []
+
+
+def test_an_index_nobody_declared_is_an_error(cache: Cache[TaskRun]) -> None:
+    with pytest.raises(KeyError):
+        cache.by("nope", "x")
+
+
+def test_an_index_cannot_be_declared_twice(cache: Cache[TaskRun]) -> None:
+    cache.index("task", lambda r: [r.spec.task])
+    with pytest.raises(ValueError, match="declared already"):
+        cache.index("task", lambda r: [])
+
+
+def test_children_are_found_by_their_owners_uid() -> None:
+    parent = run("r")
+    parent.metadata.uid = "u1"
+    calls = Cache[object]  # the type is inferred below
+    assert calls is not None
+    child = call("c", parent)
+    assert list(owner_uids(child)) == ["u1"]
+    assert list(owner_uids(parent)) == []
+
+
+def test_only_the_slim_form_is_held_and_told() -> None:
+    cache: Cache[TaskRun] = Cache(keep=lambda r: replace(r, status=TaskRunStatus(phase=r.status.phase)))
+    heard: list[TaskRun | None] = []
+    cache.on_change(lambda old, new: heard.append(new))
+    fat = run("r", version=1)
+    fat.status = TaskRunStatus(phase="Running", output="x" * 1000)
+    cache.put(fat)
+    held = cache.get(KEY)
+    assert held is heard[0]
+    assert held is not None and (held.status.phase, held.status.output) == ("Running", "")
+
+
+def test_listing_is_a_snapshot(cache: Cache[TaskRun]) -> None:
+    cache.put(run("a", version=1))
+    for obj in cache.list():
+        cache.put(run(f"{obj.metadata.name}b", version=2))
+    assert len(cache) == 2
+    assert TASK_RUNS.kind == "TaskRun"
