@@ -109,6 +109,8 @@ class Gone(ApiError):
     """A resource version or a continue token that is older than the history kept."""
 
     code, reason = 410, "Expired"
+    continue_token: str = ""
+    """Where the answer offers one: goes on with the present instead."""
 
 
 class TooLarge(ApiError):

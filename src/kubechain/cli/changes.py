@@ -72,10 +72,18 @@ def resumed(
         options = {**query, "resourceVersion": version}
         for event in client.watch(path, options, accept or "application/json", deadline.left()):
             obj = mapping(event, "object")
-            version = text(obj, "metadata.resourceVersion") or version
+            version = version_of(obj) or version
             deadline.left()
             if text(event, "type") != "BOOKMARK":
                 yield Event(text(event, "type"), obj)
+
+
+def version_of(obj: JsonObject) -> str:
+    """The resource version of an object, or of the row in a watch's Table."""
+    rows = members(obj, "rows")[-1:]
+    return text(obj, "metadata.resourceVersion") or "".join(
+        text(r, "object.metadata.resourceVersion") for r in rows
+    )
 
 
 def of_object(

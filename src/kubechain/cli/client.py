@@ -14,6 +14,8 @@ from contextlib import closing
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlencode, urlsplit
 
+import click
+
 from kubechain import errors
 from kubechain.cli import kubeconfig
 from kubechain.cli.exits import NotRunning
@@ -134,8 +136,11 @@ class Client:
 
 
 def connect(flag: str | None = None, namespace: str = "") -> Client:
-    """A client for the kubeconfig that --kubeconfig, $KUBECONFIG or the state folder names."""
-    return Client(kubeconfig.load(kubeconfig.locate(flag)), namespace)
+    """A client for the kubeconfig that --kubeconfig, $KUBECONFIG or the state folder names; closed when the command ends."""
+    client = Client(kubeconfig.load(kubeconfig.locate(flag)), namespace)
+    if command := click.get_current_context(silent=True):
+        command.call_on_close(client.close)
+    return client
 
 
 def context(target: Target) -> ssl.SSLContext:

@@ -107,7 +107,7 @@ def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[str
     if text(obj, "kind") != "TaskRun":
         return []
     name, path = text(obj, "metadata.name"), known.find("toolcalls").path(text(obj, "metadata.namespace"))
-    calls = members(client.get(path, {"labelSelector": f"{RUN_LABEL}={name}"}), "items")
+    calls = members(client.get(path, {"labelSelector": f"{RUN_LABEL}={name[:63]}"}), "items")
     said = [f"  {line}" for e in transcript.entries(obj, calls) for line in transcript.lines(e)]
     return ["Conversation:" if said else "Conversation:  <none yet>", *said]
 

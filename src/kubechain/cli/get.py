@@ -70,7 +70,7 @@ def get(
     wanted = resolve(words, Discovery.of(client), "" if all_namespaces else client.namespace, selector)
     if output in ("", "wide"):
         columns = Columns(wide=output == "wide", namespaces=all_namespaces)
-        (_follow if follow else _print_tables)(client, wanted, columns, header=not no_headers)
+        (_follow if follow else print_tables)(client, wanted, columns, header=not no_headers)
         return
     if follow:
         raise CommandError("-w prints tables only: leave out -o, or use `kubechain wait` for one field")
@@ -111,7 +111,8 @@ def fetch(client: Client, wanted: Wanted) -> list[JsonObject]:
     return [head | item for item in members(answer, "items")]
 
 
-def _print_tables(client: Client, wanted: list[Wanted], columns: Columns, *, header: bool) -> None:
+def print_tables(client: Client, wanted: list[Wanted], columns: Columns, *, header: bool = True) -> None:
+    """Prints the server's table of each resource, as kubectl does."""
     printed = False
     for resource, group in groupby(wanted, key=lambda one: one.resource):
         prefix = resource.title if len({one.resource for one in wanted}) > 1 else ""

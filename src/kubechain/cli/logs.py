@@ -89,7 +89,7 @@ class Printer:
     def _calls(self, run: JsonObject) -> list[JsonObject]:
         path = self._toolcalls.path(text(run, "metadata.namespace"))
         return members(
-            self._client.get(path, {"labelSelector": f"{RUN_LABEL}={text(run, 'metadata.name')}"}), "items"
+            self._client.get(path, {"labelSelector": f"{RUN_LABEL}={text(run, 'metadata.name')[:63]}"}), "items"
         )
 
 

@@ -12,7 +12,7 @@ from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
 from kubechain.cli.exits import INTERRUPTED, CommandError
 from kubechain.cli.logs import Printer, states
-from kubechain.cli.objects import text
+from kubechain.cli.objects import mapping, members, text
 from kubechain.resources.json import JsonObject
 
 _WRITE = {"fieldManager": "kubechain-run", "fieldValidation": "Strict"}
@@ -81,12 +81,21 @@ def start(client: Client, known: Discovery, agent: str, message: str, name: str 
     return created
 
 
+def without_answer(run: JsonObject) -> JsonObject:
+    """The run without its last message where that is the output, which goes to stdout and not to stderr too."""
+    messages = members(run, "status.messages")
+    if not messages or text(run, "status.phase") != "FinalAnswer":
+        return run
+    kept: JsonObject = {"messages": [*messages[:-1]]}
+    return run | {"status": mapping(run, "status") | kept}
+
+
 def _follow(client: Client, known: Discovery, name: str) -> None:
     show = Printer(client, known.find("toolcalls"), options.complain)
     last: JsonObject = {}
     doing = ""
     for last in states(client, known.find("taskruns"), client.namespace, name):
-        show.update(last)
+        show.update(without_answer(last))
         waiting = text(last, "status.waitingOn")
         if waiting and waiting != doing:
             options.complain(f"          ... {waiting}")

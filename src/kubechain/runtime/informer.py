@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TypeVar, assert_never
 
+import msgspec
 import structlog
 
 from kubechain.errors import ApiError, Gone
@@ -71,6 +72,10 @@ class Informer(Cache[R]):
                 await self._watch()
             except Gone:
                 self._since = ""
+            except msgspec.MsgspecError as error:
+                # An object that does not fit its model: the list is whole again once someone has put it right.
+                self._since = ""
+                self._complain(error)
             except (ApiError, OSError) as error:
                 self._complain(error)
             # A stream that was silent for long and then ended is the server's habit, not trouble.

@@ -82,7 +82,8 @@ class EventRecorder:
     ) -> None:
         note = _capped(note)
         now = self._clock()
-        if self._told_lately((obj.metadata.uid, reason, note), now):
+        what = (obj.metadata.uid, reason, note)
+        if self._told_lately(what, now):
             return
         if self._queue.full():
             self.dropped += 1
@@ -109,17 +110,17 @@ class EventRecorder:
             type=type_,
         )
         self._queue.put_nowait(event)
+        self._keep_in_mind(what, now)
 
     def _told_lately(self, what: tuple[str, str, str], now: datetime) -> bool:
         before = self._told.get(what)
-        if before is not None and now - before < self._forget_after:
-            self._told.move_to_end(what)
-            return True
+        return before is not None and now - before < self._forget_after
+
+    def _keep_in_mind(self, what: tuple[str, str, str], now: datetime) -> None:
         self._told[what] = now
         self._told.move_to_end(what)
         if len(self._told) > self._memory:
             self._told.popitem(last=False)
-        return False
 
     async def _write(self) -> None:
         while True:

@@ -58,9 +58,10 @@ async def account(api: Api, claims: Claims) -> User | None:
     """The user behind a token, None when its account is gone or is another one of the same name."""
     _, _, namespace, name = claims.sub.split(":", 3)
     try:
-        stored = msgspec.json.decode(await api.get(SERVICE_ACCOUNTS.raw, name, namespace), type=_Account)
+        document = await api.get(SERVICE_ACCOUNTS.raw, name, namespace)
     except NotFound:
         return None
+    stored = msgspec.json.decode(document, type=_Account)
     if stored.metadata.uid != claims.uid:
         return None
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import msgspec
 
-from kubechain.errors import ApiError, BadRequest, UnsupportedMediaType
+from kubechain.errors import BadRequest, UnsupportedMediaType
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.server import protobuf, strict
 from kubechain.server.call import Call
 from kubechain.server.query import Validation
+from kubechain.server.status import JSON
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML = "application/yaml"
-_FORMATS = f"application/json, {YAML}, {PROTOBUF}"
+_FORMATS = f"{JSON}, {YAML}, {PROTOBUF}"
 
 
 def media_type(call: Call) -> str:
     """The Content-Type without parameters; JSON where the client does not say."""
-    return call.request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or "application/json"
+    return call.request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
 def unsupported(accepted: str) -> UnsupportedMediaType:
@@ -33,15 +34,12 @@ def unsupported(accepted: str) -> UnsupportedMediaType:
 async def object_in(call: Call, validation: Validation) -> JsonObject:
     """The object in the body of a POST or PUT. Raises BadRequest, UnsupportedMediaType, TooLarge."""
     body = await call.body()
-    match media_type(call):
-        case "application/json":
-            obj, faults = strict.decode(body, call.target.served.kind)
-        case "application/yaml":
-            obj, faults = strict.decode(msgspec.json.encode(yaml_value(body)), call.target.served.kind)
-        case "application/vnd.kubernetes.protobuf":
-            return protobuf.decode(body)
-        case _:
-            raise unsupported(_FORMATS)
+    media, kind = media_type(call), call.target.served.kind
+    if media == PROTOBUF:
+        return protobuf.decode(body)
+    if media not in (JSON, YAML):
+        raise unsupported(_FORMATS)
+    obj, faults = strict.decode(body, kind, as_yaml=media == YAML)
     report(call, validation, faults)
     return obj
 
@@ -51,15 +49,12 @@ async def plain_in(call: Call) -> JsonObject:
     body = await call.body()
     if not body:
         return {}
-    match media_type(call):
-        case "application/vnd.kubernetes.protobuf":
-            return protobuf.decode(body)
-        case "application/yaml":
-            value = yaml_value(body)
-        case "application/json":
-            value = json_value(body)
-        case _:
-            raise unsupported(_FORMATS)
+    media = media_type(call)
+    if media == PROTOBUF:
+        return protobuf.decode(body)
+    if media not in (JSON, YAML):
+        raise unsupported(_FORMATS)
+    value = json_value(body) if media == JSON else yaml_value(body)
     if not isinstance(value, dict):
         raise BadRequest("the body of the request is not an object")
     return value
@@ -68,27 +63,17 @@ async def plain_in(call: Call) -> JsonObject:
 def report(call: Call, validation: Validation, faults: list[str]) -> None:
     """What strict decoding found: a refusal, warnings in the answer, or nothing. Raises BadRequest."""
     if validation == "Strict" and faults:
-        raise strict_refusal(call, faults)
+        raise strict.refusal(call.target.served.kind, faults)
     if validation == "Warn":
         call.warnings.extend(faults)
 
 
-def strict_refusal(call: Call, faults: list[str]) -> ApiError:
-    """The refusal of a body with unknown or duplicate fields."""
-    kind = call.target.served.kind
-    return BadRequest(
-        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-        f"strict decoding error: {', '.join(faults)}"
-    )
-
-
-def json_value(body: bytes) -> JsonValue:
-    """Any JSON document. Raises BadRequest."""
+def json_value(body: bytes, repeated: list[str] | None = None) -> JsonValue:
+    """Any JSON document; members that come twice are reported in `repeated`. Raises BadRequest."""
     try:
-        value: JsonValue = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+        return strict.parse(body, [] if repeated is None else repeated)
+    except ValueError as error:
         raise BadRequest(f"the body of the request is not JSON: {error}") from None
-    return value
 
 
 def yaml_value(body: bytes) -> JsonValue:
@@ -101,6 +86,7 @@ def yaml_value(body: bytes) -> JsonValue:
     import yaml  # kubectl sends JSON under this name: only people with curl pay for it
 
     try:
-        return yaml.load(body, Loader=yaml.CSafeLoader)
+        loaded: JsonValue = yaml.load(body, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise BadRequest(f"error converting YAML to JSON: {error}") from None
+    return loaded

@@ -55,9 +55,7 @@ def required(path: str, detail: str = "") -> Cause:
 
 def not_supported(path: str, value: JsonValue, supported: Iterable[str]) -> Cause:
     names = ", ".join(shown(name) for name in supported)
-    return Cause(
-        "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {names}", path
-    )
+    return Cause("FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {names}", path)
 
 
 def too_long(path: str, limit: int) -> Cause:
@@ -76,13 +74,18 @@ def forbidden(path: str, detail: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {detail}", path)
 
 
-def refuse(kind: Kind[Any], name: str, causes: Iterable[Cause]) -> None:
-    """Raises Invalid where there is any cause; a text that repeats is said once in the message."""
+def refuse(kind: Kind[Any], name: str, causes: Iterable[Cause], *, called: str = "") -> None:
+    """Raises Invalid where there is any cause; a text that repeats is said once in the message.
+
+    `called` is the word for the kind where it is not its own name.
+    """
     found = tuple(causes)
     if not found:
         return
     said = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in found))
     text = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
-    qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    details = Details(name=name, group=kind.group, kind=kind.kind, causes=found)
+    group = "" if kind.kind == "Event" else kind.group  # a real server judges events in their old group
+    word = called or kind.kind
+    qualified = f"{word}.{group}" if group else word
+    details = Details(name=name, group=group, kind=word, causes=found)
     raise Invalid(f"{qualified} {shown(name)} is invalid: {text}", details)

@@ -65,12 +65,12 @@ class Application:
         if self._settings.loopback:
             _check_host(request.headers)
         if path in access.PUBLIC:
-            return _json(request, discovery.version()) if "version" in path else PlainTextResponse("ok")
+            return _found(_json(request, discovery.version())) if "version" in path else PlainTextResponse("ok")
         user = await access.who(self._api, self._settings, request.headers)
         if (target := resolve(path)) is not None:
             return await self._resource(request, user, target)
         await access.check_path(self._api, user, request.method.lower(), path)
-        return _document(request, path.rstrip("/") or "/") or PlainTextResponse(NO_SUCH_PATH, 404)
+        return _found(_document(request, path.rstrip("/") or "/"))
 
     async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
         watching = "watch" in request.query_params and request.query_params["watch"] not in ("false", "0")
@@ -89,6 +89,10 @@ class Application:
         return await _HANDLERS[verb](call)
 
 
+def _found(response: Response | None) -> Response:
+    return response or PlainTextResponse(NO_SUCH_PATH, 404)
+
+
 def _check_host(headers: Headers) -> None:
     """A browser that was led here under a foreign name (DNS rebinding) is refused. Raises Forbidden."""
     host = headers.get("host", "localhost")
@@ -102,7 +106,7 @@ def _document(request: Request, path: str) -> Response | None:
     parts = path.strip("/").split("/")
     match parts:
         case [""]:
-            return _json(request, {"paths": _root_paths()})
+            return _json(request, {"paths": list(_root_paths())})
         case ["api"] | ["apis"]:
             return _discovery(request, core=parts == ["api"])
         case ["api", version]:
@@ -130,7 +134,7 @@ def _discovery(request: Request, *, core: bool) -> Response:
             return _tagged(request, _aggregated(core, version), media)
         if not parameters.get("as"):
             break
-    return _json(request, discovery.legacy_versions() if core else discovery.legacy_groups()) or Response()
+    return _found(_json(request, discovery.legacy_versions() if core else discovery.legacy_groups()))
 
 
 @cache

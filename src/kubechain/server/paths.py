@@ -44,13 +44,15 @@ def resolve(path: str) -> Target | None:
 
 
 def _below(group: str, version: str, parts: list[str]) -> Target | None:
+    if not all(parts):
+        return None
     watching = parts[0] == "watch" and len(parts) > 1
     if watching:
         parts = parts[1:]
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 2 and not (group == "" and parts[2] in ("status", "finalize")):
         namespace, parts = parts[1], parts[2:]
-    if len(parts) > 3 or not all(parts):
+    if len(parts) > 3:
         return None
     served = catalogue().get((group, version, parts[0]))
     if served is None or (namespace and not served.kind.namespaced):

@@ -145,7 +145,7 @@ def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
     preconditions = body.get("preconditions")
     wanted = preconditions if isinstance(preconditions, dict) else {}
     return DeleteOptions(
-        propagation=cast("Literal['', 'Background', 'Foreground', 'Orphan']", propagation),
+        propagation=propagation,
         uid=str(wanted.get("uid") or ""),
         resource_version=str(wanted.get("resourceVersion") or ""),
         dry_run=dry_run(dry, "DeleteOptions"),

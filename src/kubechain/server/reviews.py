@@ -60,7 +60,8 @@ def info(user: User) -> JsonObject:
 async def account_token(call: Call, body: JsonObject) -> JsonObject:
     """The TokenRequest with a new token of the service account in its status. Raises NotFound."""
     name, namespace = call.target.name, call.target.namespace
-    stored = msgspec.json.decode(await call.api.get(SERVICE_ACCOUNTS.raw, name, namespace))
+    document = await call.api.get(SERVICE_ACCOUNTS.raw, name, namespace)
+    stored = msgspec.json.decode(document)
     seconds = lookup(body, "spec.expirationSeconds")
     lifetime = seconds if isinstance(seconds, int) else _HOUR
     if lifetime < 600:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from kubechain.errors import ApiError, Details
+from kubechain.errors import ApiError, Details, Gone
 from kubechain.resources.json import JsonObject
 
 JSON = "application/json"
@@ -24,6 +24,8 @@ def status_of(error: ApiError) -> JsonObject:
         "message": error.message,
         "reason": error.reason,
     }
+    if isinstance(error, Gone) and error.continue_token:
+        status["metadata"] = {"continue": error.continue_token}
     if details := details_of(error.details):
         status["details"] = details
     status["code"] = error.code

@@ -11,27 +11,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import yaml
 
 from kubechain.errors import BadRequest, Details, Invalid
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
 from kubechain.server.causes import invalid, shown
+from kubechain.server.manifest import BadManifest, load
 from kubechain.server.messages import message_of, messages
 from kubechain.server.schema import fit
 from kubechain.server.syntax import first_fault
 from kubechain.server.typed import Mistyped, read
 
-_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
 
 
 def decode(body: bytes, kind: Kind[Any], *, as_yaml: bool = False) -> tuple[JsonObject, list[str]]:
     """The object in a request body, and what a strict reader refuses in it; raises BadRequest."""
     repeated: list[str] = []
     try:
-        value = _yaml(body, repeated) if as_yaml else parse(body, repeated)
+        value = load(body, repeated) if as_yaml else parse(body, repeated)
         given = _type_meta(value, kind)
-    except _Unrecognized as error:
+    except (_Unrecognized, BadManifest) as error:
         text = f"the object provided is unrecognized (must be of type {kind.kind}): {error} ({_summary(body)})"
         raise BadRequest(text) from error
     version = str(given.get("apiVersion") or "").rpartition("/")[2] or kind.version
@@ -49,12 +51,13 @@ def decode(body: bytes, kind: Kind[Any], *, as_yaml: bool = False) -> tuple[Json
 
 
 def typed(obj: JsonObject, kind: Kind[Any]) -> tuple[JsonObject, list[str]]:
-    """The object with its metadata (all of a built-in kind) normalised, and its unknown fields; raises Mistyped."""
+    """The object, metadata (and all of a built-in kind) normalised, and its unknown fields; raises Mistyped."""
     unknown: list[str] = []
     message = message_of(kind)
     if message is not None:
         _same_type(obj, kind)
-        return {**read(message, obj, unknown), "apiVersion": kind.api_version, "kind": kind.kind}, unknown
+        whole = {**read(message, obj, unknown), "apiVersion": kind.api_version, "kind": kind.kind}
+        return whole, _said(unknown)
     out = dict(obj)
     if "metadata" in obj:
         meta = obj["metadata"]
@@ -64,7 +67,11 @@ def typed(obj: JsonObject, kind: Kind[Any]) -> tuple[JsonObject, list[str]]:
         return out, []
     pruned: list[str] = []
     fit(kind.schema, out, unknown=pruned)
-    return out, [f"metadata.{path}" for path in unknown] + sorted(pruned)
+    return out, _said([f"metadata.{path}" for path in unknown] + sorted(pruned))
+
+
+def _said(unknown: list[str]) -> list[str]:
+    return [f'unknown field "{path}"' for path in unknown]
 
 
 def patched(obj: JsonObject, kind: Kind[Any]) -> tuple[JsonObject, list[str]]:
@@ -163,7 +170,9 @@ def _same_type(obj: JsonObject, kind: Kind[Any]) -> None:
     if version == kind.api_version and given in messages():
         old, new = f"{kind.version}.{given}", f"{kind.group.partition('.')[0] or 'core'}.{kind.kind}"
         raise Mistyped(f"converting ({old}) to ({new}): unknown conversion")
-    raise Mistyped(f'no kind "{given}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"')
+    raise Mistyped(
+        f'no kind "{given}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+    )
 
 
 def _summary(body: bytes) -> str:
@@ -172,13 +181,3 @@ def _summary(body: bytes) -> str:
     if body.startswith(b"{"):
         return body.decode(errors="replace") if len(body) <= 30 else body[:30].decode(errors="replace") + " ..."
     return body.hex() if len(body) <= 30 else body[:30].hex() + " ..."
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as kubectl reads it: no sexagesimal numbers, times stay text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":timestamp", ":int", ":float"))]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}

@@ -41,7 +41,7 @@ def to_core(event: JsonObject) -> JsonObject:
 
 def from_core(event: JsonObject) -> JsonObject:
     """The inverse of `to_core`; what was absent stays absent."""
-    new = {_OLD_TO_NEW.get(name, name): value for name, value in event.items() if value is not None}
+    new: JsonObject = {_OLD_TO_NEW.get(name, name): value for name, value in event.items() if value is not None}
     new["apiVersion"] = "events.k8s.io/v1"
     return new
 

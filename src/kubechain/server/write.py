@@ -13,13 +13,13 @@ import msgspec
 from starlette.responses import Response
 
 from kubechain.errors import BadRequest, Conflict, Details, MethodNotAllowed, NotFound, TooLarge
-from kubechain.resources.json import JsonObject
+from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.runtime.api import Deletion
 from kubechain.runtime.patches import merge_patch
 from kubechain.server import fields, identity, patches, strict
 from kubechain.server.accept import Form
-from kubechain.server.admission import admit
-from kubechain.server.bodies import json_value, media_type, object_in, plain_in, report, unsupported, yaml_value
+from kubechain.server.admission import admit, match_request
+from kubechain.server.bodies import json_value, media_type, object_in, plain_in, report, unsupported
 from kubechain.server.call import Call
 from kubechain.server.query import (
     WriteOptions,
@@ -47,15 +47,14 @@ async def create(call: Call) -> Response:
     if call.target.served.kind.namespaced and not call.target.namespace:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     options = write_options(call.query, call.user_agent)
-    body = identity.addressed(call.target, await object_in(call, options.validation))
+    body = _addressed(call, await object_in(call, options.validation))
     return call.answer(await _create(call, options, body, applied=False), 201)
 
 
 async def update(call: Call) -> Response:
     """The whole object, or its status, replaced."""
     options = write_options(call.query, call.user_agent, "UpdateOptions")
-    body = identity.addressed(call.target, await object_in(call, options.validation))
-    identity.needs_version(call.target.served.stored, body)
+    body = _addressed(call, await object_in(call, options.validation))
     return call.answer(await _update(call, options, lambda old: body))
 
 
@@ -70,16 +69,15 @@ async def patch(call: Call) -> Response:
         return await _apply(call, options, body)
     if options.force:
         raise force_needs_apply()
-    change = _change(call, media, body)
-    if media != JSON_PATCH:
-        _, faults = strict.decode(body, kind)
-        report(call, options.validation, [fault for fault in faults if fault.startswith("duplicate")])
+    faults: list[str] = []
+    change = _change(call, media, json_value(body, faults))
 
     def patched(old: JsonObject) -> JsonObject:
-        new = change(old)
-        _, unknown = strict.decode(msgspec.json.encode(new), kind)
-        call.warnings[:] = [w for w in call.warnings if w not in unknown]
-        report(call, options.validation, unknown)
+        new, unknown = strict.patched(change(old), kind)
+        found = [*faults, *unknown]
+        if found and options.validation == "Strict":
+            raise strict.patch_refusal(new, kind, found)
+        call.warnings[:] = found if options.validation == "Warn" else []
         return new
 
     return call.answer(await _update(call, options, patched))
@@ -121,9 +119,8 @@ def _deleted(call: Call, done: Deletion[bytes]) -> bytes | JsonObject:
     return success(Details(name=name, group=kind.group, kind=kind.plural, uid=uid))
 
 
-def _change(call: Call, media: str, body: bytes) -> Change:
-    """The patch in a body as a function of the object. Raises BadRequest, TooLarge."""
-    value = json_value(body)
+def _change(call: Call, media: str, value: JsonValue) -> Change:
+    """A patch as a function of the object. Raises BadRequest, TooLarge."""
     if media == JSON_PATCH:
         if not isinstance(value, list):
             raise BadRequest("error decoding patch: a JSON patch is a list of operations")
@@ -149,10 +146,9 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
     manager, target = call.query.get("fieldManager", ""), call.target
     if not manager:
         raise apply_needs_manager()
-    value = yaml_value(body)
-    config, faults = strict.decode(body if body[:1] == b"{" else msgspec.json.encode(value), target.served.kind)
+    config, faults = strict.decode(body, target.served.kind, as_yaml=True)
     report(call, options.validation, faults)
-    config = identity.addressed(target, config)
+    config = _addressed(call, config)
     if "managedFields" in identity.metadata_of(config):
         raise BadRequest("metadata.managedFields must be nil")
     kind, now = target.served.stored, call.settings.clock()
@@ -189,7 +185,7 @@ async def _update(call: Call, options: WriteOptions, change: Change, *, applied:
         shown = served.to_shown(old) if served.to_shown and not applied else old
         new = change(shown)
         if not applied:
-            new = _to_stored(call, identity.addressed(target, new))
+            new = _to_stored(call, _addressed(call, new))
         new = _admitted(call, options, old, new, applied=applied)
         try:
             document = await _put(call, options, new)
@@ -221,6 +217,10 @@ def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: Jso
     return fields.track_update(
         kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock()
     )
+
+
+def _addressed(call: Call, obj: JsonObject) -> JsonObject:
+    return match_request(obj, call.target.served.kind, call.target.namespace, call.target.name)
 
 
 def _to_stored(call: Call, obj: JsonObject) -> JsonObject:

@@ -18,9 +18,9 @@ from kubechain.store.record import DELETED, Address, Entry, Stored
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 _VERSION = 1
 _PAGE = 1024
-"""A write touches the last page of the log, one page of `current` and its own overflow: small pages, less to sync."""
+"""A write touches the log's last page, one of `current` and its own overflow: small pages, less to sync."""
 
-_SCHEMA = f"""
+_SCHEMA = """
 BEGIN EXCLUSIVE;
 CREATE TABLE resource (
   id INTEGER PRIMARY KEY, api_group TEXT NOT NULL, plural TEXT NOT NULL, UNIQUE (api_group, plural)
@@ -41,7 +41,6 @@ CREATE TABLE owner (
 CREATE TABLE mark (time INTEGER PRIMARY KEY, rev INTEGER NOT NULL);
 CREATE TABLE meta (compacted INTEGER NOT NULL);
 INSERT INTO meta VALUES (0);
-PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 
@@ -63,6 +62,7 @@ def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, s
             raise SettingsError(f"{path} was written by a newer KubeChain (format {version}): use that version")
         if version == 0:
             writing.executescript(_SCHEMA)
+            writing.execute(f"PRAGMA user_version = {_VERSION}")
         reading = _connection(path)
         reading.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:

@@ -89,7 +89,7 @@ def unchanged(old: Document, new: Document) -> bool:
 
 
 def marked_for_deletion(kind: Kind[Any], old: Document, options: DeleteOptions, now: str) -> Document:
-    """The object as a delete leaves it; `is_finished` tells whether it goes at once. Raises Conflict, Forbidden."""
+    """The object as a delete leaves it; `is_finished` says whether it goes. Raises Conflict, Forbidden."""
     _preconditions(kind, old.meta, options)
     is_namespace = kind.key == NAMESPACES.key
     if is_namespace and old.meta.name in IMMORTAL:

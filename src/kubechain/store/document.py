@@ -62,7 +62,9 @@ def given(kind: Kind[T], obj: T) -> Document:
     """The document that a caller hands in. Raises BadRequest when it is none, or one of another kind."""
     try:
         body = kind.encode(obj)
-        if b"\n" in body:  # white space: inside a JSON text a newline is escaped, and watch streams end lines with it
+        if (
+            b"\n" in body
+        ):  # white space: inside a JSON text a newline is escaped, and watch streams end lines with it
             body = msgspec.json.format(body, indent=-1)
         parts = _PARTS.decode(body)
         meta = _meta(parts.pop("metadata", None))

@@ -18,7 +18,7 @@ from kubechain.errors import InternalError
 from kubechain.store import database
 from kubechain.store.record import DELETED, Address, Entry, Stored
 
-Job = Callable[[sqlite3.Connection], None]
+Job = Callable[[sqlite3.Connection], object]
 Done = Callable[[Exception | None], None]
 Landed = asyncio.Future[None]
 
@@ -127,7 +127,7 @@ class Ledger:
             self._fail(batch, error)
             return
         for entry in batch.entries:
-            if self._pending[entry.at] is entry:
+            if self._pending.get(entry.at) is entry:
                 del self._pending[entry.at]
         self.committed = batch.entries[-1].revision
         self._publish(batch.entries)
@@ -145,7 +145,9 @@ class Ledger:
         self._next = database.newest_revision(self._reading) + 1
         for landed in waiting:
             if not landed.done():
-                landed.set_exception(InternalError(f"the store could not write: {error}; free the disk, then retry"))
+                landed.set_exception(
+                    InternalError(f"the store could not write: {error}; free the disk, then retry")
+                )
 
 
 def _write(

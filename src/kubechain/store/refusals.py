@@ -44,6 +44,10 @@ def not_found(kind: Kind[Any], name: str) -> NotFound:
     return NotFound(f'{kind.qualified} "{name}" not found', _plural(kind, name))
 
 
+def not_served(kind: Kind[Any]) -> NotFound:
+    return NotFound("the server could not find the requested resource", _plural(kind, ""))
+
+
 def already_exists(kind: Kind[Any], name: str, *, terminating: bool = False) -> AlreadyExists:
     text = f'{kind.qualified} "{name}" already exists'
     return AlreadyExists(f"object is being deleted: {text}" if terminating else text, _plural(kind, name))
@@ -82,8 +86,8 @@ def undecodable(kind: Kind[Any], error: Exception) -> BadRequest:
 
 def too_large(kind: Kind[Any], name: str, size: int, limit: int) -> TooLarge:
     return TooLarge(
-        f'etcdserver: request is too large: {kind.qualified} "{name}" would be {size} bytes, the limit is {limit}; '
-        "move its big parts to objects of their own",
+        f'etcdserver: request is too large: {kind.qualified} "{name}" would be {size} bytes, '
+        f"the limit is {limit}; move its big parts to objects of their own",
         _plural(kind, name),
     )
 
@@ -103,7 +107,9 @@ def future_version(wanted: int, current: int) -> Timeout:
 
 
 def no_version(text: str) -> BadRequest:
-    return BadRequest(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return BadRequest(
+        f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+    )
 
 
 def _plural(kind: Kind[Any], name: str, causes: tuple[Cause, ...] = ()) -> Details:

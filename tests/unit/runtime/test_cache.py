@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.resources.taskrun import TaskRun, TaskRunStatus
 from kubechain.runtime.api import Key
 from kubechain.runtime.cache import Cache
 from kubechain.runtime.ownership import owner_uids
@@ -20,12 +20,16 @@ def cache() -> Cache[TaskRun]:
     return Cache()
 
 
+def version(obj: TaskRun | None) -> str | None:
+    return None if obj is None else obj.metadata.resource_version
+
+
 def told(cache: Cache[TaskRun]) -> list[tuple[str | None, str | None]]:
     """Filled with (old version, new version) as handlers hear of it."""
     heard: list[tuple[str | None, str | None]] = []
 
     def hear(old: TaskRun | None, new: TaskRun | None) -> None:
-        heard.append((old and old.metadata.resource_version, new and new.metadata.resource_version))
+        heard.append((version(old), version(new)))
 
     cache.on_change(hear)
     return heard
@@ -96,8 +100,6 @@ def test_an_index_cannot_be_declared_twice(cache: Cache[TaskRun]) -> None:
 def test_children_are_found_by_their_owners_uid() -> None:
     parent = run("r")
     parent.metadata.uid = "u1"
-    calls = Cache[object]  # the type is inferred below
-    assert calls is not None
     child = call("c", parent)
     assert list(owner_uids(child)) == ["u1"]
     assert list(owner_uids(parent)) == []
@@ -120,4 +122,3 @@ def test_listing_is_a_snapshot(cache: Cache[TaskRun]) -> None:
     for obj in cache.list():
         cache.put(run(f"{obj.metadata.name}b", version=2))
     assert len(cache) == 2
-    assert TASK_RUNS.kind == "TaskRun"

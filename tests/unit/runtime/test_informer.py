@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,12 +20,16 @@ from tests.unit.runtime.world import MemoryApi, finished, names, run
 Told = list[tuple[str | None, str | None]]
 
 
+def name(obj: TaskRun | None) -> str | None:
+    return None if obj is None else obj.metadata.name
+
+
 @asynccontextmanager
-async def running(api: MemoryApi, **settings: int) -> AsyncIterator[tuple[Informer[TaskRun], Told]]:
+async def running(api: MemoryApi, page: int = 500) -> AsyncIterator[tuple[Informer[TaskRun], Told]]:
     """A synced informer, and the list that (old name, new name) of each change goes to."""
-    informer = Informer(api, TASK_RUNS, chance=lambda: 0.99, **settings)
+    informer = Informer(api, TASK_RUNS, chance=lambda: 0.99, page=page)
     heard: Told = []
-    informer.on_change(lambda old, new: heard.append((old and old.metadata.name, new and new.metadata.name)))
+    informer.on_change(lambda old, new: heard.append((name(old), name(new))))
     task = asyncio.create_task(informer.run())
     await within(60, informer.synced.wait())
     await settle()
@@ -74,8 +79,8 @@ async def test_a_cut_stream_is_resumed_without_a_list_and_loses_nothing() -> Non
 @on_fake_time
 async def test_lost_history_means_a_new_list_whose_difference_is_told() -> None:
     api = MemoryApi()
-    for name in ("changed", "same", "deleted"):
-        await api.create(TASK_RUNS, run(name))
+    for each in ("changed", "same", "deleted"):
+        await api.create(TASK_RUNS, run(each))
     async with running(api) as (informer, heard):
         heard.clear()
         api.mute = True
@@ -133,11 +138,42 @@ async def test_a_lost_connection_is_no_reason_to_give_up() -> None:
     async with running(api) as (_, heard):
         api.refusals = [ConnectionResetError("reset"), ApiError("bad gateway")]
         api.cut()
-        await api.create(TASK_RUNS, run("r0")) if not api.refusals else None
         await asyncio.sleep(10)
         await api.create(TASK_RUNS, run("r1"))
         await settle()
         assert heard == [(None, "r1")]
+
+
+@on_fake_time
+async def test_a_stream_that_brought_something_is_reopened_at_once_whatever_went_wrong_before() -> None:
+    api = MemoryApi()
+    async with running(api) as (_, heard):
+        api.refusals = [ConnectionResetError("reset") for _ in range(8)]
+        api.cut()
+        await asyncio.sleep(125)  # the stream is open again after some 120 s
+        assert api.watches == 2
+        await api.create(TASK_RUNS, run("r0"))
+        await settle()
+        api.cut()
+        await settle()
+        await api.create(TASK_RUNS, run("r1"))
+        await settle()
+        assert heard == [(None, "r0"), (None, "r1")]
+
+
+@on_fake_time
+async def test_an_object_that_does_not_fit_its_model_is_complained_about_and_listed_once_it_does() -> None:
+    api = MemoryApi()
+    with capture_logs() as logs:
+        async with running(api) as (_, heard):
+            api.refusals = [msgspec.ValidationError("Expected `str`, got `int`") for _ in range(4)]
+            api.cut()
+            await asyncio.sleep(300)
+            await api.create(TASK_RUNS, run("r0"))
+            await settle()
+            assert heard == [(None, "r0")]
+            assert api.lists == 2
+    assert len(logs) == 1
 
 
 @on_fake_time
@@ -161,53 +197,68 @@ async def test_a_write_in_another_namespace_is_not_remembered() -> None:
     assert len(informer) == 0
 
 
-@pytest.mark.parametrize("seed", range(25))
+class Journal:
+    """What handlers were told, checked for sense: each change starts from where the last one ended."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+
+    def hear(self, old: TaskRun | None, new: TaskRun | None) -> None:
+        about = new or old
+        assert about is not None
+        before = self.versions.pop(about.metadata.name, None)
+        assert before == (old.metadata.resource_version if old else None)
+        if new is not None:
+            assert int(new.metadata.resource_version) > int(before or 0)
+            self.versions[new.metadata.name] = new.metadata.resource_version
+
+
+async def disturb(api: MemoryApi, informer: Informer[TaskRun], chance: Random) -> None:
+    """One thing that happens: a write, remembered or not, soon or late; or trouble."""
+    about = f"r{chance.randrange(6)}"
+    held = next((o for (_, key), o in api.objects.items() if key.name == about), None)
+    written: TaskRun | None = None
+    match chance.randrange(9):
+        case 0:
+            api.cut()
+        case 1:
+            api.lose_history()
+            api.cut()
+        case 2:
+            await asyncio.sleep(chance.random() * 10)
+        case 3:
+            api.mute = True
+        case 4:
+            api.unmute()
+        case 5 if held is not None:
+            await api.delete(TASK_RUNS, about, "default")
+        case _ if held is None:
+            written = await api.create(TASK_RUNS, run(about))
+        case _:
+            written = await api.put_status(TASK_RUNS, finished(held))
+    if written is not None and chance.random() < 0.3:
+        await api.delete(TASK_RUNS, about, "default")
+    if chance.random() < 0.5:
+        await settle()
+    if written is not None and chance.random() < 0.5:
+        informer.remember(written)
+
+
+@pytest.mark.parametrize("seed", range(50))
 def test_whatever_is_cut_or_lost_the_cache_ends_as_the_api_is_and_handlers_agree(seed: int) -> None:
     @on_fake_time
     async def story() -> None:
-        chance, api = Random(seed), MemoryApi()  # noqa: S311
+        chance, api, journal = Random(seed), MemoryApi(), Journal()  # noqa: S311
         informer = Informer(api, TASK_RUNS, chance=chance.random, page=2)
-        told: dict[str, str] = {}
-
-        def hear(old: TaskRun | None, new: TaskRun | None) -> None:
-            was = old.metadata.resource_version if old else None
-            name = (new or old or run("?")).metadata.name
-            assert told.get(name) == was
-            told.pop(name, None)
-            if new is not None:
-                assert int(new.metadata.resource_version) > int(was or 0)
-                told[name] = new.metadata.resource_version
-
-        informer.on_change(hear)
+        informer.on_change(journal.hear)
         task = asyncio.create_task(informer.run())
         for _ in range(120):
-            name = f"r{chance.randrange(6)}"
-            held = next((o for (_, key), o in api.objects.items() if key.name == name), None)
-            match chance.randrange(9):
-                case 0:
-                    api.cut()
-                case 1:
-                    api.lose_history()
-                    api.cut()
-                case 2:
-                    await asyncio.sleep(chance.random() * 10)
-                case 3:
-                    api.mute = not api.mute
-                    api.unmute() if not api.mute else None
-                case 4 if held is not None:
-                    await api.delete(TASK_RUNS, name, "default")
-                case _ if held is None:
-                    made = await api.create(TASK_RUNS, run(name))
-                    informer.remember(made) if chance.random() < 0.5 else None
-                case _:
-                    made = await api.put_status(TASK_RUNS, finished(held))
-                    await settle() if chance.random() < 0.5 else None
-                    informer.remember(made) if chance.random() < 0.5 else None
+            await disturb(api, informer, chance)
         api.unmute()
-        api.mute = False
         await asyncio.sleep(120)
         there = {o.metadata.name: o.metadata.resource_version for o in api.objects.values()}
-        assert {o.metadata.name: o.metadata.resource_version for o in informer.list()} == there == told
+        assert {o.metadata.name: o.metadata.resource_version for o in informer.list()} == there
+        assert journal.versions == there
         task.cancel()
 
     story()

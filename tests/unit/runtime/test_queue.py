@@ -158,6 +158,7 @@ def test_one_timer_serves_all_delays_and_none_stays_without_one(
 
 
 def test_delays_cut_short_again_and_again_leave_nothing_behind(queue: WorkQueue[str]) -> None:
+    queue.add_after("sooner", 60)
     for _ in range(10_000):
         queue.add_after("a", 3600)
         queue.add("a")

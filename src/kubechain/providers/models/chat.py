@@ -17,7 +17,7 @@ from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.errors import ProviderError
 from kubechain.providers.models import chat_reply, chat_request
 from kubechain.providers.models.connections import Connections, whole
-from kubechain.providers.models.endpoints import below, headers, host, root, title
+from kubechain.providers.models.endpoints import below, headers, host, root
 from kubechain.providers.models.listing import check_listing
 from kubechain.providers.models.refusals import complaint, garbled, judged, refused, retry_after
 from kubechain.providers.models.sse import Events
@@ -101,9 +101,7 @@ class ChatCompletions:
             raise garbled(endpoint, "a stream that ends in its middle")
         return assembly.reply()
 
-    def _error_inside(
-        self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytes
-    ) -> ProviderError:
+    def _error_inside(self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytes) -> ProviderError:
         said = complaint(body)
         return judged(endpoint, said.status, said, retry_after(response.headers, self.clock()))
 

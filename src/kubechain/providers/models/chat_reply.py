@@ -13,7 +13,6 @@ from msgspec import UNSET, Raw, UnsetType
 
 from kubechain.agents.ports.model import Reply, TokenCount
 from kubechain.providers.models.kept import Kept, dumps
-from kubechain.resources.json import JsonObject
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 
 _CUT = frozenset({"length", "content_filter", "refusal"})
@@ -52,6 +51,12 @@ class AnyMessage(msgspec.Struct):
     reasoning_content: Raw | UnsetType = UNSET
     reasoning: Raw | UnsetType = UNSET
     reasoning_details: Raw | UnsetType = UNSET
+
+
+class ContentPart(msgspec.Struct):
+    """A part of a content that is a list; only parts of type text have a text."""
+
+    text: str | None = None
 
 
 class Choice(msgspec.Struct):
@@ -122,8 +127,8 @@ def text_of(content: Raw) -> str:
         return msgspec.json.decode(raw, type=str)
     if raw[:1] != b"[":
         return ""
-    parts = msgspec.json.decode(raw, type=list[JsonObject | str])
-    return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
+    parts = msgspec.json.decode(raw, type=list[ContentPart | str])
+    return "".join(part if isinstance(part, str) else part.text or "" for part in parts)
 
 
 class _Call:
@@ -148,7 +153,7 @@ class Assembly:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._reasoning: dict[str, list[str]] = {}
-        self._details: list[JsonObject] = []
+        self._details: list[dict[str, object]] = []
 
     def add(self, answer: Answer) -> str:
         """Takes one piece of a stream and returns the text it adds."""
@@ -203,10 +208,10 @@ class Assembly:
             if isinstance(raw, Raw) and (text := text_of(raw)):
                 self._reasoning.setdefault(name, []).append(text)
         if isinstance(piece.reasoning_details, Raw) and bytes(piece.reasoning_details) != b"null":
-            for detail in msgspec.json.decode(piece.reasoning_details, type=list[JsonObject]):
+            for detail in msgspec.json.decode(piece.reasoning_details, type=list[dict[str, object]]):
                 self._add_detail(detail)
 
-    def _add_detail(self, detail: JsonObject) -> None:
+    def _add_detail(self, detail: dict[str, object]) -> None:
         """A detail continues the last one of its type and index: texts are joined, the rest replaces."""
         last = self._details[-1] if self._details else None
         if last is None or any(last.get(name) != detail.get(name) for name in ("type", "index")):

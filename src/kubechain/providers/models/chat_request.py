@@ -3,8 +3,8 @@
 chat.py calls it. Pure, and on the hot path: stored messages become wire structs and are encoded once, schemas
 and kept reasoning go out as the bytes they are.
 
-Which name an upper bound of tokens has: OpenAI itself (and Azure's OpenAI) gets `max_completion_tokens` (its reasoning models refuse
-`max_tokens`), everybody else `max_tokens` (the only one that compatible servers know).
+Which name an upper bound of tokens has: OpenAI itself, on Azure too, gets `max_completion_tokens` (its reasoning
+models refuse `max_tokens`), everybody else `max_tokens` (the only one that compatible servers know).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class WireMessage(msgspec.Struct, omit_defaults=True):
     role: str
     content: str | Raw | None | UnsetType = UNSET
     name: str = ""
-    tool_calls: Sequence[RequestedCall | WireCall] = ()
+    tool_calls: list[RequestedCall] | list[WireCall] = []
     tool_call_id: str = ""
 
 
 class WireFunction(msgspec.Struct, omit_defaults=True):
     name: str
+    parameters: Raw
     description: str = ""
-    parameters: Raw = _NO_PARAMETERS
 
 
 class WireTool(msgspec.Struct):
@@ -67,13 +67,13 @@ class Request(msgspec.Struct, omit_defaults=True):
 
     model: str
     messages: Sequence[WireMessage | Raw]
-    tools: Sequence[WireTool] = ()
+    tools: list[WireTool] = []
     temperature: Raw | UnsetType = UNSET
     max_tokens: int | UnsetType = UNSET
     max_completion_tokens: int | UnsetType = UNSET
     top_p: Raw | UnsetType = UNSET
     top_k: int | UnsetType = UNSET
-    stop: Sequence[str] = ()
+    stop: list[str] = []
     seed: int | UnsetType = UNSET
     random_seed: int | UnsetType = UNSET
     frequency_penalty: Raw | UnsetType = UNSET
@@ -143,7 +143,7 @@ def _decimal(text: str | None) -> Raw | UnsetType:
 
 def _tool(tool: ToolOffer) -> WireTool:
     schema = tool.parameters if bytes(tool.parameters) not in (b"", b"{}") else _NO_PARAMETERS
-    return WireTool(WireFunction(tool.name, tool.description, schema))
+    return WireTool(WireFunction(tool.name, schema, tool.description))
 
 
 def _message(message: Message, host: str) -> WireMessage | Raw:
@@ -163,7 +163,8 @@ def _with_kept(wire: WireMessage, kept: Kept) -> Raw:
         wire.content = fields.pop("content")
     if kept.calls:
         wire.tool_calls = [
-            WireCall(call.id, call.function, kept.calls.get(call.id, UNSET), "function") for call in wire.tool_calls
+            WireCall(call.id, call.function, kept.calls.get(call.id, UNSET), "function")
+            for call in wire.tool_calls
         ]
     encoded = _ENCODER.encode(wire)
     return Raw(encoded[:-1] + b"," + _ENCODER.encode(fields)[1:] if fields else encoded)

@@ -87,7 +87,9 @@ class Connections:
                 timeout=timeout,
                 allow_redirects=False,
             )
-        except ValueError as error:  # an address or a header that aiohttp cannot use; its text may quote a password
+        except (
+            ValueError
+        ) as error:  # an address or a header that aiohttp cannot use; its text may quote a password
             raise Terminal(
                 f"{subject(endpoint)}: no request can be made to {host(url) or 'its address'}; "
                 "correct spec.parameters.baseURL",

@@ -46,12 +46,22 @@ def title(endpoint: Endpoint) -> str:
 
 
 def root(endpoint: Endpoint) -> str:
-    """The root URL of the API. Raises Terminal where neither the LLM nor its provider has one."""
+    """The root URL of the API. Raises Terminal where there is none or it is no URL."""
     spec = endpoint.llm.spec
     url = endpoint.base_url or spec.parameters.base_url or ROOTS.get(spec.provider)
     if not url:
         raise Terminal(
-            f"{subject(endpoint)}: provider {spec.provider} has no address of its own; set spec.parameters.baseURL",
+            f"{subject(endpoint)}: provider {spec.provider} has no address; set spec.parameters.baseURL",
+            reason="InvalidRequest",
+        )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise Terminal(
+            f"{subject(endpoint)}: spec.parameters.baseURL is not an address such as https://host/v1; correct it",
             reason="InvalidRequest",
         )
     return url

@@ -36,7 +36,7 @@ _FINISH = {"tool_call": "tool_calls"}
 
 
 class Block(msgspec.Struct, omit_defaults=True):
-    """One part of a reply in its place: a thought, `text` (that many characters of content), or tool call `call`."""
+    """One part of a reply in its place: a thought, so many characters of `text`, or the tool call `call`."""
 
     thinking: str | UnsetType = UNSET
     signature: str | UnsetType = UNSET
@@ -87,9 +87,7 @@ def _answered(message: Message) -> list[ModelResponsePart]:
     return list(_placed(blocks, content, calls))
 
 
-def _placed(
-    blocks: Sequence[Block], content: str, calls: dict[str, RequestedCall]
-) -> list[ModelResponsePart]:
+def _placed(blocks: Sequence[Block], content: str, calls: dict[str, RequestedCall]) -> list[ModelResponsePart]:
     parts: list[ModelResponsePart] = []
     for block in blocks:
         if isinstance(block.text, int):
@@ -109,9 +107,11 @@ def tool_definitions(tools: Sequence[ToolOffer]) -> list[ToolDefinition]:
     """The tools as the library takes them; a schema that says nothing becomes one without parameters."""
     definitions = []
     for tool in tools:
-        schema = msgspec.json.decode(tool.parameters, type=JsonObject) if bytes(tool.parameters) else {}
-        schema = {"type": "object", "properties": {}, **schema}
-        definitions.append(ToolDefinition(tool.name, schema, tool.description))
+        given: JsonObject = msgspec.json.decode(tool.parameters) if bytes(tool.parameters) else {}
+        schema: JsonObject = {"type": "object", "properties": {}, **given}
+        definitions.append(
+            ToolDefinition(name=tool.name, parameters_json_schema=schema, description=tool.description)
+        )
     return definitions
 
 

@@ -23,7 +23,9 @@ async def check_listing(
     async with connections.request(endpoint, url, headers) as response:
         body = await whole(endpoint, response)
         if response.status in (404, 405):
-            return f"{title(endpoint)} endpoint at {host(url)} does not list models, so the API key was not checked"
+            return (
+                f"{title(endpoint)} endpoint at {host(url)} does not list models, so the API key was not checked"
+            )
         if response.status != 200:
             raise refused(endpoint, response.status, response.headers, body, now)
     try:

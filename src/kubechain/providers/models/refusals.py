@@ -33,12 +33,14 @@ _QUOTA = re.compile(
     r"|billing_(error|hard_limit|not_active)|enable billing"
 )
 _CONTEXT = re.compile(
-    r"context[ _](length|window|size)|prompt is too long|too many (input )?tokens|input is too long|maximum context"
+    r"context[ _](length|window|size)|prompt is too long|input is too long|too many (input )?tokens"
 )
 _NO_MODEL = re.compile(
     r"model_not_found|not_found_error.*model|invalid_model|model\b.*(not found|not exist|unknown)|unknown model"
 )
-_KEY = re.compile(r"invalid_api_key|api[ _-]key (is )?(not valid|invalid|incorrect)|(invalid|incorrect) api[ _-]key")
+_KEY = re.compile(
+    r"invalid_api_key|api[ _-]key (is )?(not valid|invalid|incorrect)|(invalid|incorrect) api[ _-]key"
+)
 _STATUS_OF_TYPE = {
     "authentication_error": 401,
     "permission_error": 403,
@@ -71,7 +73,7 @@ class Complaint(msgspec.Struct, frozen=True):
 
 
 def complaint(body: bytes) -> Complaint:
-    """Reads `{"error": {...}}`, `{"error": "text"}`, `{"message": ...}`, `{"detail": ...}`, a list of one, or plain text."""
+    """Reads `{"error": {...}}`, `{"error": "text"}`, `{"message": ...}`, `{"detail": ...}`, a list, plain text."""
     try:
         value: JsonValue = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -125,15 +127,16 @@ def judged(endpoint: Endpoint, status: int, said: Complaint, delay: float | None
     who = f"{subject(endpoint)}: {title(endpoint)}"
     words = quote(endpoint, said.message)
     because = f'{status}: "{words}"' if words else f"{status}"
-    if status in (402, 429) or status < 429:
-        if status == 402 or _QUOTA.search(said.text):
-            return Transient(
-                f"{who} says that the account's quota is used up ({because}); top it up, the run then goes on",
-                retry_after=QUOTA_DELAY if delay is None else delay,
-                reason="QuotaExceeded",
-            )
+    if status == 402 or (status <= 429 and _QUOTA.search(said.text)):
+        return Transient(
+            f"{who} says that the account's quota is used up ({because}); top it up, the run then goes on",
+            retry_after=QUOTA_DELAY if delay is None else delay,
+            reason="QuotaExceeded",
+        )
     if status == 429:
-        return Transient(f"{who} limits the rate ({because}); tried again later", retry_after=delay, reason="RateLimited")
+        return Transient(
+            f"{who} limits the rate ({because}); tried again later", retry_after=delay, reason="RateLimited"
+        )
     if status in _TRY_AGAIN or status >= 500:
         return Transient(
             f"{who} could not answer ({because}); tried again later", retry_after=delay, reason="Unavailable"

@@ -59,10 +59,10 @@ class Functions(FunctionRunner):
     async def close(self) -> None:
         """Kills every worker and all they started."""
         self._closed = True
-        tasks = [worker.task for worker in self._living]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        workers = list(self._living)
+        for worker in workers:
+            worker.stop()
+        await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
 
     async def _describe(self, entrypoint: str, env: Environment) -> Described:
         reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS)

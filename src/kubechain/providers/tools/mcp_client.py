@@ -1,8 +1,8 @@
 """The part of MCP that needs the official SDK: its client over pipes of a process that we started.
 
-`mcp_session` imports it in a thread when the first server is needed, since the SDK takes over a second to load. The
-process is ours and not the SDK's, because the SDK's own would add USER, SHELL and others to the environment, let
-stderr through to our terminal, and read a line of any length.
+`mcp_session` imports it in a thread when the first server is needed, since the SDK takes over a second to load.
+The process is ours and not the SDK's, because the SDK's own would add USER, SHELL and others to the environment,
+let stderr through to our terminal, and read a line of any length.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import cast
 
 import anyio
 import mcp_types as types
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import Client
-from mcp.client._transport import TransportStreams
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
@@ -35,8 +35,13 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_GARBAGE_LINES = 1_000
 MAX_PAGES = 100
 
+CLOSED = "closed its output"
+
 _READ_BYTES = 64 * 1024
 _QUEUED_MESSAGES = 1_000
+
+Incoming = SessionMessage | Exception
+TransportStreams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]]
 
 
 class Broken(Transient):
@@ -49,12 +54,13 @@ class Broken(Transient):
 class Conversation:
     """One server, connected. Any number of calls may be under way."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, ended: asyncio.Future[str]) -> None:
         self._client = client
+        self._ended = ended
 
     async def discover(self) -> Discovery:
         """What the server says it is and offers. Raises Broken."""
-        with _errors(tool=""):
+        with _errors("tools/list", self._ended):
             tools = [_discovered(tool) async for tool in self._tools()]
         server = self._client.server_info
         return Discovery(
@@ -66,8 +72,9 @@ class Conversation:
 
     async def call(self, tool: str, arguments: JsonObject, key: str) -> str:
         """The tool's result as text. Raises ToolError, Broken."""
-        with _errors(tool):
-            result = await self._client.call_tool(tool, dict(arguments), meta={IDEMPOTENCY_KEY: key})
+        meta = cast("types.RequestParamsMeta", {IDEMPOTENCY_KEY: key})
+        with _errors(tool, self._ended):
+            result = await self._client.call_tool(tool, dict(arguments), meta=meta)
         text = limited(text_of(result))
         if result.is_error:
             raise ToolError(text or f"tool {tool} failed and did not say why")
@@ -86,10 +93,12 @@ class Conversation:
 
 @contextlib.asynccontextmanager
 async def connected(
-    process: Process, stray: Callable[[bytes], None], changed: Callable[[], None]
+    process: Process, stray: Callable[[bytes], None], changed: Callable[[], None], ended: asyncio.Future[str]
 ) -> AsyncIterator[Conversation]:
-    """A conversation with a started server. `stray` gets lines that are no message; `changed`: other tools now.
+    """A conversation with a started server.
 
+    `stray` gets lines that are no message; `changed` is called when the server has other tools; `ended` says
+    what the server did when nothing more can come from it.
     A server that does not know the newest protocol's first question and does not refuse it either costs 10 s here.
     """
 
@@ -97,10 +106,10 @@ async def connected(
         if isinstance(message, types.ToolListChangedNotification):
             changed()
 
-    async with Client(_streams(process, stray), message_handler=heard, cache=None) as client:
+    async with Client(_streams(process, stray, ended), message_handler=heard, cache=None) as client:
         listening = asyncio.create_task(_listen(client, changed))
         try:
-            yield Conversation(client)
+            yield Conversation(client, ended)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
@@ -118,13 +127,15 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _streams(process: Process, stray: Callable[[bytes], None]) -> AsyncIterator[TransportStreams]:
+async def _streams(
+    process: Process, stray: Callable[[bytes], None], ended: asyncio.Future[str]
+) -> AsyncIterator[TransportStreams]:
     """The SDK's idea of a transport: a stream of messages each way."""
-    arrived, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    arrived, incoming = anyio.create_memory_object_stream[Incoming](0)
     # Not of size 0: a server that reads nothing must not hold up those who only want to cancel.
     outgoing, leaving = anyio.create_memory_object_stream[SessionMessage](_QUEUED_MESSAGES)
     tasks = [
-        asyncio.create_task(_receive(process, arrived, stray)),
+        asyncio.create_task(_receive(process, arrived, stray, ended)),
         asyncio.create_task(_send(process, leaving)),
     ]
     try:
@@ -139,29 +150,44 @@ async def _streams(process: Process, stray: Callable[[bytes], None]) -> AsyncIte
 
 async def _receive(
     process: Process,
-    arrived: MemoryObjectSendStream[SessionMessage | Exception],
+    arrived: MemoryObjectSendStream[Incoming],
     stray: Callable[[bytes], None],
+    ended: asyncio.Future[str],
 ) -> None:
+    try:
+        with arrived, contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            ended.set_result(await _deliver(process, arrived, stray))
+    finally:
+        ended.cancel()
+
+
+async def _deliver(
+    process: Process, arrived: MemoryObjectSendStream[Incoming], stray: Callable[[bytes], None]
+) -> str:
+    """Hands on what the server prints until there is no more or no sense in it; which of the two."""
     garbage = 0
-    with arrived, contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        async for line in _lines(process):
+    async with contextlib.aclosing(_lines(process)) as lines:
+        async for line in lines:
+            if line is None:
+                return f"printed a line of over {MAX_LINE_BYTES >> 20} MiB"
             try:
                 message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
             except ValueError:
                 stray(line)
                 garbage += 1
                 if garbage > MAX_GARBAGE_LINES:
-                    return
+                    return f"printed more than {MAX_GARBAGE_LINES:,} lines that are no MCP messages"
                 continue
             await arrived.send(SessionMessage(message))
+    return CLOSED
 
 
-async def _lines(process: Process) -> AsyncIterator[bytes]:
-    """Lines the server prints, until it ends or prints one that is too long. Never splits on anything but LF."""
+async def _lines(process: Process) -> AsyncGenerator[bytes | None]:
+    """Lines the server prints, split on LF and nothing else; None for one that is too long."""
     stream = process.stdout
     pieces: list[bytes] = []
     size = 0
-    while stream is not None and size <= MAX_LINE_BYTES and (chunk := await stream.read(_READ_BYTES)):
+    while stream is not None and (chunk := await stream.read(_READ_BYTES)):
         first, *others = chunk.split(b"\n")
         pieces.append(first)
         size += len(first)
@@ -169,6 +195,8 @@ async def _lines(process: Process) -> AsyncIterator[bytes]:
             if line := b"".join(pieces).strip():
                 yield line
             pieces, size = [following], len(following)
+        if size > MAX_LINE_BYTES:
+            yield None
 
 
 async def _send(process: Process, leaving: MemoryObjectReceiveStream[SessionMessage]) -> None:
@@ -182,7 +210,7 @@ async def _send(process: Process, leaving: MemoryObjectReceiveStream[SessionMess
 
 
 @contextlib.contextmanager
-def _errors(tool: str) -> AsyncIterator[None]:
+def _errors(what: str, ended: asyncio.Future[str]) -> Iterator[None]:
     """The SDK's errors as ours: what the server answered is for the model, a lost connection is not."""
     try:
         yield
@@ -191,7 +219,9 @@ def _errors(tool: str) -> AsyncIterator[None]:
             raise Broken(error.message) from error
         raise ToolError(limited(error.message)) from error
     except (ValidationError, RuntimeError) as error:
-        raise ToolError(limited(f"the server's answer to {tool or 'tools/list'} is not valid: {error}")) from error
+        if ended.done():
+            raise Broken("the connection is closed") from error
+        raise ToolError(limited(f"the server's answer to {what} is not valid: {error}")) from error
 
 
 def _discovered(tool: types.Tool) -> DiscoveredTool:

@@ -39,19 +39,24 @@ class Output:
 
     async def pump(self, stream: asyncio.StreamReader) -> None:
         """Reads until the stream ends."""
-        rest = b""
+        rest, skipping = b"", False
         while chunk := await stream.read(_READ_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                self._take(line)
+                if not skipping:
+                    self.take(line)
+                skipping = False
             if len(rest) > _LINE_BYTES:
-                self._take(rest)
-                rest = b""
-        if rest:
-            self._take(rest)
+                # The rest of such a line is not read: a hidden value may lie across the cut.
+                if not skipping:
+                    self.take(rest)
+                rest, skipping = b"", True
+        if rest and not skipping:
+            self.take(rest)
 
-    def _take(self, line: bytes) -> None:
-        text = redacted(line.decode("utf-8", "replace").rstrip(), self._hidden)[:_SHOWN_CHARACTERS]
+    def take(self, line: bytes) -> None:
+        """One line that the process printed."""
+        text = redacted(line[:_LINE_BYTES].decode("utf-8", "replace").rstrip(), self._hidden)[:_SHOWN_CHARACTERS]
         if not text:
             return
         self._lines.append(text)

@@ -18,6 +18,7 @@ from kubechain.providers.tools import tether
 
 _KILL_SECONDS = 5.0
 _READ_SECONDS = 1.0
+_READ_BYTES = 64 * 1024
 
 
 def tethered(program: str, args: Sequence[str]) -> list[str]:
@@ -43,26 +44,49 @@ async def start(
     )
 
 
-async def finish(process: Process, readers: Collection[asyncio.Task[None]], grace: float = 0.0) -> None:
-    """Waits `grace` seconds for the process to end by itself, then kills it and all it started.
+async def finish(process: Process, readers: Collection[asyncio.Task[None]], grace: float = 0.0) -> bool:
+    """Gives the process `grace` seconds to end by itself, asks it to, then kills it and all it started.
 
-    `readers` are the tasks that read its output; they get a moment to read what it wrote last.
+    `readers` are the tasks that read its output; they get a moment to read what it wrote last. True when the
+    process had ended by itself. When cancelled it kills at once.
     """
-    if grace:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await process.wait()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    by_itself = False
+    try:
+        if grace:
+            by_itself = await _ended(process, grace)
+            if not by_itself:
+                _signal_group(process, signal.SIGTERM)
+                await _ended(process, grace)
+    finally:
+        _signal_group(process, signal.SIGKILL)
+        try:
+            await _ended(process, _KILL_SECONDS)
+            if readers:
+                await asyncio.wait(readers, timeout=_READ_SECONDS)
+        finally:
+            # A descendant that left the group may hold the pipes open; nothing public closes our ends of them.
+            transport = getattr(process, "_transport", None)
+            if transport is not None:
+                transport.close()
+    return by_itself
+
+
+async def drain(stream: asyncio.StreamReader) -> None:
+    """Reads a stream that nobody else reads any more: a process that cannot write cannot end."""
+    while await stream.read(_READ_BYTES):
+        pass
+
+
+async def _ended(process: Process, seconds: float) -> bool:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_KILL_SECONDS):
+        async with asyncio.timeout(seconds):
             await process.wait()
-    if readers:
-        await asyncio.wait(readers, timeout=_READ_SECONDS)
-    # A descendant that left the group may hold the pipes open; nothing public closes our ends of them.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
+    return process.returncode is not None
+
+
+def _signal_group(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 def ending(process: Process) -> str:

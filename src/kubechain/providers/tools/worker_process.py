@@ -43,6 +43,7 @@ class WorkerProcess:
     def __init__(self, env: Mapping[str, str], folders: Sequence[Path]) -> None:
         self.suspect = False
         self._retired = False
+        self._stopping = False
         self._env = env
         self._folders = folders
         self._pending: dict[int, asyncio.Future[Reply]] = {}
@@ -63,6 +64,12 @@ class WorkerProcess:
         """No new calls; the end comes when those in it have ended."""
         self._retired = True
         if not self._pending:
+            self.stop()
+
+    def stop(self) -> None:
+        """Kills the worker; `task` is done when it is gone."""
+        if not self._stopping:  # a second cancellation would cut the first one's clean-up short
+            self._stopping = True
             self.task.cancel()
 
     async def ask(self, request: Inspect | Call, timeout: float) -> Reply:

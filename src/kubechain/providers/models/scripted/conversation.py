@@ -6,8 +6,7 @@ The modules of this folder call it. Pure.
 from __future__ import annotations
 
 import msgspec
-
-from kubechain.resources.json import JsonObject
+from msgspec import Raw
 
 
 class AskedFunction(msgspec.Struct):
@@ -20,23 +19,27 @@ class AskedCall(msgspec.Struct):
     function: AskedFunction = msgspec.field(default_factory=AskedFunction)
 
 
+class TextPart(msgspec.Struct):
+    text: str = ""
+
+
 class ChatMessage(msgspec.Struct):
     role: str
-    content: str | list[JsonObject] | None = None
+    content: str | list[TextPart] | None = None
     tool_calls: list[AskedCall] | None = None
     tool_call_id: str | None = None
 
     @property
     def text(self) -> str:
         if isinstance(self.content, list):
-            return "".join(str(part.get("text", "")) for part in self.content)
+            return "".join(part.text for part in self.content)
         return self.content or ""
 
 
 class OfferedFunction(msgspec.Struct):
     name: str
     description: str = ""
-    parameters: JsonObject = {}
+    parameters: Raw = Raw(b"{}")
 
 
 class OfferedTool(msgspec.Struct):

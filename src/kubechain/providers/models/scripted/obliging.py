@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation, OfferedFunction
 from kubechain.resources.json import JsonObject, JsonValue
 
@@ -18,12 +20,14 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _GREETING = re.compile(r"^say\s+(?P<what>.+?)\s+to\s+(?:the\s+)?(?P<whom>.+)$", re.IGNORECASE | re.DOTALL)
-_SAYING = re.compile(r"^(?:please\s+)?(?:say|echo|repeat|tell|print|send)\s+(?P<what>.+)$", re.IGNORECASE | re.DOTALL)
+_SAYING = re.compile(
+    r"^(?:please\s+)?(?:say|echo|repeat|tell|print|send)\s+(?P<what>.+)$", re.IGNORECASE | re.DOTALL
+)
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 INTRODUCTION = (
     "I am KubeChain's scripted model: I think nothing up, but I can call a tool for you. Ask me for something "
-    '"using the echo tool"{tools}. For real answers, put a provider\'s API key into the LLM\'s Secret and start '
+    "\"using the echo tool\"{tools}. For real answers, put a provider's API key into the LLM's Secret and start "
     "KubeChain without the scripted model."
 )
 
@@ -100,9 +104,10 @@ def _fitting(wanted: str, functions: list[OfferedFunction]) -> OfferedFunction |
 
 def _arguments(function: OfferedFunction, phrase: str) -> Iterator[JsonObject]:
     """One set of arguments; several where several texts are quoted and the tool takes one text."""
-    properties = function.parameters.get("properties")
+    document: JsonObject = msgspec.json.decode(function.parameters)
+    properties = document.get("properties")
     schemas = properties if isinstance(properties, dict) else {}
-    required = function.parameters.get("required")
+    required = document.get("required")
     names = [name for name in (required if isinstance(required, list) else []) if isinstance(name, str)]
     names = names or list(schemas)[:1]
     quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(phrase)]

@@ -7,6 +7,7 @@ The first rule that matches wins; a request that none matches gets 404.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,6 @@ import yaml
 
 from kubechain.providers.models.scripted import obliging
 from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation
-from kubechain.resources.json import JsonObject
 
 
 class Strict(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -23,8 +23,9 @@ class Strict(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only
 
 
 class Match(Strict, kw_only=True):
-    """All that is given must hold. `user_message` is a regular expression searched in the last user message, in any case; `turn` counts
-    the assistant's messages since then (0 is the first answer); `tools` are names that must be offered."""
+    """All that is given must hold. `user_message` and `tool_result` are regular expressions, searched in any case
+    in the last user message and in the results since then; `turn` counts the assistant's messages since then (0 is
+    the first answer); `tools` are names that must be offered."""
 
     user_message: str | None = None
     tool_result: str | None = None
@@ -36,7 +37,7 @@ class Match(Strict, kw_only=True):
 
 class ScriptedCall(Strict, kw_only=True):
     name: str
-    arguments: JsonObject | str = {}
+    arguments: Mapping[str, object] | str = {}
 
 
 class ScriptedError(Strict, kw_only=True):

@@ -19,6 +19,7 @@ from kubechain.providers.models.scripted.conversation import ChatRequest, Conver
 from kubechain.providers.models.scripted.script import (
     OBLIGING,
     Script,
+    ScriptedCall,
     ScriptedError,
     ScriptedReply,
     ScriptedUsage,
@@ -80,11 +81,13 @@ class ScriptedModel:
             request = _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _refusal(ScriptedError(status=400, message=str(error), type="invalid_request_error"))
-        self.requests.append(msgspec.json.decode(body, type=JsonObject))
+        self.requests.append(msgspec.json.decode(body))
         reply = decide(self.script, request)
         if reply is None:
             missing = "No rule of the script matches this request."
-            return _refusal(ScriptedError(status=404, message=missing, type="invalid_request_error", code="no_rule"))
+            return _refusal(
+                ScriptedError(status=404, message=missing, type="invalid_request_error", code="no_rule")
+            )
         if wait := self.delay + reply.delay:
             await asyncio.sleep(wait)
         if reply.error is not None:
@@ -120,19 +123,20 @@ def _calls(request: ChatRequest, reply: ScriptedReply) -> list[JsonObject]:
     """Ids are counted through the conversation, so that the same request always gets the same ones."""
     calls: list[JsonObject] = []
     for number, call in enumerate(reply.tool_calls, Conversation(request).calls_before + 1):
-        given = call.arguments
-        arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode()
-        function: JsonObject = {"name": call.name, "arguments": arguments}
+        function: JsonObject = {"name": call.name, "arguments": _arguments(call)}
         calls.append({"id": f"call_{number:02d}", "type": "function", "function": function})
     return calls
+
+
+def _arguments(call: ScriptedCall) -> str:
+    given = call.arguments
+    return given if isinstance(given, str) else msgspec.json.encode(given).decode()
 
 
 def _usage(request: ChatRequest, reply: ScriptedReply) -> JsonObject:
     """As scripted, else about four letters a token."""
     written = len(reply.content or "") + sum(len(str(call.arguments)) for call in reply.tool_calls)
-    usage = reply.usage or ScriptedUsage(
-        input=Conversation(request).length // 4 + 1, output=written // 4 + 1
-    )
+    usage = reply.usage or ScriptedUsage(input=Conversation(request).length // 4 + 1, output=written // 4 + 1)
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
@@ -193,10 +197,9 @@ def _deltas(request: ChatRequest, reply: ScriptedReply) -> Iterator[JsonObject]:
     for start in range(0, len(text), 16):
         yield {"content": text[start : start + 16]}
     for index, call in enumerate(_calls(request, reply)):
-        function = call["function"]
-        assert isinstance(function, dict)
-        arguments = str(function["arguments"])
+        arguments = _arguments(reply.tool_calls[index])
         half = len(arguments) // 2
-        yield {"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]}
+        named: JsonObject = {"name": reply.tool_calls[index].name, "arguments": ""}
+        yield {"tool_calls": [{**call, "index": index, "function": named}]}
         for part in (arguments[:half], arguments[half:]):
             yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}

@@ -1,0 +1,88 @@
+"""A `kubechain up` that another command starts: waited for without polling, its output in a log, stopped whole.
+
+Used by `up --detach` and `demo`. The child has its own session; it says over a pipe when it is ready.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from kubechain.cli.instance import Instance
+from kubechain.cli.options import complain
+
+_PATIENCE = 1.0
+"""Seconds of silence before people are told that something is still going on."""
+
+
+class Child:
+    """One started `kubechain up`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int, log: Path, start: int) -> None:
+        self.process = process
+        self._pipe = pipe
+        self._log = log
+        self._start = start
+
+    def ready(self, seconds: float) -> Instance | None:
+        """How it is reached, once it serves; None when it ended or was too slow."""
+        began, said = time.monotonic(), b""
+        with os.fdopen(self._pipe, "rb", buffering=0) as pipe:
+            while not said.endswith(b"\n"):
+                spent = time.monotonic() - began
+                if spent > seconds:
+                    return None
+                if select.select([pipe], [], [], _PATIENCE)[0]:
+                    piece = pipe.read(65536)
+                    if not piece:
+                        return None
+                    said += piece
+                else:
+                    complain(f"starting, {spent + _PATIENCE:.0f} s ...")
+        return Instance(**json.loads(said))
+
+    def last_words(self) -> str:
+        """The end of what it logged since it was started, indented."""
+        said = self._log.read_bytes()[self._start :].decode(errors="replace").strip().splitlines()[-15:]
+        return "\n".join(f"  {line}" for line in said or ["(nothing)"])
+
+    def kill(self) -> None:
+        """kill -9: what no program can prepare for."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Ends it politely, then by force, with all that is left of its session. Harmless when it is dead."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def start(arguments: list[str], log: Path) -> Child:
+    """Starts `kubechain ARGUMENTS` in a session of its own; its output goes to the end of `log`."""
+    reader, writer = os.pipe()
+    start = log.stat().st_size if log.exists() else 0
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kubechain.cli.main", *arguments, "--ready-fd", str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[writer],
+                start_new_session=True,
+            )
+    finally:
+        os.close(writer)
+    return Child(process, reader, log, start)

@@ -1,0 +1,251 @@
+"""`kubechain demo`: the README's walk-through in a minute, with a kill -9 in the middle.
+
+A command of `main`. Works in a folder of its own, with processes of its own, and leaves neither behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from kubechain.cli import background, document, transcript
+from kubechain.cli.apply import apply_one
+from kubechain.cli.client import Client, connect
+from kubechain.cli.discover import Discovery
+from kubechain.cli.exits import CommandError
+from kubechain.cli.feed import Feed
+from kubechain.cli.get import print_tables, resolve
+from kubechain.cli.instance import Instance
+from kubechain.cli.logs import coloured
+from kubechain.cli.objects import mapping, members, printable, text
+from kubechain.cli.table import Columns
+from kubechain.resources.json import JsonObject
+
+KINDS = ("llms", "agents", "tasks", "taskruns", "toolcalls")
+RUN = "hello-world-run"
+THINKING = "1200ms"
+PATIENCE = 90.0
+"""Seconds that one step may take; a real model is slow at times."""
+
+
+@click.command("demo")
+def demo() -> None:
+    """See it work: an agent carries a task through a tool, is killed with kill -9 in the middle, and goes on.
+
+    Needs nothing: the model is a scripted one, unless OPENAI_API_KEY is set; then the real one is asked
+    (where OPENAI_BASE_URL says, if that is set). Takes about ten seconds and leaves nothing behind.
+
+    \b
+    kubechain demo
+    OPENAI_API_KEY=sk-... kubechain demo
+    """
+    signal.signal(signal.SIGTERM, _end)
+    folder = Path(tempfile.mkdtemp(prefix="kubechain-demo-"))
+    show = Demo(folder, os.environ.get("OPENAI_API_KEY", ""))
+    try:
+        show.play()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nobody interrupts the cleaning up
+        show.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        click.echo(f"\nCleaned up: nothing runs, {folder} is removed.")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+class Demo:
+    """One showing: the child that serves, and what has been shown of every object so far."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        self.key = key
+        self.child: background.Child | None = None
+        self.latest: dict[tuple[str, str], JsonObject] = {}
+        self.shown: dict[tuple[str, str], str] = {}
+        self.told = 0
+        self.steps = 0
+
+    def play(self) -> None:
+        """The whole showing. Raises CommandError where a step does not come out as it should."""
+        click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 in the middle.")
+        self.step("Start KubeChain: API, store and controllers in one process")
+        client, known = self.start()
+        feed = Feed(client, [known.find(kind) for kind in KINDS])
+
+        self.step("Apply the README's manifests: a Secret, an LLM, an Agent, a Task")
+        self.apply(client, known, self.secret(), *_manifests("task.yaml", "agent.yaml", "llm.yaml"))
+        note("Applied with the Task first: each object waits for what it needs, and gets ready by itself.")
+        self.watch(feed, self.ready, "the Task to be Ready")
+
+        self.step("Run the task: every change of an object, and the conversation as it grows")
+        self.apply(client, known, *_manifests("taskrun.yaml"))
+        self.watch(feed, self.checkpointed, "the model's first reply")
+
+        self.step("kill -9, in the middle of the run")
+        before = self.kill()
+
+        self.step("Start it again: the run goes on where it was")
+        client, known = self.start()
+        feed = Feed(client, [known.find(kind) for kind in KINDS])
+        self.watch(feed, self.finished, "the run to finish")
+
+        self.step("What kubectl shows of it now")
+        for words in (("llm", "-o", "wide"), ("agent",), ("task",), ("toolcall",), ("taskrun",)):
+            click.echo(click.style(f"$ kubectl get {' '.join(words)}", bold=True))
+            print_tables(client, resolve(words[:1], known, client.namespace), Columns(wide="wide" in words))
+            click.echo()
+        self.judge(before)
+
+    def step(self, words: str) -> None:
+        """A numbered heading."""
+        self.steps += 1
+        click.echo("\n" + click.style(f"{self.steps}. {words}", bold=True, fg="cyan"))
+
+    def start(self) -> tuple[Client, Discovery]:
+        """Starts the child and connects to it."""
+        arguments = ["up", "--state", str(self.folder), "--port", "0", "--parent", str(os.getpid())]
+        if not self.key:
+            arguments += ["--model", "scripted", "--model-delay", THINKING]
+        began = time.monotonic()
+        self.child = background.start(arguments, self.folder / "kubechain.log")
+        instance = self.child.ready(PATIENCE)
+        if instance is None:
+            raise CommandError(f"KubeChain did not start; the end of its log says:\n{self.child.last_words()}")
+        self.introduce(instance, time.monotonic() - began)
+        client = connect(instance.kubeconfig)
+        return client, Discovery.of(client)
+
+    def introduce(self, instance: Instance, seconds: float) -> None:
+        """Says what runs now."""
+        note(f"process {instance.pid} serves {instance.url} after {seconds:.1f} s; state in {self.folder}")
+        note(f"{instance.model}, {THINKING} a reply" if not self.key else instance.model)
+
+    def secret(self) -> JsonObject:
+        """The Secret that the README makes with `kubectl create secret`."""
+        data: JsonObject = {"OPENAI_API_KEY": self.key or "the-scripted-model-takes-any"}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"}, "stringData": data}
+
+    def apply(self, client: Client, known: Discovery, *manifests: JsonObject) -> None:
+        """Applies objects in the order given, and tells so as kubectl does."""
+        for manifest in manifests:
+            note(apply_one(client, known, manifest))
+
+    def watch(self, feed: Feed, done: Callable[[], bool], goal: str) -> None:
+        """Shows every change until `done`. Raises CommandError when that takes too long or cannot come."""
+        try:
+            for obj in feed.objects(PATIENCE):
+                self.see(obj)
+                if done():
+                    return
+        except TimeoutError:
+            raise CommandError(f"waited {PATIENCE:.0f} s in vain for {goal}: the lines above say why") from None
+
+    def see(self, obj: JsonObject) -> None:
+        """Shows what is new in an object."""
+        key = text(obj, "kind"), text(obj, "metadata.name")
+        self.latest[key] = obj
+        line = summary(obj)
+        if self.shown.get(key) != line:
+            self.shown[key] = line
+            title = f"{key[0].lower()}/{key[1]}"
+            click.echo(f"   {click.style(title.ljust(36), fg='bright_black')} {line}")
+        if key == ("TaskRun", RUN):
+            said = transcript.entries(obj)
+            for entry in said[self.told :]:
+                click.echo(
+                    "\n".join(
+                        f"      {line.strip()}" if i == 0 else f" {line[4:]}"
+                        for i, line in enumerate(coloured(entry))
+                    )
+                )
+            self.told = max(self.told, len(said))
+        if text(obj, "status.status") == "Error" or text(obj, "status.phase") == "Failed":
+            raise CommandError(
+                f"{'/'.join(key)} failed: {text(obj, 'status.statusDetail') or text(obj, 'status.error')}"
+            )
+
+    def ready(self) -> bool:
+        """Whether the Task is Ready."""
+        return text(self.latest.get(("Task", "hello-world-task")), "status.ready") == "true"
+
+    def run(self) -> JsonObject:
+        """The run as last seen."""
+        return self.latest.get(("TaskRun", RUN), {})
+
+    def checkpointed(self) -> bool:
+        """Whether a reply of the model is stored."""
+        return any(text(m, "role") == "assistant" for m in members(self.run(), "status.messages"))
+
+    def finished(self) -> bool:
+        """Whether the run has its final answer."""
+        return text(self.run(), "status.phase") == "FinalAnswer"
+
+    def kill(self) -> list[JsonObject]:
+        """Kills the child; the messages that were stored by then."""
+        before = members(self.run(), "status.messages")
+        if self.child is not None:
+            note(f"process {self.child.process.pid} is killed: {len(before)} messages are stored, the rest is due")
+            self.child.kill()
+            self.child.stop()
+        if self.finished():
+            note(
+                "(the model answered without a tool: the run was done already, and nothing is left to go on with)"
+            )
+        return before
+
+    def judge(self, before: list[JsonObject]) -> None:
+        """Says whether the transcript is what it would have been without the kill. Raises CommandError."""
+        after = members(self.run(), "status.messages")
+        answered = [text(m, "toolCallId") for m in after if text(m, "role") == "tool"]
+        asked = [text(c, "id") for m in after for c in members(m, "toolCalls")]
+        if after[: len(before)] != before or sorted(answered) != sorted(asked) or len(set(asked)) != len(asked):
+            raise CommandError("the transcript is not what it should be: please report this, with the lines above")
+        new = len(after) - len(before)
+        click.echo(
+            click.style("It held. ", bold=True, fg="green")
+            + f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
+        )
+        click.echo(f"Each of the {len(asked)} tool calls has one result; no message is there twice.")
+
+    def stop(self) -> None:
+        """Leaves no process behind."""
+        if self.child is not None:
+            self.child.stop(grace=3.0)
+
+
+def summary(obj: JsonObject) -> str:
+    """Where an object stands, in one line."""
+    status = mapping(obj, "status")
+    stands = text(status, "status") or text(status, "phase") or "created"
+    colour = {"Ready": "green", "FinalAnswer": "green", "Succeeded": "green", "Error": "red", "Failed": "red"}
+    why = (
+        text(status, "statusDetail")
+        or text(status, "waitingOn")
+        or text(status, "result")
+        or text(status, "error")
+    )
+    return (
+        click.style(f"{stands:11}", fg=colour.get(stands, "yellow")) + " " + printable(" ".join(why.split())[:100])
+    )
+
+
+def note(words: str) -> None:
+    """One indented line."""
+    click.echo(f"   {words}")
+
+
+def _manifests(*names: str) -> list[JsonObject]:
+    folder = files("kubechain.samples") / "walkthrough"
+    return [obj for name in names for obj in document.manifests((folder / name).read_text("utf-8"), name)]

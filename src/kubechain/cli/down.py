@@ -1,0 +1,60 @@
+"""`kubechain down` and `kubechain status`: the one that runs on a state folder, ended or shown.
+
+Commands of `main`. They speak to the process and its record, never to the API.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from kubechain.cli import instance, options
+from kubechain.cli.exits import NOT_RUNNING
+from kubechain.cli.up import state_option
+
+
+@click.command("down")
+@state_option
+@click.option("--grace", type=options.Duration(), default=10.0, help="Time to end by itself; default 10s.")
+def down(state: Path, grace: float) -> None:
+    """Stop the KubeChain that runs on a state folder. What it holds stays; that none runs is no failure.
+
+    \b
+    kubechain down
+    kubechain down --state ./two
+    """
+    state = state.expanduser().resolve()
+    if instance.stop(state, grace):
+        click.echo(f"KubeChain on {state} stopped; `kubechain up` goes on where it was.")
+    else:
+        click.echo(f"No KubeChain runs on {state}.")
+
+
+@click.command("status")
+@state_option
+@click.option("-o", "--output", type=click.Choice(["json"]), help="json: for scripts.")
+@click.pass_context
+def status(ctx: click.Context, state: Path, output: str | None) -> None:
+    """Tell whether KubeChain runs on a state folder, and how to reach it. Exit code 0 when it runs, 3 when not.
+
+    \b
+    kubechain status
+    kubechain status -o json
+    kubechain status >/dev/null || kubechain up --detach
+    """
+    state = state.expanduser().resolve()
+    now = instance.running(state)
+    if output == "json":
+        said = {"running": now is not None, "state": str(state), **(asdict(now) if now else {})}
+        click.echo(json.dumps(said, indent=2))
+    elif now is None:
+        click.echo(f"KubeChain does not run on {state}: start it with `kubechain up`")
+    else:
+        click.echo(f"KubeChain {now.version} {'runs' if now.url else 'is starting'} (pid {now.pid})")
+        for name, value in (("url", now.url), ("kubeconfig", now.kubeconfig), ("state", str(state))):
+            click.echo(f"  {name:11} {value}")
+        click.echo(f"  {'model':11} {now.model}")
+    ctx.exit(0 if now else NOT_RUNNING)

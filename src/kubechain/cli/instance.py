@@ -1,0 +1,145 @@
+"""The one running KubeChain of a state folder: a lock that dies with its process, and a record of how to reach it.
+
+Used by `up`, `down` and `status`. The lock, not the record, says whether it runs: the kernel frees it on kill -9.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+from kubechain.cli.exits import CommandError
+from kubechain.errors import SettingsError
+
+_RECORD = "instance.json"
+_LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A running KubeChain; `url` is "" while it starts."""
+
+    pid: int
+    version: str
+    url: str = ""
+    kubeconfig: str = ""
+    model: str = ""
+
+
+class Lock:
+    """Held by the serving process for as long as it lives."""
+
+    def __init__(self, file: IO[str], state: Path) -> None:
+        self._file = file
+        self._state = state
+
+    @classmethod
+    def take(cls, state: Path) -> Lock:
+        """Becomes the one of this folder. Raises SettingsError when another process is."""
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = (state / _LOCK).open("a")
+        except OSError as error:
+            raise SettingsError(
+                f"state folder {state} cannot be used ({error.strerror}): choose one with --state"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = recorded(state)
+            if other is None or _alive(other.pid):
+                file.close()
+                at = f" (pid {other.pid}, {other.url or 'starting'})" if other else ""
+                raise SettingsError(
+                    f"KubeChain already runs on {state}{at}: use it, stop it with `kubechain down`, "
+                    "or give this one its own folder with --state"
+                ) from None
+            fcntl.flock(file, fcntl.LOCK_EX)  # only a `kubechain status` looking: it lets go at once
+        return cls(file, state)
+
+    def record(self, instance: Instance) -> None:
+        """Says how this process is reached, whole or not at all."""
+        fresh = self._state / f".{_RECORD}"
+        fresh.write_text(json.dumps(asdict(instance), indent=2) + "\n")
+        fresh.replace(self._state / _RECORD)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets another take over."""
+        with suppress(FileNotFoundError):
+            (self._state / _RECORD).unlink()
+        self._file.close()
+
+
+def running(state: Path) -> Instance | None:
+    """The KubeChain that runs on this folder, or None."""
+    if _free(state):
+        return None
+    return recorded(state) or Instance(pid=0, version="")
+
+
+def recorded(state: Path) -> Instance | None:
+    """What the last process of this folder wrote about itself; it may be long dead."""
+    try:
+        said = json.loads((state / _RECORD).read_text())
+        return Instance(**said)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def stop(state: Path, grace: float) -> bool:
+    """Ends what runs on this folder: SIGTERM, and SIGKILL after `grace` seconds. False when nothing ran."""
+    instance = running(state)
+    if instance is None:
+        return False
+    if not instance.pid:
+        raise CommandError(f"KubeChain on {state} is just starting or stopping: try again in a moment")
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(instance.pid, how)
+        if _freed(state, grace):
+            return True
+    raise CommandError(f"process {instance.pid} does not end, not even by SIGKILL: look with `ps {instance.pid}`")
+
+
+def _free(state: Path) -> bool:
+    try:
+        with (state / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _freed(state: Path, seconds: float) -> bool:
+    """Waits in the kernel until the lock's holder is gone; False when it is not in time."""
+
+    def wait() -> None:
+        with (state / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+
+    waiting = Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(seconds)
+    return not waiting.is_alive()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,37 @@
+"""The process that serves: the event loop around the composition root.
+
+Imported by `up` in the process that serves, and by nothing else: this import is the whole program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvloop
+
+from kubechain import __version__
+from kubechain.app import Running, Settings, run
+from kubechain.cli.instance import Instance
+
+
+def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
+    """Serves until Ctrl-C or SIGTERM, both a clean end; `ready` is called once, when requests are answered."""
+
+    def tell(now: Running) -> None:
+        ready(Instance(os.getpid(), __version__, now.url, str(now.kubeconfig), now.model_line))
+
+    stopped = (KeyboardInterrupt, asyncio.CancelledError)
+    with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_told(settings, tell))
+
+
+async def _until_told(settings: Settings, tell: Callable[[Running], None]) -> None:
+    """Ctrl-C cancels by itself; SIGTERM is made to do the same."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await run(settings, tell)

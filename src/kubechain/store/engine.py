@@ -1,0 +1,280 @@
+"""The embedded engine: the port `Api` over one SQLite file.
+
+Opened by the composition root and by tests. Reads are answered at once from the event loop's own connection;
+writes are decided at once and answered when they are on disk (see ledger); watches are fed by what is committed.
+One process per file. Never validates spec or status: whoever takes input from outside does that first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from kubechain.errors import AlreadyExists, ApiError, BadRequest
+from kubechain.resources.json import JsonObject
+from kubechain.resources.kind import Kind, T
+from kubechain.resources.model import Clock
+from kubechain.resources.registry import ALL
+from kubechain.runtime.api import (
+    ALL_NAMESPACES,
+    Bookmark,
+    Change,
+    DeleteOptions,
+    Deletion,
+    Key,
+    ListOptions,
+    Page,
+    WatchOptions,
+)
+from kubechain.store import database, hub, pages, refusals
+from kubechain.store.database import Synchronous
+from kubechain.store.document import given, meta_of
+from kubechain.store.garbage import Garbage
+from kubechain.store.history import History
+from kubechain.store.hub import Hub, Subscription
+from kubechain.store.ledger import Ledger
+from kubechain.store.matching import Matcher
+from kubechain.store.namespaces import Namespaces
+from kubechain.store.pages import Item, Place
+from kubechain.store.record import Entry
+from kubechain.store.writes import Outcome, Writes
+
+_CHUNK = 200
+_BOOKMARK_EVERY = 60.0
+
+
+class Store:
+    """`async with Store.open(path, clock=now) as store:` - an `Api`."""
+
+    def __init__(self, path: Path, clock: Clock, synchronous: Synchronous, kinds: Sequence[Kind[Any]]) -> None:
+        """Opens the file, and makes it where there is none; blocks. Raises SettingsError."""
+        self._clock = clock
+        self._writing, self._reading = database.connect(path, synchronous)
+        numbers = database.number_resources(self._writing, [kind.key for kind in kinds])
+        self._kinds = {numbers[kind.key]: kind for kind in kinds}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path | None,
+        *,
+        clock: Clock,
+        synchronous: Synchronous = "FULL",
+        kinds: Sequence[Kind[Any]] = ALL,
+    ) -> AsyncIterator[Self]:
+        """The store in a file, made where there is none; None: one that lives as long as the program."""
+        async with AsyncExitStack() as stack:
+            if path is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kubechain-"))
+                path, synchronous = Path(folder) / "store.db", "OFF"
+            store = await asyncio.to_thread(cls, path, clock, synchronous, kinds)
+            stack.push_async_callback(store._close)
+            await store._start()
+            yield store
+
+    async def _start(self) -> None:
+        self._hub = Hub()
+        self._ledger = Ledger(self._writing, self._reading, self._publish)
+        self._writes = Writes(self._ledger, self._kinds, self._clock)
+        self._history = History(self._reading, self._ledger, self._writes, self._clock)
+        self._namespaces = Namespaces(self._reading, self._writes, self._kinds)
+        self._garbage = Garbage(self._reading, self._ledger, self._writes, self._kinds)
+        workers = (self._namespaces.run, self._garbage.run, self._history.run)
+        self._tasks = [asyncio.create_task(worker(), name=f"store-{worker.__qualname__}") for worker in workers]
+        self._namespaces.ensure_immortal()
+        await self._ledger.settled()
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._hub.close()
+        await self._ledger.close()
+        self._reading.close()
+        await asyncio.to_thread(self._writing.close)
+
+    def _publish(self, entries: Sequence[Entry]) -> None:
+        self._hub.publish(entries)
+        self._namespaces.notice(entries)
+        self._garbage.notice(entries)
+        self._history.notice(entries)
+
+    async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
+        stored = database.state(self._reading, self._writes.address(kind, namespace, name))
+        if stored is None:
+            raise refusals.not_found(kind, name)
+        return kind.decode(stored.body)
+
+    async def list(
+        self, kind: Kind[T], namespace: str = ALL_NAMESPACES, options: ListOptions | None = None
+    ) -> Page[T]:
+        options = options or ListOptions()
+        matcher = Matcher(kind, namespace, options.labels, options.fields)
+        revision, place = self._list_from(options)
+        number, limit = self._writes.number(kind), options.limit
+        page: Page[T] = Page([], "")
+        last: Item | None = None
+        size = limit + 1 if limit and not matcher.looks_inside else _CHUNK
+        while True:
+            part = pages.read(self._reading, number, matcher, revision, place, size)
+            revision, place = part.revision, part.rest
+            for item in part.items:
+                if limit and len(page.items) == limit and last is not None:
+                    return self._continued(matcher, number, page, revision, Place(last.namespace, last.name))
+                page.items.append(kind.decode(item.body))
+                last = item
+            if place is None:
+                return replace(page, resource_version=str(revision))
+            await asyncio.sleep(0)
+            self._refuse_forgotten(revision, place)
+
+    async def watch(
+        self, kind: Kind[T], namespace: str = ALL_NAMESPACES, options: WatchOptions | None = None
+    ) -> AsyncGenerator[Change[T] | Bookmark, None]:
+        options = options or WatchOptions()
+        matcher = Matcher(kind, namespace, options.labels, options.fields)
+        number, position = self._writes.number(kind), _version(options.since)
+        if position == 0 or options.initial_events:
+            present = await self.list(
+                kind.raw, namespace, ListOptions(options.labels, options.fields, resource_version=options.since)
+            )
+            position = int(present.resource_version)
+            for body in present.items:
+                yield _added(kind, body)
+            if options.initial_events:
+                yield Bookmark(str(position), initial_end=True)
+        subscription = Subscription(kind, number, matcher, position)
+        self._hub.add(subscription)
+        try:
+            async with aclosing(self._events(subscription, bookmarks=options.bookmarks)) as events:
+                async for event in events:
+                    yield event if isinstance(event, Bookmark) else _change(kind, event)
+        finally:
+            self._hub.remove(subscription)
+
+    async def create(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
+        document = given(kind, obj)
+        outcome = await self._written(lambda: self._writes.create(kind, document, dry_run=dry_run))
+        return kind.decode(outcome.body)
+
+    async def put(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
+        document = given(kind, obj)
+        outcome = await self._written(lambda: self._writes.put(kind, document, dry_run=dry_run))
+        return kind.decode(outcome.body)
+
+    async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
+        document = given(kind, obj)
+        outcome = await self._written(lambda: self._writes.put_status(kind, document, dry_run=dry_run))
+        return kind.decode(outcome.body)
+
+    async def patch(
+        self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False
+    ) -> T:
+        outcome = await self._written(lambda: self._writes.patch(kind, namespace, name, merge, status=status))
+        return kind.decode(outcome.body)
+
+    async def delete(
+        self, kind: Kind[T], name: str, namespace: str = "", options: DeleteOptions | None = None
+    ) -> Deletion[T]:
+        wanted = options or DeleteOptions()
+        outcome = await self._written(lambda: self._writes.delete(kind, namespace, name, wanted))
+        return Deletion(kind.decode(outcome.body), outcome.gone)
+
+    async def ensure(self, kind: Kind[T], obj: T) -> T:
+        document = given(kind, obj)
+        try:
+            outcome = await self._written(lambda: self._writes.create(kind, document))
+        except AlreadyExists:
+            return await self.get(kind, document.meta.name, document.meta.namespace)
+        return kind.decode(outcome.body)
+
+    async def confirm(self, kind: Kind[T], obj: T) -> None:
+        meta = given(kind, obj).meta
+        header = self._ledger.header(self._writes.address(kind, meta.namespace, meta.name))
+        if header is None:
+            raise refusals.not_found(kind, meta.name)
+        if (str(header[0]), header[1]) != (meta.resource_version, meta.uid):
+            raise refusals.conflict(kind, meta.name)
+
+    async def compact(self, revision: int) -> None:
+        """Forgets the history up to a revision now, rather than when it is old enough."""
+        await self._history.compact(revision)
+
+    async def _written(self, write: Callable[[], Outcome]) -> Outcome:
+        """Decides now; answers, be it with a refusal, when all that was decided on is on disk."""
+        try:
+            outcome = write()
+        except ApiError:
+            await self._ledger.settled()
+            raise
+        if outcome.landed is not None:
+            await outcome.landed
+        else:
+            await self._ledger.settled()
+        return outcome
+
+    def _list_from(self, options: ListOptions) -> tuple[int | None, Place | None]:
+        """(revision to read at, None for the present; place to begin after). Raises Gone, Timeout, BadRequest."""
+        if options.continue_token:
+            if options.resource_version not in ("", "0"):
+                raise BadRequest("specifying resource version is not allowed when using continue")
+            revision, place = pages.parse_token(options.continue_token)
+            self._refuse_forgotten(revision, place)
+            return (None if revision < 0 else revision), place
+        wanted = _version(options.resource_version)
+        if wanted > (current := database.newest_revision(self._reading)):
+            raise refusals.future_version(wanted, current)
+        if options.match != "Exact":
+            return None, None
+        if wanted < self._history.compacted:
+            raise refusals.too_old_list()
+        return wanted, None
+
+    def _refuse_forgotten(self, revision: int, place: Place) -> None:
+        if 0 <= revision < self._history.compacted:
+            raise refusals.Expired(pages.token(-1, place))
+
+    def _continued(self, matcher: Matcher, number: int, page: Page[T], revision: int, place: Place) -> Page[T]:
+        remaining = None if matcher.selects else pages.remaining(self._reading, number, matcher, place)
+        return Page(page.items, str(revision), pages.token(revision, place), remaining)
+
+    async def _events(
+        self, subscription: Subscription, *, bookmarks: bool
+    ) -> AsyncGenerator[hub.Event | Bookmark, None]:
+        """Log first, then live, then log again whenever the reader has fallen behind."""
+        while True:
+            if subscription.behind:
+                for event in hub.catch_up(self._reading, subscription, self._history.compacted):
+                    yield event
+            elif (queued := subscription.take()) is not None:
+                yield queued
+            elif subscription.closed:
+                return
+            elif not await subscription.wait(_BOOKMARK_EVERY if bookmarks else None):
+                subscription.position = max(subscription.position, self._ledger.committed)
+                yield Bookmark(str(subscription.position))
+
+
+def _version(text: str) -> int:
+    """The number in a resource version, 0 for none. Raises BadRequest."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        raise refusals.no_version(text)
+    return int(text)
+
+
+def _added(kind: Kind[T], body: bytes) -> Change[T]:
+    meta = meta_of(body)
+    return Change("ADDED", Key(meta.namespace, meta.name), meta.resource_version, kind.decode(body))
+
+
+def _change(kind: Kind[T], event: hub.Event) -> Change[T]:
+    key = Key(event.at.namespace, event.at.name)
+    return Change(event.type, key, str(event.revision), kind.decode(event.body))

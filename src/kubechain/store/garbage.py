@@ -1,0 +1,169 @@
+"""Garbage collection: what goes, or stays, when the object that owns it goes.
+
+A worker of the store, woken by what the store commits: an owner deleted, an ownerReference made or dropped, a
+deletion that waits for its dependants (Foreground) or leaves them behind (Orphan). Never polls, never scans after
+the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from kubechain.errors import ApiError
+from kubechain.resources.kind import Kind
+from kubechain.resources.model import ObjectMeta, OwnerReference
+from kubechain.runtime.api import DeleteOptions
+from kubechain.store import database
+from kubechain.store.decisions import FOREGROUND, ORPHAN
+from kubechain.store.document import Document, meta_of
+from kubechain.store.ledger import Landed, Ledger
+from kubechain.store.record import DELETED, Address, Entry
+from kubechain.store.writes import Writes
+
+_AT_ONCE = 200
+
+
+class Garbage:
+    """The set of objects to look at, and the worker that looks."""
+
+    def __init__(
+        self, reading: sqlite3.Connection, ledger: Ledger, writes: Writes, kinds: Mapping[int, Kind[Any]]
+    ) -> None:
+        self._reading = reading
+        self._ledger = ledger
+        self._writes = writes
+        self._kinds = kinds
+        self._numbers = {(kind.group, kind.kind): number for number, kind in kinds.items()}
+        self._due: dict[Address, None] = dict.fromkeys(database.ownerless(reading))
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def notice(self, entries: Sequence[Entry]) -> None:
+        """Remembers what a commit may have left without an owner or without dependants."""
+        for entry in entries:
+            if entry.type == DELETED:
+                self._due.update(dict.fromkeys(database.dependants(self._reading, entry.meta.uid)))
+            elif entry.meta.deletion_timestamp or entry.owners != entry.former_owners:
+                self._due[entry.at] = None
+            if entry.former_owners and entry.owners != entry.former_owners:
+                self._due.update(dict.fromkeys(self._owners(entry.at, entry.former_owners)))
+        if self._due:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                batch = list(self._due)[:_AT_ONCE]
+                for at in batch:
+                    del self._due[at]
+                landings = [landed for at in batch for landed in self._look(at)]
+                if landings:
+                    await asyncio.wait(landings)
+                await asyncio.sleep(0)
+
+    def _look(self, at: Address) -> Iterator[Landed]:
+        """Does what an object needs now."""
+        stored = self._ledger.state(at)
+        if stored is None:
+            return
+        meta = meta_of(stored.body)
+        if meta.deletion_timestamp and ORPHAN in meta.finalizers:
+            yield from self._orphan(at, meta)
+        elif meta.deletion_timestamp and FOREGROUND in meta.finalizers:
+            yield from self._delete_dependants_first(at, meta)
+        elif meta.owner_references:
+            yield from self._judge(at, meta)
+
+    def _orphan(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+        for dependant in database.dependants(self._reading, meta.uid):
+            yield from self._amend(dependant, _without_owners({meta.uid}))
+        yield from self._amend(at, _without_finalizer(ORPHAN))
+
+    def _delete_dependants_first(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+        dependants = database.dependants(self._reading, meta.uid)
+        if not any(self._blocks(dependant, meta.uid) for dependant in dependants):
+            yield from self._amend(at, _without_finalizer(FOREGROUND))
+            return
+        for dependant in dependants:
+            if (header := self._ledger.header(dependant)) and not header[2]:
+                self._due[dependant] = None
+
+    def _blocks(self, dependant: Address, uid: str) -> bool:
+        stored = self._ledger.state(dependant)
+        owners = meta_of(stored.body).owner_references if stored else []
+        return any(owner.uid == uid and owner.block_owner_deletion is True for owner in owners)
+
+    def _judge(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+        """Deletes an object without an owner left; otherwise drops its references to owners that are gone."""
+        gone, waiting, solid = set[str](), set[str](), False
+        for reference in meta.owner_references:
+            match self._owner_state(at, reference):
+                case "gone":
+                    gone.add(reference.uid)
+                case "waiting":
+                    waiting.add(reference.uid)
+                case _:
+                    solid = True
+        if solid:
+            if gone or waiting:
+                yield from self._amend(at, _without_owners(gone | waiting))
+        elif meta.deletion_timestamp is None:
+            first = waiting and database.dependants(self._reading, meta.uid)
+            yield from self._delete(at, DeleteOptions("Foreground" if first else "Background", uid=meta.uid))
+
+    def _owner_state(self, at: Address, reference: OwnerReference) -> str:
+        """gone, waiting (for its dependants to go first), or solid; owners of unknown kinds count as solid."""
+        owner = next(self._owners(at, [reference]), None)
+        if owner is None:
+            return "solid"
+        header = self._ledger.header(owner)
+        if header is None or header[1] != reference.uid:
+            return "gone"
+        stored = self._ledger.state(owner) if header[2] else None
+        return "waiting" if stored and FOREGROUND in meta_of(stored.body).finalizers else "solid"
+
+    def _owners(self, at: Address, references: Sequence[OwnerReference]) -> Iterator[Address]:
+        for reference in references:
+            group, _, _ = reference.api_version.rpartition("/")
+            if (number := self._numbers.get((group, reference.kind))) is not None:
+                namespace = at.namespace if self._kinds[number].namespaced else ""
+                yield Address(number, namespace, reference.name)
+
+    def _amend(self, at: Address, change: Callable[[Document], Document | None]) -> Iterator[Landed]:
+        outcome = self._writes.amend(at, change)
+        if outcome and outcome.landed:
+            yield outcome.landed
+
+    def _delete(self, at: Address, options: DeleteOptions) -> Iterator[Landed]:
+        try:
+            outcome = self._writes.delete(self._kinds[at.resource], at.namespace, at.name, options)
+        except ApiError:  # it went, or became another: whoever did that has woken us again
+            return
+        if outcome.landed:
+            yield outcome.landed
+
+
+def _without_owners(uids: set[str]) -> Callable[[Document], Document | None]:
+    def change(document: Document) -> Document | None:
+        kept = [owner for owner in document.meta.owner_references if owner.uid not in uids]
+        if len(kept) == len(document.meta.owner_references):
+            return None
+        return Document(msgspec.structs.replace(document.meta, owner_references=kept), document.parts)
+
+    return change
+
+
+def _without_finalizer(finalizer: str) -> Callable[[Document], Document | None]:
+    def change(document: Document) -> Document | None:
+        kept = [f for f in document.meta.finalizers if f != finalizer]
+        return Document(msgspec.structs.replace(document.meta, finalizers=kept), document.parts)
+
+    return change

@@ -1,0 +1,105 @@
+"""How much of the past is kept: superseded states for some minutes, Events for an hour.
+
+A worker of the store with timers at known times: it sleeps until the next thing is old enough, and for ever when
+there is nothing. Marks in the database tell which revision was the newest when. Never touches a current state,
+Events aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+
+from kubechain.resources.builtin import EVENTS
+from kubechain.resources.model import Clock
+from kubechain.runtime.api import DeleteOptions
+from kubechain.store import database
+from kubechain.store.ledger import Job, Ledger
+from kubechain.store.record import Entry
+from kubechain.store.writes import Writes
+
+_KEEP = 5 * 60
+_KEEP_EVENTS = 60 * 60
+_MARK_EVERY = 60
+_STEP = 500
+
+
+class History:
+    """The revisions that can still be read, and the worker that lets the oldest go."""
+
+    def __init__(self, reading: sqlite3.Connection, ledger: Ledger, writes: Writes, clock: Clock) -> None:
+        self._reading = reading
+        self._ledger = ledger
+        self._writes = writes
+        self._clock = clock
+        self._marks: list[tuple[float, int]] = reading.execute(
+            "SELECT time, rev FROM mark ORDER BY time"
+        ).fetchall()
+        self.compacted = database.compacted_revision(reading)
+        """Lists and watches from before this revision are refused."""
+        self._written = asyncio.Event()
+
+    def notice(self, entries: Sequence[Entry]) -> None:
+        self._written.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        while True:
+            await self._until_due()
+            await self.forget()
+
+    async def forget(self) -> None:
+        """Marks the present, and lets go of all that is old enough by now."""
+        now = self._clock().timestamp()
+        if self._unmarked:
+            mark = (int(now), self._ledger.committed)
+            self._marks.append(mark)
+            await self._ledger.run(lambda cx: cx.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", mark))
+        if (revision := self._newest_before(now - _KEEP)) > self.compacted:
+            await self.compact(revision)
+        if revision := self._newest_before(now - _KEEP_EVENTS):
+            await self._expire_events(revision)
+            self._marks = [mark for mark in self._marks if mark[1] > revision]
+            await self._ledger.run(lambda cx: cx.execute("DELETE FROM mark WHERE rev <= ?", (revision,)))
+
+    async def compact(self, revision: int) -> None:
+        """Forgets superseded states and deletions up to a revision, in small steps: writers get through."""
+        target = min(revision, self._ledger.committed - 1)
+        while self.compacted < target:
+            after, self.compacted = self.compacted, min(self.compacted + _STEP, target)
+            await self._ledger.run(_compaction(after, self.compacted))
+
+    @property
+    def _unmarked(self) -> bool:
+        return self._ledger.committed > (self._marks[-1][1] if self._marks else self.compacted)
+
+    def _newest_before(self, time: float) -> int:
+        return max((revision for when, revision in self._marks if when <= time), default=0)
+
+    async def _until_due(self) -> None:
+        """Sleeps until the oldest mark is old enough, or for a while after a write."""
+        if not self._unmarked:
+            self._written.clear()
+            try:
+                async with asyncio.timeout(self._seconds_left()):
+                    await self._written.wait()
+            except TimeoutError:
+                return
+        await asyncio.sleep(_MARK_EVERY)
+
+    def _seconds_left(self) -> float | None:
+        now = self._clock().timestamp()
+        due = [when + (_KEEP if rev > self.compacted + 1 else _KEEP_EVENTS) for when, rev in self._marks]
+        return max(1.0, min(due) - now) if due else None
+
+    async def _expire_events(self, revision: int) -> None:
+        number = self._writes.number(EVENTS)
+        while old := database.unwritten_since(self._reading, number, revision, _STEP):
+            for at in old:
+                self._writes.delete(EVENTS, at.namespace, at.name, DeleteOptions("Background"))
+            await self._ledger.settled()
+
+
+def _compaction(after: int, upto: int) -> Job:
+    return lambda cx: database.compact(cx, after, upto)

@@ -1,0 +1,148 @@
+"""Watches: what is committed goes to those who asked for it, in order, without gap or duplicate.
+
+The ledger publishes into it, the engine's watches read from it. Nothing waits for a reader: one that falls behind
+loses its queue and goes on from the log, at its own pace. No polling; a silent watch costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from kubechain.resources.kind import Kind
+from kubechain.store.document import stamped
+from kubechain.store.matching import Matcher
+from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
+from kubechain.store.refusals import too_old_version
+
+_QUEUE = 512
+_PAGE = 200
+_TYPES: dict[int, Literal["ADDED", "MODIFIED", "DELETED"]] = {
+    ADDED: "ADDED",
+    MODIFIED: "MODIFIED",
+    DELETED: "DELETED",
+}
+
+
+class Event(NamedTuple):
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    at: Address
+    revision: int
+    body: bytes
+
+
+class Subscription:
+    """One watch: everything up to `position` has been taken from it or was before its time."""
+
+    def __init__(self, kind: Kind[Any], resource: int, matcher: Matcher, position: int) -> None:
+        self.kind = kind
+        self.resource = resource
+        self.matcher = matcher
+        self.position = position
+        self.behind = True
+        self.closed = False
+        self._queue: deque[Event] = deque()
+        self._wake = asyncio.Event()
+
+    def offer(self, entry: Entry) -> None:
+        """Queues what the entry means to this watch; a full queue is given up for the log."""
+        if self.behind or entry.revision <= self.position:
+            return
+        before = entry.before.body if entry.before else None
+        event = self.event(entry.revision, entry.at, entry.type, entry.body, before)
+        if event is None:
+            return
+        if len(self._queue) >= _QUEUE:
+            self.position = max(self.position, self._queue[0].revision - 1)
+            self._queue.clear()
+            self.behind = True
+        else:
+            self._queue.append(event)
+        self._wake.set()
+
+    def event(self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None) -> Event | None:
+        """What a log line means under the selectors: it may begin, go on or cease to match."""
+        if not self.matcher.accepts_address(at.namespace, at.name):
+            return None
+        if self.matcher.looks_inside:
+            matched = before is not None and self.matcher.accepts(before)
+            matches = type_ != DELETED and self.matcher.accepts(body)
+            if not matched and not matches:
+                return None
+            if matched and not matches and type_ != DELETED and before is not None:
+                body = stamped(self.kind, before, revision)
+            type_ = DELETED if not matches else MODIFIED if matched else ADDED
+        return Event(_TYPES[type_], at, revision, body)
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake.set()
+
+    def take(self) -> Event | None:
+        """The next queued event."""
+        if not self._queue:
+            return None
+        event = self._queue.popleft()
+        self.position = event.revision
+        return event
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Returns when there may be something to take; False when there was nothing for that long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        return True
+
+
+class Hub:
+    """All watches, by the resource they are about."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[int, dict[Subscription, None]] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        self._subscriptions.setdefault(subscription.resource, {})[subscription] = None
+
+    def remove(self, subscription: Subscription) -> None:
+        self._subscriptions[subscription.resource].pop(subscription, None)
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            for subscription in self._subscriptions.get(entry.at.resource, ()):
+                subscription.offer(entry)
+
+    def close(self) -> None:
+        """Ends every watch."""
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.close()
+
+
+def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int) -> list[Event]:
+    """The next events from the log. With its last line read the watch is live: both happen at once.
+
+    Raises Gone when what it needs is forgotten.
+    """
+    if subscription.position < compacted:
+        raise too_old_version(subscription.position, compacted)
+    rows = cx.execute(
+        "SELECT l.rev, l.namespace, l.name, l.type, l.body, p.body FROM log l LEFT JOIN log p ON p.rev = l.prev "
+        "WHERE l.rev > ? AND l.resource = ? ORDER BY l.rev LIMIT ?",
+        (subscription.position, subscription.resource, _PAGE),
+    ).fetchall()
+    events = []
+    for revision, namespace, name, type_, body, before in rows:
+        shown = stamped(subscription.kind, before, revision) if type_ == DELETED else body
+        at = Address(subscription.resource, namespace, name)
+        if event := subscription.event(revision, at, type_, shown, before):
+            events.append(event)
+    if rows:
+        subscription.position = rows[-1][0]
+    subscription.behind = len(rows) == _PAGE
+    return events

@@ -1,0 +1,179 @@
+"""Every write, decided at once on the event loop and then on its way to disk.
+
+Called by the engine for its clients and by the store's own workers (garbage, namespaces, history). Reads the
+newest decided state, asks `decisions` what becomes of it, appends to the ledger. Never waits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kubechain.errors import BadRequest
+from kubechain.resources.builtin import NAMESPACES
+from kubechain.resources.json import JsonObject
+from kubechain.resources.kind import Kind
+from kubechain.resources.model import Clock, timestamp
+from kubechain.runtime.api import DeleteOptions
+from kubechain.runtime.patches import merge_patch
+from kubechain.store import decisions, refusals
+from kubechain.store.document import Document, from_plain, parse, stamped
+from kubechain.store.ledger import Landed, Ledger
+from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry, Stored
+
+_LIMIT = 3 * 512 * 1024
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_GENERATED = 58
+_TRIES = 8
+Decision = Callable[[Kind[Any], Document, Document], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write answers, and the future that ends when it is on disk (None: nothing was written)."""
+
+    body: bytes
+    landed: Landed | None = None
+    gone: bool = False
+
+
+class Writes:
+    """Create, put, patch and delete as plain calls."""
+
+    def __init__(self, ledger: Ledger, kinds: Mapping[int, Kind[Any]], clock: Clock) -> None:
+        self._ledger = ledger
+        self._kinds = kinds
+        self._numbers = {kind.key: number for number, kind in kinds.items()}
+        self._clock = clock
+
+    def number(self, kind: Kind[Any]) -> int:
+        """The store's number of a resource. Raises NotFound."""
+        if (number := self._numbers.get(kind.key)) is None:
+            raise refusals.not_served(kind)
+        return number
+
+    def address(self, kind: Kind[Any], namespace: str, name: str) -> Address:
+        return Address(self.number(kind), namespace if kind.namespaced else "", name)
+
+    def create(self, kind: Kind[Any], given: Document, *, dry_run: bool = False) -> Outcome:
+        given.meta.namespace = given.meta.namespace if kind.namespaced else ""
+        name = given.meta.name
+        self._enter_namespace(kind, given)
+        if not name and given.meta.generate_name:
+            name = self._generated_name(kind, given)
+        at = self.address(kind, given.meta.namespace, name)
+        now = timestamp(self._clock())
+        new = decisions.created(kind, given, name=name, uid=str(uuid.uuid4()), now=now)
+        if (header := self._ledger.header(at)) is not None:
+            raise refusals.already_exists(kind, name, terminating=header[2])
+        if dry_run:
+            return Outcome(self._encoded(kind, new))
+        return self._append(kind, at, ADDED, new, None, None)
+
+    def put(self, kind: Kind[Any], given: Document, *, dry_run: bool = False) -> Outcome:
+        return self._replace(kind, given, decisions.replaced, dry_run)
+
+    def put_status(self, kind: Kind[Any], given: Document, *, dry_run: bool = False) -> Outcome:
+        if not kind.has_status:
+            raise refusals.not_served(kind)
+        return self._replace(kind, given, decisions.status_replaced, dry_run)
+
+    def patch(self, kind: Kind[Any], namespace: str, name: str, merge: JsonObject, *, status: bool) -> Outcome:
+        at = self.address(kind, namespace, name)
+        stored, old = self._existing(kind, at)
+        given = from_plain(kind, merge_patch(old.plain(kind), merge))
+        if given.meta.name != name or given.meta.namespace != at.namespace:
+            text = f"the name of the object ({given.meta.name}) does not match the name on the URL ({name})"
+            raise BadRequest(text)
+        decide = decisions.status_replaced if status else decisions.replaced
+        return self._save(kind, at, stored, old, decide(kind, old, given))
+
+    def delete(self, kind: Kind[Any], namespace: str, name: str, options: DeleteOptions) -> Outcome:
+        at = self.address(kind, namespace, name)
+        stored, old = self._existing(kind, at)
+        now = timestamp(self._clock())
+        new = decisions.marked_for_deletion(kind, old, options, now)
+        return self._save(kind, at, stored, old, new, options.dry_run)
+
+    def amend(self, at: Address, change: Callable[[Document], Document | None]) -> Outcome | None:
+        """An internal change of an object, if it is still there and `change` finds something to do."""
+        kind = self._kinds[at.resource]
+        if (stored := self._ledger.state(at)) is None:
+            return None
+        new = change(parse(stored.body))
+        return None if new is None else self._save(kind, at, stored, parse(stored.body), new)
+
+    def _replace(self, kind: Kind[Any], given: Document, decide: Decision, dry_run: bool) -> Outcome:
+        at = self.address(kind, given.meta.namespace, given.meta.name)
+        stored, old = self._existing(kind, at)
+        return self._save(kind, at, stored, old, decide(kind, old, given), dry_run)
+
+    def _existing(self, kind: Kind[Any], at: Address) -> tuple[Stored, Document]:
+        if (stored := self._ledger.state(at)) is None:
+            raise refusals.not_found(kind, at.name)
+        return stored, parse(stored.body)
+
+    def _enter_namespace(self, kind: Kind[Any], given: Document) -> None:
+        """Raises unless the object's namespace is there and stays."""
+        if not kind.namespaced:
+            return
+        namespace = given.meta.namespace
+        if not namespace:
+            raise BadRequest("an empty namespace may not be set during creation")
+        header = self._ledger.header(self.address(NAMESPACES, "", namespace))
+        if header is None:
+            raise refusals.not_found(NAMESPACES, namespace)
+        if header[2]:
+            raise refusals.terminating_namespace(kind, given.meta.name, namespace)
+
+    def _generated_name(self, kind: Kind[Any], given: Document) -> str:
+        """generateName and five letters; where that is taken, others, a few times."""
+        name = ""
+        for _ in range(_TRIES):
+            suffix = "".join(secrets.choice(_SUFFIX) for _ in range(5))
+            name = given.meta.generate_name[:_GENERATED] + suffix
+            if self._ledger.header(self.address(kind, given.meta.namespace, name)) is None:
+                break
+        return name
+
+    def _save(
+        self, kind: Kind[Any], at: Address, stored: Stored, old: Document, new: Document, dry_run: bool = False
+    ) -> Outcome:
+        """Removes, leaves or writes an object that became `new`."""
+        gone = decisions.is_finished(kind, new)
+        if not gone and decisions.unchanged(old, new):
+            return Outcome(stored.body)
+        if dry_run:
+            return Outcome(self._encoded(kind, new), gone=gone)
+        if gone:
+            return self._remove(kind, at, stored, old, new)
+        return self._append(kind, at, MODIFIED, new, stored, old)
+
+    def _append(
+        self, kind: Kind[Any], at: Address, type_: int, new: Document, before: Stored | None, old: Document | None
+    ) -> Outcome:
+        revision = self._ledger.next_revision
+        new.meta.resource_version = str(revision)
+        body = self._encoded(kind, new)
+        owners = old.meta.owner_references if old else ()
+        landed = self._ledger.append(Entry(revision, at, type_, body, before, new.meta, owners))
+        return Outcome(body, landed)
+
+    def _remove(self, kind: Kind[Any], at: Address, stored: Stored, old: Document, new: Document) -> Outcome:
+        revision = self._ledger.next_revision
+        last = stamped(kind, stored.body, revision)
+        entry = Entry(revision, at, DELETED, last, stored, old.meta, old.meta.owner_references)
+        landed = self._ledger.append(entry)
+        new.meta = msgspec.structs.replace(new.meta, resource_version=str(revision))
+        return Outcome(new.encode(kind), landed, gone=True)
+
+    def _encoded(self, kind: Kind[Any], new: Document) -> bytes:
+        body = new.encode(kind)
+        if len(body) > _LIMIT:
+            raise refusals.too_large(kind, new.meta.name, len(body), _LIMIT)
+        return body

@@ -1,0 +1,114 @@
+"""A running server over a real store, for tests that speak to it as users do.
+
+Fixtures of the contract and story tests call `world`; nothing here decides what is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kubechain.runtime.api import Api
+from kubechain.server import tls
+from kubechain.server.http import Server, serve
+from kubechain.server.settings import ADMIN, ServerSettings, User
+from kubechain.store.engine import Store
+from tests.parts.cache import PartMissing
+from tests.parts.kubectl import kubectl
+
+TOKEN = "admin-token-of-a-test"
+PLAIN_TOKEN = "token-of-a-user-without-rights"
+SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The words of every printed line."""
+        return [line.split() for line in self.out.splitlines()]
+
+
+@dataclass(frozen=True)
+class World:
+    """A running server: its port `Api`, its address, a kubeconfig of an administrator."""
+
+    api: Api
+    server: Server
+    kubeconfig: Path
+    ca: Path
+    home: Path
+
+    def command(self, *words: str, version: str = "1.32") -> tuple[list[str], dict[str, str]]:
+        """The command line and the environment of a kubectl of that version."""
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.home),
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECTL_KUBERC": "false",
+        }
+        return [str(kubectl_or_skip(version)), *words], environment
+
+    async def kubectl(self, *words: str, stdin: str = "", version: str = "1.32", **environment: str) -> Said:
+        """Runs kubectl to its end, which comes within half a minute or fails the test."""
+        command, base = self.command(*words, version=version)
+        async with asyncio.timeout(SECONDS):
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=base | environment,
+            )
+            try:
+                out, err = await process.communicate(stdin.encode())
+            finally:
+                if process.returncode is None:
+                    process.kill()
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+    async def ok(self, *words: str, stdin: str = "", version: str = "1.32", **environment: str) -> str:
+        """The output of a kubectl that must succeed."""
+        said = await self.kubectl(*words, stdin=stdin, version=version, **environment)
+        assert said.code == 0, f"kubectl {' '.join(words)}: {said.err}{said.out}"
+        return said.out
+
+
+def kubectl_or_skip(version: str) -> Path:
+    """The binary; where none can be had the test is skipped, on CI it fails."""
+    try:
+        return kubectl(version)
+    except PartMissing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no kubectl {version}: {missing}")
+
+
+@asynccontextmanager
+async def world(directory: Path) -> AsyncIterator[World]:
+    """A store and a server in `directory`; both end with the block."""
+    clock = lambda: datetime.now(UTC)  # noqa: E731
+    files = tls.ensure(directory / "tls", clock)
+    settings = ServerSettings(
+        certificate=files.certificate,
+        private_key=files.private_key,
+        tokens={TOKEN: ADMIN, PLAIN_TOKEN: User("nobody")},
+        clock=clock,
+    )
+    async with Store.open(directory / "kubechain.db", clock=clock) as api, serve(api, settings) as server:
+        kubeconfig = directory / "kubeconfig"
+        tls.write_private(kubeconfig, tls.kubeconfig(server.url, files.ca_pem, TOKEN).encode())
+        yield World(api, server, kubeconfig, directory / "tls" / "ca.crt", directory)
