@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from kubechain.runtime.api import Api
+from kubechain.runtime.clock import now
 from kubechain.server import tls
 from kubechain.server.http import Server, serve
 from kubechain.server.settings import ADMIN, ServerSettings, User
@@ -97,18 +97,21 @@ def kubectl_or_skip(version: str) -> Path:
         pytest.skip(f"no kubectl {version}: {missing}")
 
 
+def _store(directory: Path) -> AbstractAsyncContextManager[Store]:
+    return Store.open(directory / "kubechain.db", clock=now, synchronous="OFF")
+
+
 @asynccontextmanager
 async def world(directory: Path) -> AsyncIterator[World]:
     """A store and a server in `directory`; both end with the block."""
-    clock = lambda: datetime.now(UTC)  # noqa: E731
-    files = tls.ensure(directory / "tls", clock)
+    files = tls.ensure(directory / "tls", now)
     settings = ServerSettings(
         certificate=files.certificate,
         private_key=files.private_key,
         tokens={TOKEN: ADMIN, PLAIN_TOKEN: User("nobody")},
-        clock=clock,
+        clock=now,
     )
-    async with Store.open(directory / "kubechain.db", clock=clock) as api, serve(api, settings) as server:
+    async with _store(directory) as api, serve(api, settings) as server:
         kubeconfig = directory / "kubeconfig"
         tls.write_private(kubeconfig, tls.kubeconfig(server.url, files.ca_pem, TOKEN).encode())
         yield World(api, server, kubeconfig, directory / "tls" / "ca.crt", directory)

@@ -13,21 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import json
+
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
 from kubechain.providers.models.router import Models
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.providers.tools.function import Functions
 from kubechain.providers.tools.mcp import MCP
+from kubechain.resources.registry import OURS
 from kubechain.runtime.api import Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.worker import Worker
-from kubechain.samples import install
+from kubechain.samples import manifests
 from kubechain.server.http import serve
 from kubechain.server.settings import ADMIN, ServerSettings
 from kubechain.server.tls import ensure, kubeconfig, write_private
-from kubechain.store import Store
+from kubechain.store.engine import Store
 
 CONTROLLER = "kubechain"
 
@@ -60,16 +63,34 @@ class Running:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class Controlling:
+    """The running control loops; for tests and benchmarks to look into."""
+
+    caches: Caches
+    workers: tuple[Worker[Any], ...]
+    events: EventRecorder
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A running program from the inside: what tests and benchmarks hold on to."""
+
+    running: Running
+    api: Api
+    loops: Controlling
+
+
 async def run(settings: Settings, ready: Callable[[Running], None]) -> None:
     """Serves until cancelled; `ready` is called once everything answers."""
-    async with embedded(settings) as running:
-        ready(running)
+    async with embedded(settings) as program:
+        ready(program.running)
         await asyncio.get_running_loop().create_future()
 
 
 @asynccontextmanager
-async def embedded(settings: Settings) -> AsyncIterator[Running]:
-    """The whole program over a store in `settings.state`."""
+async def embedded(settings: Settings) -> AsyncIterator[Program]:
+    """The whole program over a store in `settings.state`, while the context is open."""
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = settings.state / "store.db"
     fresh = not database.exists()
@@ -77,11 +98,11 @@ async def embedded(settings: Settings) -> AsyncIterator[Running]:
         store = await stack.enter_async_context(Store.open(database, clock=now))
         base_urls, model_line = await _models(settings, stack)
         scripted = settings.model == "scripted"
-        await stack.enter_async_context(controlling(store, settings, base_urls, one_wire=scripted))
+        loops = await stack.enter_async_context(controlling(store, settings, base_urls, one_wire=scripted))
         if fresh and not settings.bare:
-            await install(store)
+            await _install_samples(store)
         running = await _serve(store, settings, stack, model_line)
-        yield running
+        yield Program(running, store, loops)
 
 
 async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
@@ -93,6 +114,13 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[st
     if url := settings.base_urls.get("openai"):
         return settings.base_urls, f"openai LLMs without a baseURL are answered at {url} (OPENAI_BASE_URL)"
     return settings.base_urls, "LLMs are answered by their own providers"
+
+
+async def _install_samples(api: Api) -> None:
+    """The ready-made tools that a fresh store gets."""
+    kinds = {kind.kind: kind.raw for kind in OURS}
+    for manifest in manifests():
+        await api.ensure(kinds[str(manifest["kind"])], json.encode(manifest))
 
 
 async def _serve(api: Api, settings: Settings, stack: AsyncExitStack, model_line: str) -> Running:
@@ -122,15 +150,6 @@ def _kept(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32).encode())
     return path.read_text()
-
-
-@dataclass(frozen=True, slots=True)
-class Controlling:
-    """The running control loops; for tests and benchmarks to look into."""
-
-    caches: Caches
-    workers: tuple[Worker[Any], ...]
-    events: EventRecorder
 
 
 @asynccontextmanager

@@ -1,13 +1,54 @@
-"""Fixtures of the contract tests: one running server per test."""
+"""Fixtures of the contract tests: a running server, and the implementations of the port `Api`, each opened.
+
+A further one is one more line in `IMPLEMENTATIONS`: a name and an async context manager that yields an `Api`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from kubechain.resources.builtin import NAMESPACES, Namespace
+from kubechain.resources.model import ObjectMeta
+from kubechain.runtime.api import Api
+from kubechain.runtime.clock import now
+from kubechain.store.engine import Store
 from tests.world import World, world
+
+Open = Callable[[Path], AbstractAsyncContextManager[Api]]
+
+
+@asynccontextmanager
+async def _store(folder: Path) -> AsyncIterator[Api]:
+    async with Store.open(folder / "store.db", clock=now, synchronous="OFF") as store:
+        yield store
+
+
+IMPLEMENTATIONS: dict[str, Open] = {"store": _store}
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
+    """An Api in which nothing but the standard namespaces is known to exist."""
+    async with IMPLEMENTATIONS[request.param](tmp_path) as api:
+        yield api
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[World]:
+    """A fresh store behind a running server."""
+    async with world(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def namespace(api: Api) -> str:
+    """A namespace of the test's own: an implementation may be shared."""
+    made = await api.create(NAMESPACES, Namespace(metadata=ObjectMeta(generate_name="contract-")))
+    return made.metadata.name
 
 
 @pytest.fixture

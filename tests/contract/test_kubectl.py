@@ -182,8 +182,8 @@ async def test_patches_of_every_type(running: World, version: str) -> None:
     strategic = json.dumps({"data": {"x": "y", "a": None}})
     await running.ok("patch", "configmap", "c", "--type=strategic", "-p", strategic, version=version)
     assert await running.ok("get", "configmap", "c", "-o", "jsonpath={.data}", version=version) == '{"x":"y"}'
-    same = await running.ok("patch", "agent", "my-assistant", "--type=merge", "-p", '{"spec":{"description":"two"}}',
-                            version=version)  # fmt: skip
+    again = ("--type=merge", "-p", '{"spec":{"description":"two"}}')
+    same = await running.ok("patch", "agent", "my-assistant", *again, version=version)
     assert "no change" in same
 
 
@@ -359,7 +359,7 @@ async def test_a_wrong_token_and_none_are_refused(running: World, version: str) 
     other.write_text(config.replace("admin-token-of-a-test", "wrong"))
     said = await running.kubectl("get", "agents", version=version, KUBECONFIG=str(other))
     assert said.code == 1
-    assert "Unauthorized" in said.err
+    assert "You must be logged in to the server" in said.err
     other.write_text(config.replace("admin-token-of-a-test", PLAIN_TOKEN))
     said = await running.kubectl("get", "secrets", version=version, KUBECONFIG=str(other))
     assert 'secrets is forbidden: User "nobody" cannot list resource "secrets"' in said.err
@@ -399,9 +399,8 @@ async def test_unknown_things_are_refused_with_the_text_of_a_real_server(running
     assert "the server could not find the requested resource" in said.err
     await apply(running, AGENT, version=version)
     said = await running.kubectl("create", "-f", "-", stdin=AGENT, version=version)
-    assert said.err == (
-        f'Error from server (AlreadyExists): error when creating "STDIN": agents.{GROUP} "my-assistant" already exists\n'
-    )
+    assert said.err.startswith('Error from server (AlreadyExists): error when creating "STDIN": ')
+    assert f'agents.{GROUP} "my-assistant" already exists' in said.err
 
 
 async def test_replace_and_generated_names(running: World, version: str) -> None:

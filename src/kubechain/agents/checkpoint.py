@@ -36,7 +36,12 @@ def after_reply(run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, 
         status, phase="FinalAnswer", output=message.content or "", waiting_on="", completion_time=timestamp(now)
     )
     cut = " The reply was cut off at its token limit." if reply.finish == "length" else ""
-    return _condition(status, "True", "FinalAnswer", f"Answered after {status.turns} turns.{cut}", now)
+    return _condition(status, "True", "FinalAnswer", f"{answered(status)}.{cut}", now)
+
+
+def answered(status: TaskRunStatus) -> str:
+    """`Answered after 2 turns`."""
+    return f"Answered after {status.turns} {'turn' if status.turns == 1 else 'turns'}"
 
 
 def running(run: TaskRun, agent: str, waiting_on: str, now: datetime) -> TaskRunStatus:

@@ -53,6 +53,11 @@ def verdict(agent: Agent, around: Surroundings) -> Verdict:
             return missing(kind, name)
         if not status.ready:
             return not_ready(kind, name, status)
+    for tool in _offers(agent, around):
+        if tool.status.observed_generation != tool.metadata.generation:
+            return Verdict(
+                "Pending", "ToolNotReady", f'Tool "{tool.metadata.name}", offered to it, is being checked'
+            )
     return READY
 
 
@@ -75,7 +80,6 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         tool.name = tool_name(tool.name, resolved.keys())
         resolved[tool.name] = tool
 
-    listed = {r.name for r in agent.spec.tools}
     for reference in agent.spec.tools:
         if (known := around.tools.get(reference.name)) and known.status.ready:
             add(_of_tool(known, offered=False))
@@ -83,11 +87,22 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         if (server := around.servers.get(reference.name)) and server.status.ready:
             for found in _of_server(server):
                 add(found)
-    if agent.spec.offered_tools != "Ignore":
-        for tool in sorted(around.offered, key=lambda t: t.metadata.name):
-            if tool.metadata.name not in listed and tool.status.ready and _selects(tool, agent):
-                add(_of_tool(tool, offered=True))
+    for tool in _offers(agent, around):
+        if tool.status.ready:
+            add(_of_tool(tool, offered=True))
     return list(resolved.values())
+
+
+def _offers(agent: Agent, around: Surroundings) -> list[Tool]:
+    """The tools that offer themselves to the agent, by name; those it lists anyway left out.
+
+    One that cannot be used is not missed; one that nobody has looked at yet is waited for.
+    """
+    if agent.spec.offered_tools == "Ignore":
+        return []
+    listed = {r.name for r in agent.spec.tools}
+    offers = (t for t in around.offered if t.metadata.name not in listed and _selects(t, agent))
+    return sorted(offers, key=lambda t: t.metadata.name)
 
 
 def _selects(tool: Tool, agent: Agent) -> bool:

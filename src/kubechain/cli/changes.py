@@ -7,7 +7,7 @@ swallows no error but that of an expired version.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from kubechain.cli.client import Client
@@ -46,7 +46,7 @@ class Deadline:
 
 def changes(
     client: Client, path: str, query: Mapping[str, str] | None = None, deadline: Deadline | None = None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """The present objects of a collection as ADDED, SYNCED, then every change; again from the start on 410.
 
     Raises TimeoutError at the deadline, NotRunning when the server goes away.
@@ -66,7 +66,7 @@ def changes(
 
 def resumed(
     client: Client, path: str, query: Mapping[str, str], version: str, deadline: Deadline, accept: str = ""
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Every change after a resource version, over as many connections as it takes. Raises Gone, TimeoutError."""
     while True:
         options = {**query, "resourceVersion": version}
@@ -88,6 +88,6 @@ def version_of(obj: JsonObject) -> str:
 
 def of_object(
     client: Client, resource: Resource, namespace: str, name: str, deadline: Deadline | None = None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """The changes of one object."""
     return changes(client, resource.path(namespace), {"fieldSelector": f"metadata.name={name}"}, deadline)

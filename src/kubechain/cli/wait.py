@@ -5,6 +5,7 @@ A command of `main`. Waits on a watch; never asks again on a clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import click
@@ -19,6 +20,7 @@ from kubechain.cli.objects import members, scalar, text
 from kubechain.errors import NotFound
 from kubechain.resources.json import JsonObject
 
+_FIELD = re.compile(r"""(['"]?)(?P<path>\{[^}]+\}|[^=]+?)\1(=(?P<value>.*))?""", re.DOTALL)
 Claim = Callable[[JsonObject], bool]
 
 
@@ -55,12 +57,9 @@ def claim(goal: str) -> Claim:
     if form == "condition" and rest:
         type_, _, status = rest.partition("=")
         return lambda obj: _condition(obj, type_, status or "True")
-    if form == "jsonpath" and rest:
-        end = rest.find("}") + 1 or rest.find("=")
-        path, value = (rest[:end], rest[end:].removeprefix("=")) if end > 0 else (rest, "")
-        return lambda obj: any(
-            scalar(v) == value if value else True for v in jsonpath.select(obj, path.strip("'\""))
-        )
+    if form == "jsonpath" and (said := _FIELD.fullmatch(rest)):
+        path, value = said["path"], said["value"]
+        return lambda obj: any(value is None or scalar(v) == value for v in jsonpath.select(obj, path))
     raise CommandError(f"--for={goal} is not known: use condition=Ready, jsonpath='{{.a.b}}'=value or delete")
 
 

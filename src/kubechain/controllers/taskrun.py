@@ -160,7 +160,7 @@ class TaskRunController:
             names = ", ".join(c.function.name for c in requested)
             self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
         else:
-            self.events.normal(TASK_RUNS, run, "FinalAnswer", f"Answered after {status.turns} turns")
+            self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
 
 
 def _same_conversation(fresh: TaskRun, run: TaskRun) -> bool:

@@ -18,11 +18,11 @@ from kubechain.resources.registry import ALL
 from kubechain.server.messages import messages
 from kubechain.server.structure import of_message, structure
 
-V2 = b'\n\x03"2.0\x12\x06\n\x01k\x12\x01vB\x00J\x00'
+V2 = b"\n\x032.0\x12\x06\n\x01k\x12\x01vB\x00J\x00"
 """An empty document: clients that ask for it then say the right thing about unknown kinds."""
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-_ABOUT_META = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"  # noqa: E501
+_ABOUT_META = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
 _ABOUT = {
     "apiVersion": "APIVersion defines the versioned schema of this representation of an object.",
     "kind": "Kind is a string value representing the REST resource this object represents.",

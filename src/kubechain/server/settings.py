@@ -8,14 +8,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kubechain.resources.model import Clock
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +33,13 @@ class ServerSettings:
     `signing_key` signs the tokens of service accounts: with the default they end with the process.
     """
 
+    clock: Clock
     host: str = "127.0.0.1"
     port: int = 0
     certificate: Path | None = None
     private_key: Path | None = None
     tokens: Mapping[str, User] = field(default_factory=dict, repr=False)
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    clock: Clock = _now
 
     @property
     def loopback(self) -> bool:

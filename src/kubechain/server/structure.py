@@ -33,10 +33,7 @@ _SCALARS: dict[str, JsonObject] = {
 def structure(kind: Kind[Any]) -> JsonObject:
     """The schema; a kind that is not known in detail keeps whatever it is given."""
     message = message_of(kind)
-    if message is not None:
-        schema = of_message(message)
-    else:
-        schema = dict(kind.schema)
+    schema = dict(kind.schema) if message is None else of_message(message)
     properties = schema.get("properties")
     meta = of_message(messages()["ObjectMeta"])
     return {**schema, "properties": {**(properties if isinstance(properties, dict) else {}), "metadata": meta}}

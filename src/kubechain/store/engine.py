@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
+
+import structlog
 
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
 from kubechain.resources.json import JsonObject
@@ -46,6 +48,8 @@ from kubechain.store.writes import Outcome, Writes
 
 _CHUNK = 200
 _BOOKMARK_EVERY = 60.0
+_AFTER_A_BUG = 1.0
+log = structlog.get_logger(__name__)
 
 
 class Store:
@@ -86,7 +90,7 @@ class Store:
         self._namespaces = Namespaces(self._reading, self._writes, self._kinds)
         self._garbage = Garbage(self._reading, self._ledger, self._writes, self._kinds)
         workers = (self._namespaces.run, self._garbage.run, self._history.run)
-        self._tasks = [asyncio.create_task(worker(), name=f"store-{worker.__qualname__}") for worker in workers]
+        self._tasks = [asyncio.create_task(_kept_alive(run), name=f"store {run.__qualname__}") for run in workers]
         self._namespaces.ensure_immortal()
         await self._ledger.settled()
 
@@ -259,6 +263,16 @@ class Store:
             elif not await subscription.wait(_BOOKMARK_EVERY if bookmarks else None):
                 subscription.position = max(subscription.position, self._ledger.committed)
                 yield Bookmark(str(subscription.position))
+
+
+async def _kept_alive(run: Callable[[], Awaitable[None]]) -> None:
+    """One of the store's own workers: a bug in it is logged, and does not end it."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("a worker of the store failed", worker=run.__qualname__)
+            await asyncio.sleep(_AFTER_A_BUG)
 
 
 def _version(text: str) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from kubechain.errors import ApiError
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta, OwnerReference
 from kubechain.runtime.api import DeleteOptions
@@ -64,12 +63,12 @@ class Garbage:
                 batch = list(self._due)[:_AT_ONCE]
                 for at in batch:
                     del self._due[at]
-                landings = [landed for at in batch for landed in self._look(at)]
+                landings = [landed for at in batch for landed in self._look(at) if landed]
                 if landings:
                     await asyncio.wait(landings)
                 await asyncio.sleep(0)
 
-    def _look(self, at: Address) -> Iterator[Landed]:
+    def _look(self, at: Address) -> Iterator[Landed | None]:
         """Does what an object needs now."""
         stored = self._ledger.state(at)
         if stored is None:
@@ -82,15 +81,15 @@ class Garbage:
         elif meta.owner_references:
             yield from self._judge(at, meta)
 
-    def _orphan(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+    def _orphan(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
         for dependant in database.dependants(self._reading, meta.uid):
-            yield from self._amend(dependant, _without_owners({meta.uid}))
-        yield from self._amend(at, _without_finalizer(ORPHAN))
+            yield self._writes.amend(dependant, _without_owners({meta.uid}))
+        yield self._writes.amend(at, _without_finalizer(ORPHAN))
 
-    def _delete_dependants_first(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+    def _delete_dependants_first(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
         dependants = database.dependants(self._reading, meta.uid)
         if not any(self._blocks(dependant, meta.uid) for dependant in dependants):
-            yield from self._amend(at, _without_finalizer(FOREGROUND))
+            yield self._writes.amend(at, _without_finalizer(FOREGROUND))
             return
         for dependant in dependants:
             if (header := self._ledger.header(dependant)) and not header[2]:
@@ -101,7 +100,7 @@ class Garbage:
         owners = meta_of(stored.body).owner_references if stored else []
         return any(owner.uid == uid and owner.block_owner_deletion is True for owner in owners)
 
-    def _judge(self, at: Address, meta: ObjectMeta) -> Iterator[Landed]:
+    def _judge(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
         """Deletes an object without an owner left; otherwise drops its references to owners that are gone."""
         gone, waiting, solid = set[str](), set[str](), False
         for reference in meta.owner_references:
@@ -114,10 +113,11 @@ class Garbage:
                     solid = True
         if solid:
             if gone or waiting:
-                yield from self._amend(at, _without_owners(gone | waiting))
+                yield self._writes.amend(at, _without_owners(gone | waiting))
         elif meta.deletion_timestamp is None:
             first = waiting and database.dependants(self._reading, meta.uid)
-            yield from self._delete(at, DeleteOptions("Foreground" if first else "Background", uid=meta.uid))
+            options = DeleteOptions("Foreground" if first else "Background", uid=meta.uid)
+            yield self._writes.remove(at, options)
 
     def _owner_state(self, at: Address, reference: OwnerReference) -> str:
         """gone, waiting (for its dependants to go first), or solid; owners of unknown kinds count as solid."""
@@ -136,19 +136,6 @@ class Garbage:
             if (number := self._numbers.get((group, reference.kind))) is not None:
                 namespace = at.namespace if self._kinds[number].namespaced else ""
                 yield Address(number, namespace, reference.name)
-
-    def _amend(self, at: Address, change: Callable[[Document], Document | None]) -> Iterator[Landed]:
-        outcome = self._writes.amend(at, change)
-        if outcome and outcome.landed:
-            yield outcome.landed
-
-    def _delete(self, at: Address, options: DeleteOptions) -> Iterator[Landed]:
-        try:
-            outcome = self._writes.delete(self._kinds[at.resource], at.namespace, at.name, options)
-        except ApiError:  # it went, or became another: whoever did that has woken us again
-            return
-        if outcome.landed:
-            yield outcome.landed
 
 
 def _without_owners(uids: set[str]) -> Callable[[Document], Document | None]:

@@ -96,8 +96,9 @@ class History:
     async def _expire_events(self, revision: int) -> None:
         number = self._writes.number(EVENTS)
         while old := database.unwritten_since(self._reading, number, revision, _STEP):
-            for at in old:
-                self._writes.delete(EVENTS, at.namespace, at.name, DeleteOptions("Background"))
+            landings = [self._writes.remove(at, DeleteOptions("Background")) for at in old]
+            if not any(landings):
+                return
             await self._ledger.settled()
 
 

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubechain.errors import ApiError
 from kubechain.resources.builtin import NAMESPACES
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta
@@ -70,12 +69,12 @@ class Namespaces:
             await self._wake.wait()
             self._wake.clear()
             while self._due:
-                landings = list(self._empty(self._due.pop()))
+                landings = [landed for landed in self._empty(self._due.pop()) if landed]
                 if landings:
                     await asyncio.wait(landings)
                 await asyncio.sleep(0)
 
-    def _empty(self, namespace: str) -> Iterator[Landed]:
+    def _empty(self, namespace: str) -> Iterator[Landed | None]:
         """Deletes some of what is left, or the namespace itself when nothing is."""
         is_empty = True
         for number, kind in self._kinds.items():
@@ -85,16 +84,6 @@ class Namespaces:
             is_empty = is_empty and not found
             for at, deleting in found:
                 if not deleting:
-                    yield from self._delete(kind, namespace, at.name)
+                    yield self._writes.remove(at, DeleteOptions("Background"))
         if is_empty:
-            outcome = self._writes.amend(self._writes.address(NAMESPACES, "", namespace), finalized)
-            if outcome and outcome.landed:
-                yield outcome.landed
-
-    def _delete(self, kind: Kind[Any], namespace: str, name: str) -> Iterator[Landed]:
-        try:
-            outcome = self._writes.delete(kind, namespace, name, DeleteOptions("Background"))
-        except ApiError:  # it went by itself
-            return
-        if outcome.landed:
-            yield outcome.landed
+            yield self._writes.amend(self._writes.address(NAMESPACES, "", namespace), finalized)

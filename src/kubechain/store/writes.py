@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from kubechain.errors import BadRequest
+from kubechain.errors import ApiError, BadRequest
 from kubechain.resources.builtin import NAMESPACES
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
@@ -100,13 +100,20 @@ class Writes:
         new = decisions.marked_for_deletion(kind, old, options, now)
         return self._save(kind, at, stored, old, new, options.dry_run)
 
-    def amend(self, at: Address, change: Callable[[Document], Document | None]) -> Outcome | None:
+    def amend(self, at: Address, change: Callable[[Document], Document | None]) -> Landed | None:
         """An internal change of an object, if it is still there and `change` finds something to do."""
         kind = self._kinds[at.resource]
         if (stored := self._ledger.state(at)) is None:
             return None
         new = change(parse(stored.body))
-        return None if new is None else self._save(kind, at, stored, parse(stored.body), new)
+        return None if new is None else self._save(kind, at, stored, parse(stored.body), new).landed
+
+    def remove(self, at: Address, options: DeleteOptions) -> Landed | None:
+        """An internal deletion: None when there is nothing to do, or the object is no longer the one meant."""
+        try:
+            return self.delete(self._kinds[at.resource], at.namespace, at.name, options).landed
+        except ApiError:
+            return None
 
     def _replace(self, kind: Kind[Any], given: Document, decide: Decision, dry_run: bool) -> Outcome:
         at = self.address(kind, given.meta.namespace, given.meta.name)

@@ -13,7 +13,11 @@ from tests.unit.agents.scenes import agent, llm, meta
 
 def tool(name: str, selector: LabelSelector | None = None, ready: bool = True) -> Tool:
     spec = ToolSpec(function=FunctionTool(entrypoint="m:f"), agent_selector=selector, effect="ReadOnly")
-    return Tool(metadata=meta(name), spec=spec, status=ToolStatus(ready=ready, description=f"Does {name}."))
+    return Tool(
+        metadata=meta(name),
+        spec=spec,
+        status=ToolStatus(ready=ready, observed_generation=1, description=f"Does {name}."),
+    )
 
 
 def server(name: str, *tools: str, ready: bool = True) -> MCPServer:
@@ -72,3 +76,12 @@ def test_the_first_thing_that_is_missing_is_named(around: Surroundings, status: 
     one.spec.tools, one.spec.mcp_servers = [Reference(name="a")], [Reference(name="s")]
     found = verdict(one, around)
     assert (found.status, found.detail) == (status, sentence)
+
+
+def test_an_offered_tool_nobody_has_looked_at_yet_is_waited_for_but_one_that_cannot_be_used_is_not() -> None:
+    unseen, broken = tool("new", LabelSelector(), ready=False), tool("broken", LabelSelector(), ready=False)
+    unseen.status.observed_generation = 0
+    assert verdict(agent(), Surroundings(llm(), offered=[unseen])).status == "Pending"
+    around = Surroundings(llm(), offered=[broken])
+    assert verdict(agent(), around) == READY
+    assert resolved_tools(agent(), around) == []

@@ -53,7 +53,12 @@ class RecordedApi:
         self.requests: list[Request] = []
         self.url = ""
         self.tell("GET /api", discovery("", ("namespaces", "Namespace", ["ns"]), ("secrets", "Secret", [])))
-        ours = (("llms", "LLM", []), ("agents", "Agent", []), ("tasks", "Task", []), ("taskruns", "TaskRun", []))
+        ours: tuple[tuple[str, str, list[JsonValue]], ...] = (
+            ("llms", "LLM", []),
+            ("agents", "Agent", []),
+            ("tasks", "Task", []),
+            ("taskruns", "TaskRun", []),
+        )
         self.tell("GET /apis", discovery(GROUP, *ours, ("toolcalls", "ToolCall", [])))
 
     def tell(self, what: str, *documents: JsonObject, status: int = 200) -> None:

@@ -23,7 +23,9 @@ def table(columns: list[JsonValue], *rows: list[JsonValue]) -> JsonObject:
         "kind": "Table",
         "metadata": {"resourceVersion": "7"},
         "columnDefinitions": columns,
-        "rows": [{"cells": cells, "object": {"metadata": {"name": cells[0], "namespace": "default"}}} for cells in rows],
+        "rows": [
+            {"cells": cells, "object": {"metadata": {"name": cells[0], "namespace": "default"}}} for cells in rows
+        ],
     }
 
 
@@ -65,7 +67,7 @@ def test_a_missing_value_is_blank_and_a_text_of_several_lines_is_cut(
 ) -> None:
     api.tell(f"GET {ROOT}/llms", table(LLM_COLUMNS, ["a\x1b[31m", "two\nlines", None, "x"]))
     assert kubechain("get", "llm", "--no-headers") == 0
-    assert capsys.readouterr().out == "a^[[31m   two...            x\n"
+    assert capsys.readouterr().out == "a^[[31m   two...         x\n"
 
 
 def test_several_kinds_are_printed_one_after_the_other_with_names_that_say_their_kind(
@@ -146,7 +148,7 @@ def test_yaml_reads_as_the_readmes_sample_does(api: RecordedApi, capsys: pytest.
         "  - role: assistant\n"
         "    toolCalls:\n"
         "    - function:\n"
-        "        arguments: '{\"message\":\"Hello, World!\"}'\n"
+        '        arguments: \'{"message":"Hello, World!"}\'\n'
         "        name: simple-echo-tool\n"
         "      id: call_01\n"
         "      type: function\n"
@@ -179,7 +181,9 @@ def test_a_watch_keeps_its_rows_under_the_headers_and_goes_on_over_a_cut(
 
     api.tell_events(f"{ROOT}/llms", row("8", "gpt-4o", "azure"))
     api.tell_events(f"{ROOT}/llms", row("9", "x", "openai\x85"))
-    api.tell_events(f"{ROOT}/llms", {"type": "ERROR", "object": {"kind": "Status", "reason": "Expired", "code": 410}})
+    api.tell_events(
+        f"{ROOT}/llms", {"type": "ERROR", "object": {"kind": "Status", "reason": "Expired", "code": 410}}
+    )
     assert kubechain("get", "llm", "-w") == 1  # this server expires, so that the command ends
     assert capsys.readouterr().out == (
         "NAME     PROVIDER\ngpt-4o   openai\ngpt-4o   azure\nx        openai\\x85\n"

@@ -58,7 +58,11 @@ async def test_a_conversation_goes_out_with_tools_and_comes_back(models: Models)
     assert [m["role"] for m in sent["messages"]] == ["user", "assistant", "user"]
     assert [b.get("input") for b in sent["messages"][1]["content"]] == [None, {"a": 1}, {}]
     assert [b["tool_use_id"] for b in sent["messages"][2]["content"]] == ["toolu_0", "toolu_00"]
-    assert (head.path, head.headers["x-api-key"], head.headers["X-Team"]) == ("/v1/messages", KEY, "a")
+    assert (head.path, head.headers["Authorization"], head.headers["X-Team"]) == (
+        "/v1/messages",
+        f"Bearer {KEY}",
+        "a",
+    )
 
 
 async def test_every_parameter_reaches_the_wire(models: Models) -> None:
@@ -306,13 +310,16 @@ async def test_the_environment_gives_neither_key_nor_address(
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-environment")
         monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "environment")
         await models.ask(endpoint(server.url, provider="anthropic"), [user("x")], [])
-        assert server.heads[0].headers["x-api-key"] == KEY
-        assert "Authorization" not in server.heads[0].headers
+        assert server.heads[0].headers["Authorization"] == f"Bearer {KEY}"
+        assert "environment" not in str(server.heads[0].headers)
         assert elsewhere.bodies == []
 
 
 async def test_nothing_of_the_library_is_imported_before_it_is_needed() -> None:
-    code = "import sys, kubechain.providers.models.router; print(sorted({'pydantic_ai','anthropic'} & set(sys.modules)))"
+    code = (
+        "import sys, kubechain.providers.models.router, kubechain.providers.models.scripted;"
+        "print(sorted({'pydantic_ai', 'anthropic', 'mcp', 'uvicorn'} & set(sys.modules)))"
+    )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
     assert said.strip() == b"[]"

@@ -54,7 +54,7 @@ async def test_the_sample_function_says_what_it_is_and_echoes(functions: Functio
         (b'{"message": 1}', "Expected `str`, got `int` - at `$.message`"),
         (b'{"message": "a", "loud": true}', "unknown field `loud`"),
         (b"[]", "Expected `object`, got `array`"),
-        (b"{", "JSON is malformed"),
+        (b"{", "truncated"),
         (b"\xff", "JSON is malformed"),
     ],
 )
@@ -63,16 +63,17 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model_with_the_schema(
 ) -> None:
     with pytest.raises(ToolError) as raised:
         await functions.call(FunctionCall(ECHO, arguments, 20))
-    assert says in str(raised.value) or ("malformed" in says and "JSON" in str(raised.value))
+    assert says in str(raised.value)
     assert '"required":["message"]' in str(raised.value)
 
 
 async def test_types_reach_the_function_and_other_results_become_json(functions: Functions) -> None:
-    given = {"text": "a", "count": 2, "place": {"latitude": 1, "longitude": 2}}
-    result = json.loads(await functions.call(call("many", **given)))
+    result = json.loads(
+        await functions.call(call("many", text="a", count=2, place={"latitude": 1, "longitude": 2}))
+    )
     assert result == {"text": "a", "count": 2, "latitude": 1.0, "ratio": 0.5, "tags": None, "unit": "km"}
     with pytest.raises(ToolError, match=r"at `\$.place.latitude`"):
-        await functions.call(call("many", **{**given, "place": {"latitude": "north", "longitude": 2}}))
+        await functions.call(call("many", text="a", count=2, place={"latitude": "north", "longitude": 2}))
 
 
 async def test_two_calls_at_the_same_time_overlap_in_one_worker(functions: Functions) -> None:

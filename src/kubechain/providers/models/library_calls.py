@@ -147,6 +147,9 @@ class LibraryCalls:
         if isinstance(error, ModelHTTPError):
             given = {name.lower(): value for name, value in (error.headers or {}).items()}
             return refused(endpoint, error.status_code, given, said, self.clock())
+        cause = error.__cause__
+        if isinstance(cause, anthropic.APIStatusError) and 300 <= cause.status_code < 400:
+            return refused(endpoint, cause.status_code, {}, said, self.clock())
         read = complaint(said)
         if read.message:
             return judged(endpoint, read.status, read, error.retry_after)

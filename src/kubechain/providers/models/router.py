@@ -16,14 +16,22 @@ from kubechain.resources.model import Clock
 
 
 class Models:
-    """`limit` caps open connections (0: no cap); `trust_env` reads proxies from the environment."""
+    """`limit` caps open connections (0: no cap); `trust_env` reads proxies from the environment.
 
-    def __init__(self, *, limit: int = 0, trust_env: bool = False, clock: Clock = utc_now) -> None:
+    `one_wire`: whoever answers for LLMs that name no baseURL speaks chat completions, as the scripted model does.
+    """
+
+    def __init__(
+        self, *, limit: int = 0, trust_env: bool = False, one_wire: bool = False, clock: Clock = utc_now
+    ) -> None:
+        self._one_wire = one_wire
         connections = Connections(limit=limit, trust_env=trust_env)
         self._chat = ChatCompletions(connections, clock)
         self._anthropic = AnthropicLibrary(connections, clock)
 
     def _adapter(self, endpoint: Endpoint) -> ModelProvider:
+        if self._one_wire and endpoint.llm.spec.parameters.base_url is None:
+            return self._chat
         return self._anthropic if endpoint.llm.spec.provider == "anthropic" else self._chat
 
     async def ask(

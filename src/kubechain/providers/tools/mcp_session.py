@@ -70,7 +70,7 @@ class Session:
     @property
     def usable(self) -> bool:
         """Whether it should get new calls."""
-        if self.task.done():
+        if self._stopping or self.task.done():
             return False
         stdout = self._process.stdout if self._process is not None else None
         return stdout is None or not stdout.at_eof()
@@ -125,6 +125,7 @@ class Session:
         try:
             why = await self._converse(process)
         finally:
+            self._stopping = True
             if process.stdin is not None:
                 process.stdin.close()
             if process.stdout is not None:

@@ -159,6 +159,7 @@ class WorkerProcess:
         except msgspec.DecodeError:
             return
         finally:
+            self._retired = True
             writer.close()
 
     def _fail(self, _: asyncio.Task[None]) -> None:
