@@ -54,37 +54,47 @@ class World:
 
     def command(self, *words: str, version: str = "1.32") -> tuple[list[str], dict[str, str]]:
         """The command line and the environment of a kubectl of that version."""
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(self.home),
-            "KUBECONFIG": str(self.kubeconfig),
-            "KUBECTL_KUBERC": "false",
-        }
-        return [str(kubectl_or_skip(version)), *words], environment
+        return kubectl_command(*words, version=version, kubeconfig=self.kubeconfig, home=self.home)
 
     async def kubectl(self, *words: str, stdin: str = "", version: str = "1.32", **environment: str) -> Said:
         """Runs kubectl to its end, which comes within half a minute or fails the test."""
         command, base = self.command(*words, version=version)
-        async with asyncio.timeout(SECONDS):
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=base | environment,
-            )
-            try:
-                out, err = await process.communicate(stdin.encode())
-            finally:
-                if process.returncode is None:
-                    process.kill()
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        return await said(command, base | environment, stdin)
 
     async def ok(self, *words: str, stdin: str = "", version: str = "1.32", **environment: str) -> str:
         """The output of a kubectl that must succeed."""
         said = await self.kubectl(*words, stdin=stdin, version=version, **environment)
         assert said.code == 0, f"kubectl {' '.join(words)}: {said.err}{said.out}"
         return said.out
+
+
+def kubectl_command(*words: str, version: str, kubeconfig: Path, home: Path) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of a kubectl of that version."""
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(home),
+        "KUBECONFIG": str(kubeconfig),
+        "KUBECTL_KUBERC": "false",
+    }
+    return [str(kubectl_or_skip(version)), *words], environment
+
+
+async def said(command: list[str], environment: dict[str, str], stdin: str = "") -> Said:
+    """How a command ended, which it does within half a minute or fails the test."""
+    async with asyncio.timeout(SECONDS):
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        try:
+            out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+    return Said(process.returncode or 0, out.decode(), err.decode())
 
 
 def kubectl_or_skip(version: str) -> Path:

@@ -136,6 +136,7 @@ async def _serve(api: Api, settings: Settings, stack: AsyncExitStack, model_line
                 private_key=files.private_key,
                 tokens={token: ADMIN},
                 signing_key=_kept(settings.state / "signing-key").encode(),
+                clock=now,
             ),
         )
     )

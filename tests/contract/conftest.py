@@ -49,10 +49,3 @@ async def namespace(api: Api) -> str:
     """A namespace of the test's own: an implementation may be shared."""
     made = await api.create(NAMESPACES, Namespace(metadata=ObjectMeta(generate_name="contract-")))
     return made.metadata.name
-
-
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[World]:
-    """A fresh store behind a running server."""
-    async with world(tmp_path) as made:
-        yield made

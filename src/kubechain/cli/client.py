@@ -136,7 +136,7 @@ class Client:
 
 
 def connect(flag: str | None = None, namespace: str = "") -> Client:
-    """A client for the kubeconfig that the flag, $KUBECONFIG or the state folder names; closed with the command."""
+    """A client for the kubeconfig of the flag, $KUBECONFIG or the state folder; the command closes it."""
     client = Client(kubeconfig.load(kubeconfig.locate(flag)), namespace)
     if command := click.get_current_context(silent=True):
         command.call_on_close(client.close)

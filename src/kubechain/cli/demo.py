@@ -164,12 +164,7 @@ class Demo:
         if key == ("TaskRun", RUN):
             said = transcript.entries(obj)
             for entry in said[self.told :]:
-                click.echo(
-                    "\n".join(
-                        f"      {line.strip()}" if i == 0 else f" {line[4:]}"
-                        for i, line in enumerate(coloured(entry))
-                    )
-                )
+                click.echo("\n".join(f"   {line}" for line in coloured(entry)))
             self.told = max(self.told, len(said))
         if text(obj, "status.status") == "Error" or text(obj, "status.phase") == "Failed":
             raise CommandError(
@@ -217,7 +212,8 @@ class Demo:
             click.style("It held. ", bold=True, fg="green")
             + f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
         )
-        click.echo(f"Each of the {len(asked)} tool calls has one result; no message is there twice.")
+        every = "Its one tool call has" if len(asked) == 1 else f"Each of its {len(asked)} tool calls has"
+        click.echo(f"{every} exactly one result, and no message is there twice.")
 
     def stop(self) -> None:
         """Leaves no process behind."""

@@ -16,6 +16,7 @@ import uvloop
 from kubechain import __version__
 from kubechain.app import Running, Settings, run
 from kubechain.cli.instance import Instance
+from kubechain.errors import KubechainError
 
 
 def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
@@ -25,8 +26,19 @@ def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
         ready(Instance(os.getpid(), __version__, now.url, str(now.kubeconfig), now.model_line))
 
     stopped = (KeyboardInterrupt, asyncio.CancelledError)
-    with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(settings, tell))
+    try:
+        with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_told(settings, tell))
+    except BaseExceptionGroup as group:
+        raise the_cause(group) from None
+
+
+def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a task group ended with, where it is one of ours and can be told in a line."""
+    found: BaseException | None = group.subgroup(KubechainError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found or group
 
 
 async def _until_told(settings: Settings, tell: Callable[[Running], None]) -> None:

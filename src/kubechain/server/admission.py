@@ -49,8 +49,7 @@ def admit(kind: Kind[Any], obj: JsonObject, old: JsonObject | None, *, status_on
     if not kind.ours:
         return _admit_builtin(kind, obj, old, status_only)
     _refuse_other_kind(kind, obj)
-    whole = fit(kind.schema, _with_status(obj, old, status_only))
-    assert isinstance(whole, dict)  # noqa: S101 - an object stays an object
+    whole = _lean(fit(kind.schema, _with_status(obj, old, status_only)))
     causes = list(_common(kind, whole, old, metadata.subdomain))
     base = whole if old is None else {**old, "metadata": {}}
     status_path = "status" if status_only else ""
@@ -70,10 +69,24 @@ def _with_status(obj: JsonObject, old: JsonObject | None, status_only: bool) -> 
     """Spec from the one, status from the other: each endpoint writes its own half."""
     if status_only and old is not None:
         kept = {name: value for name, value in old.items() if name != "status"}
+        if "managedFields" in _meta(obj):
+            kept["metadata"] = {**_meta(old), "managedFields": _meta(obj)["managedFields"]}
         return {**kept, "status": obj["status"]} if "status" in obj else kept
     out = {name: value for name, value in obj.items() if name != "status"}
     if old is not None and "status" in old:
         out["status"] = old["status"]
+    return out
+
+
+_OMITTED = ("data", "binaryData", "secrets", "imagePullSecrets", "subjects")
+"""Members of built-in objects that are left out when they are empty."""
+
+
+def _lean(obj: JsonValue, *names: str) -> JsonObject:
+    """The object without empty metadata, nor empty members of these names."""
+    out = {name: v for name, v in obj.items() if v or name not in names} if isinstance(obj, dict) else {}
+    if "metadata" in out:
+        out["metadata"] = {name: v for name, v in _meta(out).items() if v not in ({}, [], "", None)}
     return out
 
 
@@ -115,7 +128,7 @@ def _common(
 
 def _admit_builtin(kind: Kind[Any], obj: JsonObject, old: JsonObject | None, status_only: bool) -> JsonObject:
     parted = _with_status(obj, old, status_only) if kind.has_status else obj
-    whole = builtin.complete(kind, parted)
+    whole = _lean(builtin.complete(kind, parted), *_OMITTED)
     causes = list(_common(kind, whole, old, builtin.name_check(kind)))
     causes += builtin.check(kind, whole, old)
     refuse(kind, _name(whole), causes)

@@ -16,6 +16,7 @@ ATOMIC = frozenset(
     {"LabelSelector", "ObjectReference", "LocalObjectReference", "RoleRef", "Subject", "OwnerReference"}
 )
 """Messages that have one owner as a whole."""
+_TEXT: JsonObject = {"type": "string"}
 _SCALARS: dict[str, JsonObject] = {
     "string": {"type": "string"},
     "bool": {"type": "boolean"},
@@ -36,7 +37,8 @@ def structure(kind: Kind[Any]) -> JsonObject:
     schema = dict(kind.schema) if message is None else of_message(message)
     properties = schema.get("properties")
     meta = of_message(messages()["ObjectMeta"])
-    return {**schema, "properties": {**(properties if isinstance(properties, dict) else {}), "metadata": meta}}
+    inner = properties if isinstance(properties, dict) else {}
+    return {**schema, "properties": {"apiVersion": _TEXT, "kind": _TEXT, **inner, "metadata": meta}}
 
 
 def of_message(message: Message) -> JsonObject:

@@ -18,7 +18,7 @@ _INT32, _INT64 = range(-(1 << 31), 1 << 31), range(-(1 << 63), 1 << 63)
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _DATE = (("[0-9]{4}", "2006"), ("-", "-"), ("[0-9]{2}", "01"), ("-", "-"), ("[0-9]{2}", "02"))
 _CLOCK = (("T", "T"), ("[0-9]{2}", "15"), (":", ":"), ("[0-9]{2}", "04"), (":", ":"), ("[0-9]{2}", "05"))
-_FRACTION = (r"(\.[0-9]+)?", "")
+_FRACTION = {"Time": (r"(\.[0-9]+)?", ""), "MicroTime": (r"\.[0-9]{6}", ".000000")}
 _ZONE = (("Z|[+-][0-9]{2}:[0-9]{2}", "Z07:00"),)
 
 
@@ -145,7 +145,7 @@ def _time(type_: str, value: JsonValue) -> JsonValue:
         raise Mistyped(f"json: cannot unmarshal {_word(value)} into Go value of type string")
     layout = "2006-01-02T15:04:05Z07:00" if type_ == "Time" else "2006-01-02T15:04:05.000000Z07:00"
     rest = value
-    for pattern, element in (*_DATE, *_CLOCK, _FRACTION, *_ZONE):
+    for pattern, element in (*_DATE, *_CLOCK, _FRACTION[type_], *_ZONE):
         found = re.match(pattern, rest)
         if found is None:
             raise Mistyped(f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{element}"')

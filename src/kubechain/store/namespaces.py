@@ -23,6 +23,8 @@ from kubechain.store.record import DELETED, Entry
 from kubechain.store.writes import Writes
 
 _AT_ONCE = 200
+_GRACE = 2.0
+"""Seconds before the contents go: `kubectl delete -f` deletes a namespace and then, one by one, what is in it."""
 
 
 class Namespaces:
@@ -59,9 +61,13 @@ class Namespaces:
         if entry.type == DELETED:
             self._terminating.discard(name)
             self._due.discard(name)
-        elif entry.meta.deletion_timestamp:
-            self._terminating.add(name)
-            self._due.add(name)
+        elif entry.meta.deletion_timestamp and name not in self._terminating:
+            asyncio.get_running_loop().call_later(_GRACE, self._begin, name)
+
+    def _begin(self, name: str) -> None:
+        self._terminating.add(name)
+        self._due.add(name)
+        self._wake.set()
 
     async def run(self) -> None:
         """Works until cancelled."""

@@ -155,3 +155,14 @@ async def test_a_delay_holds_every_answer_back_without_holding_the_others(models
             for _ in range(20):
                 group.create_task(models.ask(endpoint(scripted.base_url), [user("hi")], []))
         assert 0.2 <= loop.time() - start < 2
+
+
+async def test_on_one_wire_it_answers_for_every_provider_that_names_no_address() -> None:
+    models = Models(one_wire=True)
+    async with ScriptedModel() as scripted:
+        for provider in ("openai", "anthropic", "mistral"):
+            llm = endpoint(scripted.base_url, provider=provider)
+            reply = await models.ask(llm, [user(HELLO)], [ECHO])
+            assert reply.message.tool_calls[0].function.name == "simple-echo-tool"
+        assert await models.check(llm) == "Mistral API key validated successfully"
+    await models.close()

@@ -15,7 +15,16 @@ from kubechain.errors import BadRequest, Cause, Conflict, Details
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import timestamp
-from kubechain.server.fields.managers import Claim, Manager, read, tracked, without, written
+from kubechain.server.fields.managers import (
+    UNTRACKED,
+    Claim,
+    Manager,
+    before_first_apply,
+    read,
+    tracked,
+    without,
+    written,
+)
 from kubechain.server.fields.paths import (
     Path,
     Paths,
@@ -46,6 +55,8 @@ def apply(
 ) -> JsonObject:
     """The live object (None: not there yet) with `config` merged in; raises Conflict, BadRequest."""
     schema, claims = structure(kind), read(live)
+    if live is not None and not claims:
+        claims = before_first_apply(kind, live)
     me = Manager(manager, "Apply", kind.api_version, subresource)
     try:
         wishes = tracked(of_object(schema, config), kind, subresource)
@@ -57,7 +68,7 @@ def apply(
     assert isinstance(merged, dict)  # noqa: S101 - two objects merge into one
     if before is not None:
         owned = wishes.union(*(claim.paths for claim in claims.values()))
-        merged = _without(schema, merged, closure(before.paths) - closure(owned))
+        merged = _without(schema, merged, closure(before.paths) - closure(owned) - UNTRACKED)
     changes = difference(schema, live or {}, merged)
     touched = tracked(changes.added | changes.changed, kind, subresource)
     taken = {other: claim.paths & touched for other, claim in claims.items()}
@@ -158,12 +169,14 @@ def _last_applied(obj: JsonObject | None) -> JsonObject | None:
 def _migrates(manager: str, live: JsonObject | None, schema: JsonObject, taken: dict[Manager, Paths]) -> bool:
     """kubectl moving from client-side to server-side apply may take what it applied itself."""
     applied = _last_applied(live) if manager == "kubectl" else None
-    if applied is None:
+    if live is None or applied is None:
         return False
     try:
         own = closure(of_object(schema, applied))
     except Undeclared:
         return False
+    since = difference(schema, applied, live)
+    own -= since.added | since.changed | since.removed
     return all(path in own for paths in taken.values() for path in paths)
 
 
@@ -175,5 +188,5 @@ def _remembered(manager: str, merged: JsonObject, config: JsonObject) -> JsonObj
     notes = meta.get("annotations") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(notes, dict):
         return merged
-    text = msgspec.json.encode(config).decode() + "\n"
+    text = msgspec.json.encode(config, order="sorted").decode() + "\n"
     return {**merged, "metadata": {**meta, "annotations": {**notes, LAST_APPLIED: text}}}

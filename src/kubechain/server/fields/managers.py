@@ -1,6 +1,6 @@
 """The entries of `metadata.managedFields`: read, kept up to date on writes that are not applies, written back.
 
-Called by the HTTP layer (`track_update`) and by `apply`. A write that changes nothing leaves every entry as it was.
+Called by the HTTP layer (`track_update`) and by `apply`. A write that changes nothing leaves all entries alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from kubechain.server.fields.paths import Difference, Path, Paths, decode, diffe
 from kubechain.server.structure import structure
 
 MAX_UPDATE_ENTRIES = 10
+_EMPTY: dict[str, JsonObject] = {"Lease": {"spec": {}}}
+"""What a new object has before anybody wrote to it, where that is not nothing."""
 ANCIENT = "ancient-changes"
 _SERVERS = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields")
-_UNTRACKED: Paths = frozenset(
+UNTRACKED: Paths = frozenset(
     [
         *[("f:apiVersion",), ("f:kind",), ("f:metadata",), ("f:metadata", "f:resourceVersion")],
         *[("f:metadata", f"f:{name}") for name in _SERVERS],
@@ -105,7 +107,7 @@ def _capped(claims: Claims) -> Claims:
 
 def tracked(paths: Iterable[Path], kind: Kind[Any], subresource: str) -> Paths:
     """Without what no manager owns, and what this endpoint does not write."""
-    kept = {path for path in paths if path not in _UNTRACKED}
+    kept = {path for path in paths if path not in UNTRACKED}
     if subresource == "status":
         kept = {path for path in kept if path[0] == "f:status"}
     elif kind.has_status:
@@ -121,6 +123,15 @@ def without(claims: Claims, taken: dict[Manager, Paths], removed: set[Path]) -> 
         manager: Claim(claim.paths - taken.get(manager, frozenset()) - removed, claim.time)
         for manager, claim in claims.items()
     }
+
+
+def before_first_apply(kind: Kind[Any], live: JsonObject) -> Claims:
+    """The claim of those who wrote an object before anybody applied to it."""
+    found = difference(structure(kind), {}, live)
+    meta = live.get("metadata")
+    since = str(meta.get("creationTimestamp") or "") if isinstance(meta, dict) else ""
+    mine = tracked(found.added, kind, "")
+    return {Manager("before-first-apply", "Update", kind.api_version): Claim(mine, since)}
 
 
 def resets(obj: JsonObject) -> bool:
@@ -142,9 +153,11 @@ def track_update(
     if resets(new):
         return written(new, {})
     claims = read(new) or read(old)
-    found: Difference = difference(structure(kind), old or {}, new)
+    if old is not None and not claims:  # nobody has asked for ownership to be tracked
+        return written(new, {})
+    found: Difference = difference(structure(kind), old or _EMPTY.get(kind.kind, {}), new)
     mine = tracked(found.added | found.changed, kind, subresource)
-    claims = without(claims, {other: mine for other in claims}, found.removed)
+    claims = without(claims, dict.fromkeys(claims, mine), found.removed)
     me = Manager(manager, "Update", api_version, subresource)
     if mine:
         before = claims[me].paths if me in claims else frozenset()

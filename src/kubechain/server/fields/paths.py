@@ -78,12 +78,16 @@ def of_object(schema: JsonObject, value: JsonValue, at: Path = ()) -> Iterator[P
     for name, member in value.items() if isinstance(value, dict) else ():
         here, inner = (*at, f"f:{name}"), child(schema, name)
         properties = schema.get("properties")
-        if not inner and isinstance(properties, dict) and name not in properties:
-            if schema.get("x-kubernetes-preserve-unknown-fields") is not True:
-                raise Undeclared(f"{shown(here)}: field not declared in schema")
-        if not isinstance(properties, dict) or name not in properties or member in (None, {}):
+        declared = isinstance(properties, dict) and name in properties
+        if not declared and not inner and isinstance(properties, dict) and not _free(schema):
+            raise Undeclared(f"{shown(here)}: field not declared in schema")
+        if not declared or member in (None, {}):
             yield here
         yield from of_object(inner, member, here)
+
+
+def _free(schema: JsonObject) -> bool:
+    return schema.get("x-kubernetes-preserve-unknown-fields") is True
 
 
 @dataclass(slots=True)

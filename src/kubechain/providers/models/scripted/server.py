@@ -189,7 +189,7 @@ async def _send(response: web.StreamResponse, event: JsonObject) -> None:
 
 
 def _deltas(request: ChatRequest, reply: ScriptedReply) -> Iterator[JsonObject]:
-    """The role, the text word by word, then each call's name and its arguments in halves."""
+    """The role, the text in pieces of 16 characters, then each call's name and its arguments in halves."""
     yield {"role": "assistant", "content": ""}
     if reply.reasoning is not None:
         yield {"reasoning_content": reply.reasoning}

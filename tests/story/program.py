@@ -1,0 +1,82 @@
+"""The whole program in this process, spoken to with real kubectl; what story tests stand on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubechain.app import Program, Settings, embedded
+from kubechain.resources.kind import Kind, R
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun
+from kubechain.runtime.api import Bookmark, Change, WatchOptions
+from tests.world import Said, kubectl_command, said
+
+ROOT = Path(__file__).parents[2]
+WALKTHROUGH = ROOT / "kubechain-example" / "walkthrough"
+SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """A running program and a folder of its own."""
+
+    program: Program
+    home: Path
+
+    async def kubectl(self, *words: str, stdin: str = "", version: str = "1.32") -> Said:
+        """Runs kubectl to its end."""
+        command, environment = kubectl_command(*words, version=version, kubeconfig=self.kubeconfig, home=self.home)
+        return await said(command, environment, stdin)
+
+    async def ok(self, *words: str, stdin: str = "", version: str = "1.32") -> str:
+        """The output of a kubectl that must succeed."""
+        said = await self.kubectl(*words, stdin=stdin, version=version)
+        assert said.code == 0, f"kubectl {' '.join(words)}: {said.err}{said.out}"
+        return said.out
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.program.running.kubeconfig
+
+    async def states(self, kind: Kind[R], name: str, namespace: str = "default") -> AsyncIterator[R]:
+        """Every state of an object as it comes, for at most SECONDS."""
+        async with asyncio.timeout(SECONDS):
+            async with aclosing(self.program.api.watch(kind, namespace, WatchOptions(since="0"))) as stream:
+                async for event in stream:
+                    match event:
+                        case Change(key=key, object=obj) if key.name == name:
+                            yield obj
+                        case Change() | Bookmark():
+                            pass
+
+    async def finished(self, name: str) -> TaskRun:
+        """The run once it is finished; fails after SECONDS."""
+        async with aclosing(self.states(TASK_RUNS, name)) as states:
+            async for run in states:
+                if run.status.finished:
+                    return run
+        raise AssertionError("the watch ended")
+
+    async def apply(self, *manifests: str) -> str:
+        return await self.ok("apply", "-f", "-", stdin="\n---\n".join(manifests))
+
+
+def conversation(run: TaskRun) -> list[tuple[str, str]]:
+    """Roles and texts; requested calls as `name(arguments)`."""
+    lines = []
+    for message in run.status.messages:
+        calls = [f"{c.function.name}({c.function.arguments})" for c in message.tool_calls]
+        lines.append((message.role, " ".join([*([message.content] if message.content else []), *calls])))
+    return lines
+
+
+@asynccontextmanager
+async def story(directory: Path, **settings: Any) -> AsyncIterator[Story]:
+    """The program with the scripted model, unless told otherwise."""
+    chosen: Mapping[str, Any] = {"model": "scripted", **settings}
+    async with embedded(Settings(state=directory / "state", **chosen)) as program:
+        yield Story(program, directory)
