@@ -13,4 +13,4 @@ def roll(sides: int, times: int = 1) -> str:
     if sides < 2 or not 1 <= times <= 100:
         raise ValueError("a die has at least 2 sides, and at most 100 dice are rolled at once")
     rolled = [random.randint(1, sides) for _ in range(times)]  # noqa: S311 - dice, not keys
-    return f"{' + '.join(map(str, rolled))} = {sum(rolled)}"
+    return str(rolled[0]) if times == 1 else f"{' + '.join(map(str, rolled))} = {sum(rolled)}"

@@ -35,6 +35,7 @@ from kubechain.resources.kind import Kind, T, owner_reference
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.reference import Reference
 from kubechain.resources.task import TASKS, Task, TaskSpec
+from kubechain.resources.tool import TOOLS, FunctionTool, Tool, ToolSpec
 from kubechain.runtime.api import Api, Bookmark, Change, DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import labels, parse_fields, parse_labels
 
@@ -255,6 +256,15 @@ async def test_built_in_kinds_have_no_generation(api: Api, namespace: str) -> No
     made = msgspec.json.decode(stored)
     assert "generation" not in made["metadata"]
     assert (made["apiVersion"], made["kind"]) == ("v1", "ConfigMap")
+
+
+async def test_a_number_in_place_of_a_truth_value_is_a_change(api: Api, namespace: str) -> None:
+    meta = ObjectMeta(name="t", namespace=namespace)
+    spec = ToolSpec(function=FunctionTool(entrypoint="m:f"), parameters=msgspec.Raw(b'{"default":true}'))
+    made = await api.create(TOOLS, Tool(metadata=meta, spec=spec))
+    merge = {"spec": {"parameters": {"default": 1}}}
+    changed = await api.patch(TOOLS, "t", namespace, merge)  # type: ignore[arg-type]
+    assert changed.metadata.generation == made.metadata.generation + 1
 
 
 # status

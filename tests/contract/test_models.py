@@ -10,10 +10,8 @@ from kubechain.providers.models.router import Models
 from kubechain.resources.message import Message
 from tests.parts.aimock import Aimock
 from tests.parts.cache import PartMissing
-from tests.unit.models.loopback import only_loopback
 from tests.unit.models.world import ECHO, HELLO, endpoint, result, user
 
-__all__ = ["only_loopback"]
 pytestmark = pytest.mark.timeout(90)
 WIRES = ("openai", "anthropic")
 

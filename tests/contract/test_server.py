@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -48,11 +51,22 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:
             sent["authorization"] = f"Bearer {token}"
-        data = body if isinstance(body, bytes | str | None) else json.dumps(body)
+        data = body if isinstance(body, io.BytesIO | str | None) else json.dumps(body)
         async with self.session.request(
             method, path, data=data, headers=sent, skip_auto_headers=["Content-Type"]
         ) as r:
             return Answer(r.status, {k.lower(): v for k, v in r.headers.items()}, await r.text())
+
+    @asynccontextmanager
+    async def watch(self, path: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+        """An open watch, as a function that waits for its next event."""
+        sent = {"authorization": f"Bearer {TOKEN}"}
+        async with asyncio.timeout(10), self.session.get(path, headers=sent) as r:
+
+            async def event() -> Any:
+                return json.loads(await r.content.readline())
+
+            yield event
 
     async def lines(self, path: str, count: int, **headers: str) -> list[Any]:
         """The first events of a watch."""
@@ -137,7 +151,7 @@ async def test_what_is_not_there_is_refused_as_by_a_real_server(http: Client) ->
     assert patched.body["message"].endswith(
         "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
     )
-    assert (await http("POST", AGENTS_URL, b"x" * (3 * 1024 * 1024 + 1))).code == 413
+    assert (await http("POST", AGENTS_URL, io.BytesIO(b"x" * (3 * 1024 * 1024 + 1)))).code == 413
     assert (await http("POST", AGENTS_URL, "{")).code == 400
 
 
@@ -264,12 +278,15 @@ async def test_a_collection_is_deleted_by_selector(http: Client) -> None:
 
 async def test_a_watch_shows_the_present_and_then_every_change(http: Client) -> None:
     await http("POST", AGENTS_URL, agent("a1"))
-    watching = asyncio.create_task(http.lines(f"{AGENTS_URL}?watch=1", 3))
-    await http("PATCH", f"{AGENTS_URL}/a1", {"spec": {"system": "x"}}, content_type="application/merge-patch+json")
-    await http("DELETE", f"{AGENTS_URL}/a1")
-    events = await watching
-    assert [event["type"] for event in events[-2:]] == ["MODIFIED", "DELETED"] or events[0]["type"] == "ADDED"
-    assert events[-1]["type"] == "DELETED"
+    async with http.watch(f"{AGENTS_URL}?watch=1") as event:
+        assert (await event())["type"] == "ADDED"
+        await http(
+            "PATCH", f"{AGENTS_URL}/a1", {"spec": {"system": "x"}}, content_type="application/merge-patch+json"
+        )
+        modified = await event()
+        assert (modified["type"], modified["object"]["spec"]["system"]) == ("MODIFIED", "x")
+        await http("DELETE", f"{AGENTS_URL}/a1")
+        assert (await event())["type"] == "DELETED"
 
 
 async def test_a_watch_resumes_after_the_version_it_names(http: Client) -> None:
@@ -327,6 +344,19 @@ async def test_a_port_that_is_taken_is_a_matter_of_settings(running: World) -> N
     with pytest.raises(SettingsError, match="cannot listen on"):
         async with serve(running.api, settings):
             pass
+
+
+async def test_tls_files_that_cannot_be_used_are_a_matter_of_settings(running: World, tmp_path: Path) -> None:
+    settings = ServerSettings(now, certificate=tmp_path / "none.crt", private_key=tmp_path / "none.key")
+    with pytest.raises(SettingsError, match="cannot use the certificate"):
+        async with serve(running.api, settings):
+            pass
+
+
+async def test_an_error_of_the_program_leaves_the_server_as_itself(running: World) -> None:
+    with pytest.raises(LookupError, match="mine"):
+        async with serve(running.api, ServerSettings(now)):
+            raise LookupError("mine")
 
 
 async def test_events_are_the_same_objects_at_both_addresses(http: Client) -> None:

@@ -13,7 +13,7 @@ import click
 from kubechain.cli import document, options
 from kubechain.cli.client import MERGE_PATCH, Client, connect
 from kubechain.cli.discover import Discovery
-from kubechain.cli.exits import CommandError
+from kubechain.cli.exits import FAILED, OK, CommandError
 from kubechain.cli.failure import explained
 from kubechain.cli.objects import mapping, text
 from kubechain.errors import ApiError, NotFound
@@ -27,7 +27,10 @@ _WRITE = {"fieldManager": "kubechain-client-side-apply", "fieldValidation": "Str
 @click.option("-f", "--filename", "sources", multiple=True, required=True, metavar="FILE|DIR|-")
 @click.option("--dry-run", is_flag=True, help="Let the server judge the manifests and store nothing.")
 @options.connection
-def apply(sources: tuple[str, ...], dry_run: bool, kubeconfig: str | None, namespace: str) -> None:
+@click.pass_context
+def apply(
+    ctx: click.Context, sources: tuple[str, ...], dry_run: bool, kubeconfig: str | None, namespace: str
+) -> None:
     """Create or change objects so that they are as their manifests say.
 
     Objects may come in any order: what refers to something that is not there yet waits for it.
@@ -48,8 +51,9 @@ def apply(sources: tuple[str, ...], dry_run: bool, kubeconfig: str | None, names
         except (ApiError, CommandError) as error:
             failed += 1
             options.complain(explained(error, f'error when applying "{where}": '))
-    if failed:
-        raise CommandError(f"{failed} of {len(found)} objects could not be applied: see above; the others were")
+    if failed and len(found) > 1:
+        options.complain(f"{failed} of {len(found)} objects could not be applied: see above; the others were")
+    ctx.exit(FAILED if failed else OK)
 
 
 def apply_one(client: Client, known: Discovery, manifest: JsonObject, *, dry_run: bool = False) -> str:

@@ -6,6 +6,7 @@ Never runs a command.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -44,16 +45,16 @@ def _section(command: click.Command, context: click.Context) -> str:
 
 def _help(command: click.Command) -> list[str]:
     """The paragraphs of the help text; those that click leaves as they stand are examples."""
-    paragraphs = (command.help or "").replace("\b\n", "\b").split("\n\n")
+    paragraphs = inspect.cleandoc(command.help or "").replace("\b\n", "\b").split("\n\n")
     return "\n\n".join(
         f"```bash\n{p.removeprefix(chr(8)).rstrip()}\n```" if p.startswith("\b") else p.strip() for p in paragraphs
     ).split("\n")
 
 
 def _row(parameter: click.Parameter, context: click.Context) -> str:
-    """One option; "" for what is hidden or no option."""
+    """One option; "" for what is hidden, and for arguments, which the usage line shows."""
     record = parameter.get_help_record(context)
-    if record is None or "--help" in parameter.opts:
+    if record is None or isinstance(parameter, click.Argument) or "--help" in parameter.opts:
         return ""
     option, meaning = (" ".join(part.split()).replace("|", "\\|") for part in record)
     return f"| `{option}` | {meaning} |"

@@ -11,7 +11,7 @@ from kubechain.cli import document, options
 from kubechain.cli.changes import SYNCED, Deadline, of_object
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery, Resource
-from kubechain.cli.exits import CommandError, TimedOut
+from kubechain.cli.exits import FAILED, OK, CommandError, TimedOut
 from kubechain.cli.failure import explained
 from kubechain.cli.get import fetch, resolve
 from kubechain.cli.objects import text
@@ -30,7 +30,9 @@ _OPTIONS: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagatio
 @click.option("--wait/--no-wait", default=True, help="Return when they are gone; default.")
 @click.option("--timeout", type=options.Duration(), default=60.0, help="Longest wait for one; default 60s.")
 @options.connection
+@click.pass_context
 def delete(
+    ctx: click.Context,
     words: tuple[str, ...],
     sources: tuple[str, ...],
     everything: bool,
@@ -59,8 +61,7 @@ def delete(
         for target in targets:
             if target not in failed:
                 until_gone(client, *target, Deadline(timeout))
-    if failed:
-        raise CommandError(f"{len(failed)} of {len(targets)} objects could not be deleted: see above")
+    ctx.exit(FAILED if failed else OK)
 
 
 def _target(client: Client, known: Discovery, manifest: JsonObject) -> tuple[Resource, str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from itertools import groupby
 
 import click
 
@@ -18,9 +19,22 @@ from kubechain.cli.table import aligned
 from kubechain.cli.transcript import RUN_LABEL, elapsed
 from kubechain.resources.json import JsonObject, JsonValue
 
-_ACRONYMS = {"Api": "API", "Uid": "UID", "Url": "URL", "Ttl": "TTL", "Id": "ID", "Llm": "LLM"}
+_ACRONYMS = {"Api": "API", "Uid": "UID", "Url": "URL"}
+"""Those that kubectl knows."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[^A-Za-z0-9]+")
-_META = ("creationTimestamp", "deletionTimestamp", "finalizers", "generation", "ownerReferences", "uid")
+_META = (
+    "creationTimestamp",
+    "deletionTimestamp",
+    "finalizers",
+    "generation",
+    "ownerReferences",
+    "resourceVersion",
+    "uid",
+)
+
+
+Row = tuple[str, str | None]
+"""What stands left, and the value beside it (None: the value is what follows)."""
 
 
 @click.command("describe")
@@ -46,30 +60,38 @@ def describe(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> 
 def described(obj: JsonObject) -> list[str]:
     """An object's fields as indented lines."""
     head = [
-        ["Name:", text(obj, "metadata.name")],
-        ["Namespace:", text(obj, "metadata.namespace")],
+        ("Name:", text(obj, "metadata.name")),
+        ("Namespace:", text(obj, "metadata.namespace")),
         *_pairs("Labels:", mapping(obj, "metadata.labels"), "="),
         *_pairs("Annotations:", mapping(obj, "metadata.annotations"), ": "),
-        ["API Version:", text(obj, "apiVersion")],
-        ["Kind:", text(obj, "kind")],
+        ("API Version:", text(obj, "apiVersion")),
+        ("Kind:", text(obj, "kind")),
     ]
     meta: JsonObject = {key: value for key in _META if (value := mapping(obj, "metadata").get(key))}
     body = {k: _hidden(obj, k, v) for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
-    lines = _columns(head) + fields({"metadata": meta, **body})
-    return [printable(line) for line in lines]
+    return [printable(line) for line in stacked([*head, *fields({"metadata": meta, **body})])]
 
 
-def fields(value: JsonObject, indent: int = 0) -> list[str]:
-    """A mapping as `Title Case:  value` lines, nested ones below; values of one level stand under each other."""
-    plain = {k: v for k, v in value.items() if not isinstance(v, (dict, list)) and "\n" not in scalar(v)}
-    widest = max((len(title(key)) for key in plain), default=0) + 3
-    out: list[str] = []
+def fields(value: JsonObject, indent: int = 0) -> list[Row]:
+    """A mapping as rows `Title Case:`, value; what is nested follows its title, further in."""
+    rows: list[Row] = []
     for key, member in sorted(value.items(), key=lambda entry: title(entry[0])):
-        if key in plain:
-            out.append(" " * indent + f"{title(key)}:".ljust(widest) + scalar(member))
-        elif member not in ({}, []):
-            out += [" " * indent + f"{title(key)}:", *_nested(member, indent + 2)]
-    return out
+        name = " " * indent + f"{title(key)}:"
+        if isinstance(member, (dict, list)) or "\n" in scalar(member).strip():
+            rows += [(name, None), *_nested(member, indent + 2)] if member else []
+        else:
+            rows.append((name, scalar(member).strip()))
+    return rows
+
+
+def stacked(rows: list[Row]) -> list[str]:
+    """Rows as lines; neighbours that have values have them under each other, as kubectl aligns them."""
+    lines: list[str] = []
+    for has_value, group in groupby(rows, key=lambda row: row[1] is not None):
+        block = list(group)
+        widest = max(len(name) for name, _ in block) + 2 if has_value else 0
+        lines += [f"{name.ljust(widest)}{value or ''}".rstrip() for name, value in block]
+    return lines
 
 
 def title(key: str) -> str:
@@ -77,21 +99,17 @@ def title(key: str) -> str:
     return " ".join(_ACRONYMS.get(w.capitalize(), w[:1].upper() + w[1:]) for w in _WORD.findall(key))
 
 
-def _nested(member: JsonValue, indent: int) -> list[str]:
+def _nested(member: JsonValue, indent: int) -> list[Row]:
     if isinstance(member, dict):
         return fields(member, indent)
     if isinstance(member, list):
-        return [line for item in member for line in _nested(item, indent)]
-    return [" " * indent + line for line in scalar(member).splitlines()]
+        return [row for item in member for row in _nested(item, indent)]
+    return [(" " * indent + line, None) for line in scalar(member).strip().splitlines()]
 
 
-def _pairs(name: str, pairs: JsonObject, between: str) -> list[list[str]]:
+def _pairs(name: str, pairs: JsonObject, between: str) -> list[Row]:
     shown = [f"{k}{between}{scalar(v)}" for k, v in pairs.items() if not k.endswith("last-applied-configuration")]
-    return [[name if i == 0 else "", line] for i, line in enumerate(shown or ["<none>"])]
-
-
-def _columns(rows: list[list[str]]) -> list[str]:
-    return [f"{name:14}{value}".rstrip() for name, value in rows]
+    return [(name if i == 0 else "", line) for i, line in enumerate(shown or ["<none>"])]
 
 
 def _hidden(obj: JsonObject, key: str, value: JsonValue) -> JsonValue:

@@ -6,7 +6,6 @@ Built by the commands that take a TYPE or a manifest. Asks the server once per c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from kubechain.cli.client import Client
 from kubechain.cli.exits import CommandError
@@ -78,10 +77,12 @@ class Discovery:
         for resource in self.resources:
             if resource.answers_to(word):
                 return resource
+        from difflib import get_close_matches
+
         known = [name for r in self.resources for name in (r.plural, r.singular, *r.short_names)]
         near = get_close_matches(word, known, 1)
-        hint = f": did you mean {near[0]!r}?" if near else ": `kubechain get --help` shows how to name one"
-        raise CommandError(f"the server doesn't have a resource type {word!r}{hint}")
+        hint = f": did you mean {near[0]}?" if near else ": `kubechain get --help` shows how to name one"
+        raise CommandError(f'the server doesn\'t have a resource type "{word}"{hint}')
 
     def all(self, word: str) -> list[Resource]:
         """The resources of a category, or of a comma-separated list of words."""

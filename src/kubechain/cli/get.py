@@ -5,6 +5,7 @@ A command of `main`. Never decides what a column holds: the server does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,9 +15,11 @@ from kubechain.cli import document, jsonpath, options
 from kubechain.cli.changes import Deadline, resumed
 from kubechain.cli.client import TABLE, Client, connect
 from kubechain.cli.discover import Discovery, Resource
-from kubechain.cli.exits import CommandError
+from kubechain.cli.exits import FAILED, CommandError
+from kubechain.cli.failure import explained
 from kubechain.cli.objects import members, qualified, text
 from kubechain.cli.table import Columns
+from kubechain.errors import NotFound
 from kubechain.resources.json import JsonObject
 
 
@@ -46,7 +49,9 @@ class Wanted:
 @click.option("-l", "--selector", default="", metavar="LABELS", help="Only objects with these labels: a=b,c!=d")
 @click.option("-w", "--watch", "follow", is_flag=True, help="Go on printing rows as objects change.")
 @click.option("--no-headers", is_flag=True, help="Rows without the line of column names.")
+@click.pass_context
 def get(
+    ctx: click.Context,
     words: tuple[str, ...],
     kubeconfig: str | None,
     namespace: str,
@@ -70,7 +75,10 @@ def get(
     wanted = resolve(words, Discovery.of(client), "" if all_namespaces else client.namespace, selector)
     if output in ("", "wide"):
         columns = Columns(wide=output == "wide", namespaces=all_namespaces)
-        (_follow if follow else print_tables)(client, wanted, columns, header=not no_headers)
+        if follow:
+            _follow(client, wanted, columns, header=not no_headers)
+        elif not print_tables(client, wanted, columns, header=not no_headers):
+            ctx.exit(FAILED)
         return
     if follow:
         raise CommandError("-w prints tables only: leave out -o, or use `kubechain wait` for one field")
@@ -111,27 +119,41 @@ def fetch(client: Client, wanted: Wanted) -> list[JsonObject]:
     return [head | item for item in members(answer, "items")]
 
 
-def print_tables(client: Client, wanted: list[Wanted], columns: Columns, *, header: bool = True) -> None:
-    """Prints the server's table of each resource, as kubectl does."""
-    printed = False
+def print_tables(client: Client, wanted: list[Wanted], columns: Columns, *, header: bool = True) -> bool:
+    """Prints the server's table of each resource, as kubectl does; False where a named object is not there."""
+    printed, missing = False, list[NotFound]()
     for resource, group in groupby(wanted, key=lambda one: one.resource):
         prefix = resource.title if len({one.resource for one in wanted}) > 1 else ""
-        table = merged([client.get(one.path, one.query, TABLE) for one in group])
+        table = merged(_tables(client, group, missing))
         if not members(table, "rows"):
             continue
         if printed and prefix:
             click.echo()
         click.echo("\n".join(columns.fresh(prefix).lines(table, header=header)))
         printed = True
-    if not printed:
+    for error in missing:
+        options.complain(explained(error))
+    if not printed and not missing:
         where = f" in {wanted[0].namespace} namespace" if wanted[0].namespace else ""
         options.complain(f"No resources found{where}.")
+    return not missing
+
+
+def _tables(client: Client, group: Iterable[Wanted], missing: list[NotFound]) -> list[JsonObject]:
+    """The table of each; the error of what is not there goes to `missing`."""
+    found: list[JsonObject] = []
+    for one in group:
+        try:
+            found.append(client.get(one.path, one.query, TABLE))
+        except NotFound as error:
+            missing.append(error)
+    return found
 
 
 def merged(tables: list[JsonObject]) -> JsonObject:
     """Several tables of one resource as one."""
     rows = [row for table in tables for row in members(table, "rows")]
-    return tables[0] | {"rows": [*rows]}
+    return {**tables[0], "rows": [*rows]} if tables else {}
 
 
 def _follow(client: Client, wanted: list[Wanted], columns: Columns, *, header: bool) -> None:

@@ -11,9 +11,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubechain.cli import blocks
 from kubechain.cli.exits import CommandError, NotRunning
 from kubechain.cli.objects import mapping, members, text
-from kubechain.resources.json import JsonObject
+from kubechain.resources.json import JsonObject, JsonValue
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,9 @@ def load(path: Path) -> Target:
 
 
 def parse(document: str) -> JsonObject:
-    """The content of a kubeconfig: JSON (as `kubechain up` writes it) or any YAML. Raises ValueError."""
-    if document.lstrip().startswith("{"):
-        config = json.loads(document)
-    else:
+    """The content of a kubeconfig, JSON or YAML. Raises ValueError."""
+    config: JsonValue = json.loads(document) if document.lstrip().startswith("{") else blocks.parse(document)
+    if config is None:
         from kubechain.cli import yamltext  # costs half as much as the rest: only where the file needs it
 
         config = next(iter(yamltext.load_all(document)), None)

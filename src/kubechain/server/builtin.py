@@ -193,6 +193,8 @@ def _event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
     if old is not None:
         yield from _event_unchanged(obj, old)
         return
+    if not obj.get("eventTime") and any(obj.get(field) for field in _DEPRECATED):
+        return  # written in the old form, at the address of core/v1
     if not obj.get("eventTime"):
         yield required("eventTime")
     if obj.get("type") not in ("Normal", "Warning"):

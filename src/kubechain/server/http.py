@@ -12,10 +12,11 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -58,6 +59,8 @@ class Application:
             answer = await self._answer(request)
         except ApiError as error:
             answer = refusal(error)
+        except ClientDisconnect:
+            return
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> ASGIApp:
@@ -180,7 +183,7 @@ async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
 
     Raises SettingsError when the address cannot be had.
     """
-    import uvicorn
+    import uvicorn  # half the weight of this module: only a server pays for it
 
     class Embedded(uvicorn.Server):
         """uvicorn without its hold on the process: signals stay with the program."""
@@ -212,15 +215,30 @@ async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
     )
+    _load(config, listening)
     server = Embedded(config)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve(sockets=[listening]))
-        await server.ready.wait()
-        try:
-            yield Server(settings.host, port, tls=settings.certificate is not None)
-        finally:
-            application.stopping.set()
-            server.should_exit = True
+    running = asyncio.create_task(server.serve(sockets=[listening]), name="api-server")
+    ready = asyncio.create_task(server.ready.wait())
+    await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if running.done():
+            await running
+        yield Server(settings.host, port, tls=settings.certificate is not None)
+    finally:
+        ready.cancel()
+        application.stopping.set()
+        server.should_exit = True
+        await running
+
+
+def _load(config: Any, listening: socket.socket) -> None:
+    """Reads the TLS files. Raises SettingsError."""
+    try:
+        config.load()
+    except OSError as error:
+        listening.close()
+        text = f"cannot use the certificate {config.ssl_certfile} with the key {config.ssl_keyfile}"
+        raise SettingsError(f"{text}: {error}; remove both, and they are made anew") from error
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

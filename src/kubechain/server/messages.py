@@ -41,7 +41,7 @@ class Message:
 
 SCALARS = frozenset({"string", "bool", "int32", "int64", "bytes", "Time", "MicroTime", "FieldsV1"})
 
-# NAME field=number:type ...  A type is T, []T or {}T, then /x where Go names it x, +key where patches merge by key.
+# NAME field=number:type ...  A type is T, []T or {}T, then /x where Go calls it x, +key where patches merge by it.
 _TABLE = """
 ObjectMeta name=1:string generateName=2:string namespace=3:string selfLink=4:string uid=5:string/types.UID
   resourceVersion=6:string generation=7:int64 creationTimestamp=8:Time deletionTimestamp=9:Time

@@ -56,6 +56,8 @@ def _object(message: Message, data: bytes) -> JsonObject:
         else:
             out[field.name] = _value(field, value)
     # The Go encoder writes non-pointer fields even when they are empty; JSON clients leave them out.
+    if out.get("generation") == 0:
+        del out["generation"]
     return {name: value for name, value in out.items() if value not in ("", {}, None)}
 
 

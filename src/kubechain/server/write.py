@@ -16,11 +16,13 @@ from kubechain.errors import BadRequest, Conflict, Details, MethodNotAllowed, No
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.runtime.api import Deletion
 from kubechain.runtime.patches import merge_patch
-from kubechain.server import fields, identity, patches, strict
+from kubechain.server import identity, strict
 from kubechain.server.accept import Form
 from kubechain.server.admission import admit, match_request
 from kubechain.server.bodies import json_value, media_type, object_in, plain_in, report, unsupported
 from kubechain.server.call import Call
+from kubechain.server.fields import apply, track_update
+from kubechain.server.patches import json_patch, strategic
 from kubechain.server.query import (
     WriteOptions,
     apply_needs_manager,
@@ -126,12 +128,12 @@ def _change(call: Call, media: str, value: JsonValue) -> Change:
             raise BadRequest("error decoding patch: a JSON patch is a list of operations")
         if len(value) > MAX_OPERATIONS:
             raise TooLarge(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(value)}")
-        return lambda old: _object(patches.json_patch(old, value))
+        return lambda old: _object(json_patch(old, value))
     if not isinstance(value, dict):
         raise BadRequest("error decoding patch: a merge patch is an object")
     if media == STRATEGIC_PATCH:
         kind = call.target.served.kind
-        return lambda old: patches.strategic(kind, old, value)
+        return lambda old: strategic(kind, old, value)
     return lambda old: _object(merge_patch(old, value))
 
 
@@ -156,7 +158,7 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
     config = _to_stored(call, config)
 
     def merged(live: JsonObject | None) -> JsonObject:
-        return fields.apply(kind, live, config, manager, options.force, now, subresource)
+        return apply(kind, live, config, manager, options.force, now, subresource)
 
     try:
         return call.answer(await _update(call, options, merged, applied=True))
@@ -214,9 +216,7 @@ async def _put(call: Call, options: WriteOptions, new: JsonObject) -> bytes:
 def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: JsonObject) -> JsonObject:
     kind = call.target.served.stored
     subresource = call.target.subresource.name if call.target.subresource else ""
-    return fields.track_update(
-        kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock()
-    )
+    return track_update(kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock())
 
 
 def _addressed(call: Call, obj: JsonObject) -> JsonObject:

@@ -17,7 +17,6 @@ from kubechain.store.refusals import undecodable
 
 _PARTS = msgspec.json.Decoder(dict[str, Raw])
 _META = msgspec.json.Decoder(ObjectMeta)
-_BIG = 16 * 1024
 
 
 class _Head(msgspec.Struct):
@@ -25,6 +24,7 @@ class _Head(msgspec.Struct):
 
 
 _HEAD = msgspec.json.Decoder(_Head)
+_TEXT = msgspec.json.Decoder(str | None)
 
 
 @dataclass(slots=True)
@@ -68,12 +68,12 @@ def given(kind: Kind[T], obj: T) -> Document:
             body = msgspec.json.format(body, indent=-1)
         parts = _PARTS.decode(body)
         meta = _meta(parts.pop("metadata", None))
-        named = [msgspec.json.decode(parts.pop(field, b"null")) for field in ("apiVersion", "kind")]
+        for field, expected in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+            value = _TEXT.decode(parts.pop(field, b"null"))
+            if value and value != expected:
+                raise undecodable(kind, ValueError(f'{field} is "{value}" where "{expected}" is expected'))
     except msgspec.MsgspecError as error:
         raise undecodable(kind, error) from error
-    for value, expected in zip(named, (kind.api_version, kind.kind), strict=True):
-        if value and value != expected:
-            raise undecodable(kind, ValueError(f'it says "{value}" where "{expected}" is expected'))
     return Document(meta, parts)
 
 
@@ -95,15 +95,15 @@ def from_plain(kind: Kind[T], whole: JsonValue) -> Document:
 
 
 def same(one: Raw | None, other: Raw | None) -> bool:
-    """Whether two members mean the same; big ones of different length are taken to differ, undecoded."""
+    """Whether two members mean the same, whatever the order of their fields."""
     if one is None or other is None:
         return one is other
-    a, b = bytes(one), bytes(other)
-    if a == b:
-        return True
-    if len(a) != len(b) and min(len(a), len(b)) > _BIG:
-        return False
-    return bool(msgspec.json.decode(a) == msgspec.json.decode(b))
+    return bytes(one) == bytes(other) or _sorted(one) == _sorted(other)
+
+
+def _sorted(raw: Raw) -> bytes:
+    """Comparable as bytes: for Python, `true`, `1` and `1.0` would be equal."""
+    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
 
 
 def same_meta(one: ObjectMeta, other: ObjectMeta) -> bool:

@@ -38,6 +38,7 @@ class History:
         ).fetchall()
         self.compacted = database.compacted_revision(reading)
         """Lists and watches from before this revision are refused."""
+        self._marked = self._marks[-1][1] if self._marks else self.compacted
         self._written = asyncio.Event()
 
     def notice(self, entries: Sequence[Entry]) -> None:
@@ -55,6 +56,7 @@ class History:
         if self._unmarked:
             mark = (int(now), self._ledger.committed)
             self._marks.append(mark)
+            self._marked = mark[1]
             await self._ledger.run(lambda cx: cx.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", mark))
         if (revision := self._newest_before(now - _KEEP)) > self.compacted:
             await self.compact(revision)
@@ -72,7 +74,7 @@ class History:
 
     @property
     def _unmarked(self) -> bool:
-        return self._ledger.committed > (self._marks[-1][1] if self._marks else self.compacted)
+        return self._ledger.committed > self._marked
 
     def _newest_before(self, time: float) -> int:
         return max((revision for when, revision in self._marks if when <= time), default=0)

@@ -52,6 +52,8 @@ class Ledger:
         self._next = database.newest_revision(reading) + 1
         self.committed = self._next - 1
         """The newest revision that is on disk and published."""
+        self.batches = 0
+        """How many transactions have carried writes since the store was opened."""
         self._thread.start()
 
     @property
@@ -118,6 +120,7 @@ class Ledger:
     def _flush(self) -> None:
         """Hands what has been collected in this turn of the event loop to the thread."""
         self._flush_due, self._busy = False, True
+        self.batches += 1
         batch, self._collecting = self._collecting, _Batch()
         self._jobs.put((lambda cx: database.append(cx, batch.entries), lambda error: self._landed(batch, error)))
 

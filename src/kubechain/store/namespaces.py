@@ -82,14 +82,19 @@ class Namespaces:
 
     def _empty(self, namespace: str) -> Iterator[Landed | None]:
         """Deletes some of what is left, or the namespace itself when nothing is."""
+        at = self._writes.address(NAMESPACES, "", namespace)
+        header = database.header(self._reading, at)
+        if header is None or not header[2]:  # it went meanwhile, and may be there again as another
+            self._terminating.discard(namespace)
+            return
         is_empty = True
         for number, kind in self._kinds.items():
             if not kind.namespaced:
                 continue
             found = database.contents(self._reading, number, namespace, _AT_ONCE)
             is_empty = is_empty and not found
-            for at, deleting in found:
+            for content, deleting in found:
                 if not deleting:
-                    yield self._writes.remove(at, DeleteOptions("Background"))
+                    yield self._writes.remove(content, DeleteOptions("Background"))
         if is_empty:
-            yield self._writes.amend(self._writes.address(NAMESPACES, "", namespace), finalized)
+            yield self._writes.amend(at, finalized)

@@ -22,9 +22,13 @@ KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in ALL}
 Case = dict[str, Any]
 
 
-def cases() -> list[Case]:
-    """Every case: kind, verb, query, old, body (a manifest, or text to be sent as it stands), answer."""
-    return [case for path in sorted(HERE.glob("*.json")) for case in json.loads(path.read_text())]
+def cases(*, http: bool = True) -> list[Case]:
+    """Every case: kind, verb, query, old, body (a manifest, or text to be sent as it stands), answer.
+
+    Those of http.json are about the request rather than the manifest.
+    """
+    paths = [path for path in sorted(HERE.glob("*.json")) if http or path.name != "http.json"]
+    return [case for path in paths for case in json.loads(path.read_text())]
 
 
 def expanded(value: Any) -> Any:
@@ -56,11 +60,11 @@ class Server:
     def __init__(self, url: str) -> None:
         self.host = urllib.parse.urlsplit(url).netloc
 
-    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def ask(self, method: str, path: str, body: object = None, media: str = "application/json") -> dict[str, Any]:
         """The answer's JSON, whatever its code."""
         connection = http.client.HTTPConnection(self.host, timeout=30)
         text = None if body is None else text_of(body).encode()
-        connection.request(method, path, text, {"Content-Type": "application/json"})
+        connection.request(method, path, text, {"Content-Type": media})
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
         return answer
 

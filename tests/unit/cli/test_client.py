@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from kubechain.cli import blocks
 from kubechain.cli.changes import Deadline, changes
 from kubechain.cli.client import Client, connect
 from kubechain.cli.exits import CommandError, NotRunning
-from kubechain.cli.kubeconfig import Target, load
+from kubechain.cli.kubeconfig import Target, load, parse
 from kubechain.errors import ApiError, NotFound
 from tests.unit.cli.recorded import (
     ROOT,
@@ -85,6 +86,23 @@ def test_a_kubeconfig_in_yaml_says_the_same_as_one_in_json(tmp_path: Path) -> No
     in_yaml = tmp_path / "y"
     in_yaml.write_text(yaml.safe_dump(yaml.safe_load(written.read_text())))
     assert load(in_yaml) == load(written) == Target(server="https://h:1", token="the-token")
+
+
+@pytest.mark.parametrize("flow", [False, None])
+def test_a_plain_kubeconfig_is_read_without_a_yaml_library_and_says_the_same(
+    tmp_path: Path, flow: bool | None
+) -> None:
+    config = yaml.safe_load(write_kubeconfig(tmp_path / "k", "https://h:1", extra={}).read_text())
+    text = yaml.safe_dump(config, default_flow_style=flow)
+    assert parse(text) == config
+    assert (blocks.parse(text) is None) == (flow is None)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: |\n  x", "a: 'x'", "a:\n- 1", "a: &x b", "a: null", "a: b\n   c: d", "a: -", "- a: b"]
+)
+def test_what_is_not_plain_is_left_to_the_yaml_library(text: str) -> None:
+    assert blocks.parse(text) is None
 
 
 def test_a_token_is_not_in_the_repr() -> None:

@@ -105,7 +105,7 @@ def test_a_type_that_does_not_exist_is_answered_with_the_nearest_one(
     api: RecordedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert kubechain("get", "taskrnu") == 1
-    assert "did you mean 'taskrun'?" in capsys.readouterr().err
+    assert "did you mean taskrun?" in capsys.readouterr().err
 
 
 def test_json_is_sorted_indented_and_without_managed_fields(

@@ -5,9 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kubechain.providers.models.router import Models
-from tests.unit.models.loopback import only_loopback
-
-__all__ = ["only_loopback"]
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ async def disturb(api: MemoryApi, informer: Informer[TaskRun], chance: Random) -
 def test_whatever_is_cut_or_lost_the_cache_ends_as_the_api_is_and_handlers_agree(seed: int) -> None:
     @on_fake_time
     async def story() -> None:
-        chance, api, journal = Random(seed), MemoryApi(), Journal()  # noqa: S311
+        chance, api, journal = Random(seed), MemoryApi(), Journal()
         informer = Informer(api, TASK_RUNS, chance=chance.random, page=2)
         informer.on_change(journal.hear)
         task = asyncio.create_task(informer.run())

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ from kubechain.providers.tools.signature import Signature, UnfitArguments, Unfit
 from kubechain.providers.tools.tether import tie
 
 Result = TypeVar("Result")
+Function = tuple[Callable[..., object], Signature]
 THREADS = 64
 """Plain functions that run at the same time; further calls wait for a thread."""
 
@@ -75,7 +76,7 @@ class Files:
             return -1
 
 
-def load(entrypoint: str) -> tuple[Callable[..., object], Signature]:
+def load(entrypoint: str) -> Function:
     """The function at `module:function` and its signature. Raises NoFunction."""
     module_name, _, name = entrypoint.partition(":")
     try:
@@ -87,12 +88,9 @@ def load(entrypoint: str) -> tuple[Callable[..., object], Signature]:
     if not callable(function):
         raise NoFunction("NoSuchFunction", f"module {module_name} has no function {name}")
     try:
-        return function, _signature(function)
+        return function, signature(function)
     except UnfitFunction as error:
         raise NoFunction("UnfitFunction", f"function {entrypoint} cannot be a tool: {error}") from error
-
-
-_signature = lru_cache(maxsize=None)(signature)
 
 
 class Worker:
@@ -103,6 +101,7 @@ class Worker:
         self._files = files
         self._threads = ThreadPoolExecutor(THREADS)
         self._answering: dict[int, asyncio.Task[None]] = {}
+        self._loaded: dict[str, Function] = {}
 
     def take(self, request: Inspect | Call | Cancel) -> None:
         """Starts answering a request, or stops."""
@@ -127,13 +126,11 @@ class Worker:
         self._writer.write(frame(reply))
 
     async def _describe(self, request: Inspect) -> Described:
-        _, found = await self._in_thread(partial(load, request.entrypoint))
-        self._files.note()
+        _, found = await self._function(request.entrypoint)
         return Described(request.id, found.description, found.parameters, self._files.stale())
 
     async def _call(self, request: Call) -> Returned | Failed:
-        function, found = await self._in_thread(partial(load, request.entrypoint))
-        self._files.note()
+        function, found = await self._function(request.entrypoint)
         try:
             positional, named = found.bind(request.arguments, request.idempotency_key)
             run = partial(function, *positional, **named)
@@ -145,13 +142,16 @@ class Worker:
             return Failed(request.id, limited(str(error)))
         except asyncio.CancelledError:
             return Failed(request.id, "cancelled")
-        except (
-            Exception,
-            SystemExit,
-            KeyboardInterrupt,
-        ) as error:  # whatever a user's function raises is its answer
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a user's function does
             traceback.print_exc()
             return Failed(request.id, limited(f"{type(error).__name__}: {error}"))
+
+    async def _function(self, entrypoint: str) -> Function:
+        """Imports in a thread: that may take long, and the others go on meanwhile."""
+        if entrypoint not in self._loaded:
+            self._loaded[entrypoint] = await self._in_thread(partial(load, entrypoint))
+            self._files.note()
+        return self._loaded[entrypoint]
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         """Runs work in a thread. A thread cannot be stopped: once it runs, cancelling waits for its end."""

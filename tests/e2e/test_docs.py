@@ -1,0 +1,131 @@
+"""The commands of the documentation, run as printed, with real kubectl, in one shell, on a fresh home.
+
+A block behind `<!-- run -->` is run; a block behind `<!-- prints -->` is what the one before it must have printed.
+Ages and the fingerprints in names differ from run to run and are evened out. Nothing else is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.parts.kubectl import kubectl
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+BLOCK = re.compile(r"<!-- (run|prints) -->\n```\w*\n(.*?)```", re.DOTALL)
+AGE = re.compile(r"\b(\d+[dhms])+\b")
+FINGERPRINT = re.compile(r"-[a-z0-9]{5}-(\d+-\d+)\b")
+SECONDS = 100
+PORT_OF_ITS_OWN = """
+kubechain() {
+  if [ "$1" = up ]; then shift; command kubechain up --port 0 "$@"; else command kubechain "$@"; fi
+}
+"""
+"""The one thing that a shared machine needs: the default port may be taken."""
+
+
+@dataclass
+class Block:
+    """What a reader types, and what the page says that it prints (None: it does not say)."""
+
+    commands: str
+    prints: str | None = None
+
+
+def blocks(page: Path) -> list[Block]:
+    """The blocks of a page that are run, in order."""
+    found: list[Block] = []
+    for kind, text in BLOCK.findall(page.read_text("utf-8")):
+        if kind == "run":
+            found.append(Block(text))
+        else:
+            assert found and found[-1].prints is None, f"{page.name}: a printed block follows no command"
+            found[-1].prints = text
+    return found
+
+
+def even(text: str) -> list[str]:
+    """The lines with ages, fingerprints and the width of columns evened out."""
+    text = FINGERPRINT.sub(r"-xxxxx-\1", AGE.sub("AGE", text))
+    return [" ".join(line.split()) for line in text.strip().splitlines()]
+
+
+class Shell:
+    """A home of its own, where `kubechain` and one version of `kubectl` are on the PATH."""
+
+    def __init__(self, home: Path, version: str) -> None:
+        (home / "bin").mkdir()
+        (home / "bin" / "kubectl").symlink_to(kubectl(version))
+        self.home = home
+        self.env = {
+            "HOME": str(home),
+            "PATH": os.pathsep.join([str(home / "bin"), str(BIN), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "NO_COLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def read_aloud(self, page: Path) -> list[tuple[Block, str]]:
+        """Runs every block of the page in one bash; what each printed on stdout."""
+        parts = blocks(page)
+        marked = "".join(f"echo '@@{number}'\n{part.commands}\n" for number, part in enumerate(parts))
+        script = self.home / "page.sh"
+        script.write_text(f"set -e\n{PORT_OF_ITS_OWN}{marked}echo '@@end'\n")
+        with (self.home / "stdout").open("w+") as out, (self.home / "stderr").open("w+") as err:
+            done = subprocess.run(
+                ["bash", str(script)], cwd=ROOT, env=self.env, stdout=out, stderr=err, timeout=SECONDS, check=False
+            )
+            out.seek(0)
+            err.seek(0)
+            printed, complained = out.read(), err.read()
+        assert done.returncode == 0, f"{page.name} stopped:\n{printed[-1500:]}\n{complained[-1500:]}"
+        said = re.split(r"^@@(?:\d+|end)\n", printed, flags=re.MULTILINE)[1:-1]
+        return list(zip(parts, said, strict=True))
+
+    def close(self) -> None:
+        """Leaves nothing running."""
+        subprocess.run(["kubechain", "down"], env=self.env, capture_output=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    opened = Shell(tmp_path, request.param)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("shell", ["1.30", "1.32", "1.33"], indirect=True)
+def test_the_walk_through_prints_what_it_says(shell: Shell) -> None:
+    told = shell.read_aloud(ROOT / "docs" / "start.md")
+    for block, printed in told:
+        if block.prints is not None:
+            assert even(printed) == even(block.prints), block.commands
+    whole = "\n".join(printed for _, printed in told)
+    for told_by_describe in ("Started", "ToolCallsRequested", "FinalAnswer", "Echo: Hello, World!"):
+        assert told_by_describe in whole
+    assert '"42"' in whole, "the MCP server's answer reaches the user"
+    assert not (shell.home / ".local/state/kubechain").exists(), "cleaning up cleans up"
+
+
+@pytest.mark.parametrize("shell", ["1.33"], indirect=True)
+def test_the_quick_start_of_the_readme_ends_in_a_final_answer(shell: Shell) -> None:
+    *_, (_, printed) = shell.read_aloud(ROOT / "README.md")
+    assert re.search(r"taskrun.*/hello-world-run +hello-world-task +FinalAnswer", printed)
+    assert re.search(r"llm.*/gpt-4o +openai +true +Ready", printed)
+
+
+@pytest.mark.parametrize("shell", ["1.33"], indirect=True)
+def test_every_example_runs_to_its_answer(shell: Shell) -> None:
+    *_, (_, answers), _ = shell.read_aloud(ROOT / "kubechain-example" / "README.md")
+    assert re.search(r"hello-world-run .*Echo: Hello, World!", answers)
+    assert re.search(r'mcp-run .*"42"', answers)
+    assert re.search(r'dice-run .*"(1?\d|20)"', answers)
