@@ -31,11 +31,12 @@ from kubechain.resources.builtin import (
     Namespace,
     Secret,
 )
+from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, T, owner_reference
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.reference import Reference
 from kubechain.resources.task import TASKS, Task, TaskSpec
-from kubechain.resources.tool import TOOLS, FunctionTool, Tool, ToolSpec
+from kubechain.resources.tool import TOOLS
 from kubechain.runtime.api import Api, Bookmark, Change, DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import labels, parse_fields, parse_labels
 
@@ -259,12 +260,13 @@ async def test_built_in_kinds_have_no_generation(api: Api, namespace: str) -> No
 
 
 async def test_a_number_in_place_of_a_truth_value_is_a_change(api: Api, namespace: str) -> None:
-    meta = ObjectMeta(name="t", namespace=namespace)
-    spec = ToolSpec(function=FunctionTool(entrypoint="m:f"), parameters=msgspec.Raw(b'{"default":true}'))
-    made = await api.create(TOOLS, Tool(metadata=meta, spec=spec))
-    merge = {"spec": {"parameters": {"default": 1}}}
-    changed = await api.patch(TOOLS, "t", namespace, merge)  # type: ignore[arg-type]
-    assert changed.metadata.generation == made.metadata.generation + 1
+    raw: Kind[bytes] = TOOLS.raw
+    spec = {"function": {"entrypoint": "m:f"}, "parameters": {"default": True}}
+    await api.create(raw, msgspec.json.encode({"metadata": {"name": "t", "namespace": namespace}, "spec": spec}))
+    merge: JsonObject = {"spec": {"parameters": {"default": 1}}}
+    changed = await api.patch(raw, "t", namespace, merge)
+    assert b'"generation":2' in changed
+    assert b'"parameters":{"default":1}' in changed
 
 
 # status

@@ -445,3 +445,10 @@ async def test_what_the_program_writes_itself_is_seen_by_clients(running: World,
     await running.api.create(AGENTS, written)
     seen = (await http("GET", f"{AGENTS_URL}/a1")).body
     assert seen["spec"]["system"] == "You help."
+
+
+async def test_small_answers_do_not_wait_for_the_network_to_acknowledge(http: Client) -> None:
+    await http("POST", AGENTS_URL, agent("a1"))
+    async with asyncio.timeout(1.0):  # 50 answers, each of which would wait 40 ms without TCP_NODELAY
+        for _ in range(50):
+            await http("GET", f"{AGENTS_URL}/a1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Story:
     def kubeconfig(self) -> Path:
         return self.program.running.kubeconfig
 
-    async def states(self, kind: Kind[R], name: str, namespace: str = "default") -> AsyncIterator[R]:
+    async def states(self, kind: Kind[R], name: str, namespace: str = "default") -> AsyncGenerator[R, None]:
         """Every state of an object as it comes, for at most SECONDS."""
         async with asyncio.timeout(SECONDS):
             async with aclosing(self.program.api.watch(kind, namespace, WatchOptions(since="0"))) as stream:
@@ -67,7 +67,7 @@ class Story:
 
 def conversation(run: TaskRun) -> list[tuple[str, str]]:
     """Roles and texts; requested calls as `name(arguments)`."""
-    lines = []
+    lines: list[tuple[str, str]] = []
     for message in run.status.messages:
         calls = [f"{c.function.name}({c.function.arguments})" for c in message.tool_calls]
         lines.append((message.role, " ".join([*([message.content] if message.content else []), *calls])))

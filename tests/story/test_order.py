@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -43,13 +44,13 @@ ALPHABETICAL = list(FOLDER)
 SHUFFLES = [random.Random(seed).sample(ALPHABETICAL, len(ALPHABETICAL)) for seed in range(20)]
 
 
-async def errors_seen(running: Story, kind: Kind[object], seen: list[str]) -> None:
+async def errors_seen(running: Story, kind: Kind[Any], seen: list[str]) -> None:
     async with aclosing(running.program.api.watch(kind, "", WatchOptions(since="0"))) as stream:
         async for event in stream:
             match event:
                 case Change(key=key, object=obj):
-                    if getattr(obj, "status").status == "Error":  # noqa: B009
-                        seen.append(f"{kind.kind} {key}: {getattr(obj, 'status').status_detail}")  # noqa: B009
+                    if obj.status.status == "Error":
+                        seen.append(f"{kind.kind} {key}: {obj.status.status_detail}")
                 case Bookmark():
                     pass
 

@@ -50,6 +50,11 @@ class LoseTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOut:
+    """Someone outside does the work: show that it is due, and wait for the result."""
+
+
+@dataclass(frozen=True, slots=True)
 class Execute:
     """Run the tool; `mark` first writes Running, because a second execution would do harm."""
 
@@ -58,7 +63,7 @@ class Execute:
     mark: bool
 
 
-CallStep: TypeAlias = CallIdle | CallWait | Refuse | LoseTrack | Execute
+CallStep: TypeAlias = CallIdle | CallWait | Refuse | LoseTrack | HandOut | Execute
 
 
 def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallStep:
@@ -72,6 +77,8 @@ def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallSte
         return Refuse(problem)
     if provider is None:
         return CallWait(f'{origin.kind} "{origin.name}" not found')
+    if isinstance(provider, Tool) and provider.spec.external is not None:
+        return CallIdle() if call.status.phase == "Running" else HandOut()
     nature = nature_of(provider, origin.tool)
     if call.status.phase == "Running":
         match nature.on_interrupt:

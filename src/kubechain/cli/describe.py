@@ -53,13 +53,14 @@ def describe(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> 
     for kind, name in options.references(words):
         resource = known.find(kind)
         obj = client.get(resource.path(client.namespace if resource.namespaced else "", name))
-        told.append("\n".join([*described(obj), *_conversation(client, known, obj), *_events(client, obj)]))
+        rows = [*described(obj), *_conversation(client, known, obj), *_events(client, obj)]
+        told.append("\n".join(printable(line) for line in stacked(rows)))
     click.echo("\n\n\n".join(told))
 
 
-def described(obj: JsonObject) -> list[str]:
-    """An object's fields as indented lines."""
-    head = [
+def described(obj: JsonObject) -> list[Row]:
+    """An object's fields as rows."""
+    head: list[Row] = [
         ("Name:", text(obj, "metadata.name")),
         ("Namespace:", text(obj, "metadata.namespace")),
         *_pairs("Labels:", mapping(obj, "metadata.labels"), "="),
@@ -69,7 +70,7 @@ def described(obj: JsonObject) -> list[str]:
     ]
     meta: JsonObject = {key: value for key in _META if (value := mapping(obj, "metadata").get(key))}
     body = {k: _hidden(obj, k, v) for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
-    return [printable(line) for line in stacked([*head, *fields({"metadata": meta, **body})])]
+    return [*head, *fields({"metadata": meta, **body})]
 
 
 def fields(value: JsonObject, indent: int = 0) -> list[Row]:
@@ -78,7 +79,7 @@ def fields(value: JsonObject, indent: int = 0) -> list[Row]:
     for key, member in sorted(value.items(), key=lambda entry: title(entry[0])):
         name = " " * indent + f"{title(key)}:"
         if isinstance(member, (dict, list)) or "\n" in scalar(member).strip():
-            rows += [(name, None), *_nested(member, indent + 2)] if member else []
+            rows += [(name, None), *_nested(member, indent + 2)]
         else:
             rows.append((name, scalar(member).strip()))
     return rows
@@ -121,26 +122,26 @@ def _hidden(obj: JsonObject, key: str, value: JsonValue) -> JsonValue:
     return value
 
 
-def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[str]:
+def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[Row]:
     if text(obj, "kind") != "TaskRun":
         return []
     name, path = text(obj, "metadata.name"), known.find("toolcalls").path(text(obj, "metadata.namespace"))
     calls = members(client.get(path, {"labelSelector": f"{RUN_LABEL}={name[:63]}"}), "items")
-    said = [f"  {line}" for e in transcript.entries(obj, calls) for line in transcript.lines(e)]
-    return ["Conversation:" if said else "Conversation:  <none yet>", *said]
+    said: list[Row] = [(f"  {line}", None) for e in transcript.entries(obj, calls) for line in transcript.lines(e)]
+    return [("Conversation:", None), *said] if said else [("Conversation:", "<none yet>")]
 
 
-def _events(client: Client, obj: JsonObject) -> list[str]:
+def _events(client: Client, obj: JsonObject) -> list[Row]:
     about = f"involvedObject.uid={text(obj, 'metadata.uid')}"
     namespace = text(obj, "metadata.namespace") or "default"
     found = members(client.get(f"/api/v1/namespaces/{namespace}/events", {"fieldSelector": about}), "items")
     if not found:
-        return ["Events:        <none>"]
+        return [("Events:", "<none>")]
     rows = [["Type", "Reason", "Age", "From", "Message"], ["----", "------", "----", "----", "-------"]]
     for event in sorted(found, key=_last):
         source = text(event, "reportingComponent") or text(event, "source.component")
         rows.append([text(event, "type"), text(event, "reason"), _age(event), source, text(event, "message")])
-    return ["Events:", *(printable("  " + line) for line in aligned(rows))]
+    return [("Events:", None), *((f"  {line}", None) for line in aligned(rows))]
 
 
 def _last(event: JsonObject) -> str:

@@ -39,6 +39,9 @@ def run(
     """
     client = connect(kubeconfig, namespace)
     known = Discovery.of(client)
+    needed = client.get(known.find("agents").path(client.namespace, agent))
+    if text(needed, "status.ready") != "true":
+        options.complain(f"agent/{agent} is not ready yet: {text(needed, 'status.statusDetail') or 'not checked'}")
     created = start(client, known, agent, message, name)
     shown = f"taskrun/{created}"
     if not follow:

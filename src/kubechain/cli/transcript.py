@@ -57,8 +57,9 @@ def closing(run: JsonObject) -> str:
     phase, error = text(run, "status.phase"), text(run, "status.error")
     if phase not in ("FinalAnswer", "Failed"):
         return ""
-    spent = [f"{text(run, 'status.turns')} turns"] if text(run, "status.turns") else []
-    spent += [f"{text(run, 'status.tokens')} tokens"] if text(run, "status.tokens") else []
+    turns, tokens = text(run, "status.turns"), text(run, "status.tokens")
+    spent = [f"{turns} {'turn' if turns == '1' else 'turns'}"] if turns else []
+    spent += [f"{tokens} tokens"] if tokens else []
     length = elapsed(text(run, "status.startTime"), text(run, "status.completionTime"))
     told = f"{phase} after {length}" if length else phase
     return printable(": ".join(filter(None, [", ".join([told, *spent]), error])))

@@ -90,8 +90,8 @@ def until(
                 return event.object
     except TimeoutError:
         pass
-    stands = text(last, "status.statusDetail") or text(last, "status.phase") or text(last, "status.waitingOn")
-    now = f" (now: {stands})" if stands else ""
+    stands = [text(last, f"status.{field}") for field in ("status", "phase", "statusDetail", "waitingOn")]
+    now = f" (now: {', '.join(filter(None, stands))})" if any(stands) else ""
     raise TimedOut(
         f"timed out waiting for {goal} on {resource.plural}/{name}{now}: wait longer with --timeout, "
         f"or look with `kubechain describe {resource.singular} {name}`"

@@ -56,7 +56,7 @@ def caches(api: Api, namespace: str = "") -> Caches:
         secrets=Informer(api, SECRETS, namespace),
     )
     made.llms.index("secret", lambda llm: local(llm, _llm_secrets(llm)))
-    made.tools.index("secret", lambda tool: local(tool, _env_secrets(tool.spec.function.env)))
+    made.tools.index("secret", lambda tool: local(tool, _env_secrets(tool.env)))
     made.servers.index("secret", lambda server: local(server, _env_secrets(server.spec.env)))
     made.agents.index("llm", lambda agent: local(agent, [agent.spec.llm_ref.name]))
     made.agents.index("tool", lambda agent: local(agent, [r.name for r in agent.spec.tools]))

@@ -9,7 +9,7 @@ from kubechain.agents.ports.tool import FunctionCall, FunctionRunner, MCPSession
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.mcpserver import command_of, owner
 from kubechain.controllers.secrets import Missing, named_values
-from kubechain.errors import Transient
+from kubechain.errors import Terminal, Transient
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ToolCall
@@ -26,7 +26,7 @@ class Tools:
     async def call(self, call: ToolCall, step: Execute) -> str:
         """The result as text. Raises ToolError, Terminal or Transient."""
         provider, timeout = step.provider, step.nature.timeout
-        variables = provider.spec.function.env if isinstance(provider, Tool) else provider.spec.env
+        variables = provider.env if isinstance(provider, Tool) else provider.spec.env
         env = named_values(provider.metadata.namespace, variables, self.caches.secrets)
         if isinstance(env, Missing):
             raise Transient(env.detail, reason=env.reason)
@@ -36,6 +36,8 @@ class Tools:
             return await self.sessions.call(
                 owner(provider), command_of(provider, env), name, arguments, timeout, call.metadata.uid
             )
+        if provider.spec.function is None:
+            raise Terminal(f'Tool "{provider.metadata.name}" has no function to run', reason="NoFunction")
         return await self.functions.call(
             FunctionCall(provider.spec.function.entrypoint, arguments, timeout, env, call.metadata.uid)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
@@ -28,27 +29,32 @@ class ToolController:
     kind = TOOLS
 
     async def reconcile(self, tool: Tool) -> Next:
-        env = named_values(tool.metadata.namespace, tool.spec.function.env, self.caches.secrets)
+        function = tool.spec.function
+        if function is None:
+            ready = Verdict("Ready", "External", "Its calls wait for a result from outside")
+            await self._write(tool, ready, _told(tool, FunctionSignature("", Raw(b'{"type":"object"}'))))
+            return Done()
+        env = named_values(tool.metadata.namespace, function.env, self.caches.secrets)
         if isinstance(env, Missing):
             await self._write(tool, Verdict("Pending", env.reason, env.detail), tool.status)
             return Done()
         if settled(tool.status, tool.metadata.generation):
             return Done()
         try:
-            signature = await self.functions.inspect(tool.spec.function.entrypoint, env)
+            signature = await self.functions.inspect(function.entrypoint, env)
         except Terminal as error:
             await self._write(tool, Verdict("Error", error.reason, str(error)), tool.status)
         except Transient as error:
             await self._write(tool, Verdict("Error", error.reason, str(error)), tool.status)
             raise
         else:
-            ready = Verdict("Ready", "FunctionFound", f"Function {tool.spec.function.entrypoint} is ready")
+            ready = Verdict("Ready", "FunctionFound", f"Function {function.entrypoint} is ready")
             await self._write(tool, ready, _told(tool, signature))
         return Done()
 
     async def _write(self, tool: Tool, verdict: Verdict, told: ToolStatus) -> None:
         status = judged(told, verdict, tool.metadata.generation, self.clock)
-        status = replace(status, type="function")
+        status = replace(status, type="function" if tool.spec.function else "external")
         if status != tool.status:
             self.caches.tools.remember(await self.api.put_status(TOOLS, replace(tool, status=status)))
 

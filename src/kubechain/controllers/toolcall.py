@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from kubechain.agents.call_step import CallIdle, CallWait, Execute, LoseTrack, Refuse, next_call_step
+from kubechain.agents.call_step import CallIdle, CallWait, Execute, HandOut, LoseTrack, Refuse, next_call_step
 from kubechain.agents.ports.tool import ToolError
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.execution import Tools
@@ -51,6 +51,8 @@ class ToolCallController:
                 await self._finish(call, "Failed", error=error)
             case LoseTrack():
                 await self._lose_track(call, "it was cut off in its middle")
+            case HandOut():
+                await self._hand_out(call)
             case Execute() as step:
                 await self._execute(call, step)
         return Done()
@@ -61,6 +63,16 @@ class ToolCallController:
             return None
         key = Key(call.metadata.namespace, origin.name)
         return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
+
+    async def _hand_out(self, call: ToolCall) -> None:
+        due = replace(
+            call.status,
+            phase="Running",
+            attempts=1,
+            start_time=timestamp(self.clock()),
+            waiting_on="a result from outside, written into this status",
+        )
+        await self._save(call, due)
 
     async def _execute(self, call: ToolCall, step: Execute) -> None:
         started = timestamp(self.clock())

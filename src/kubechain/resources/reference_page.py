@@ -18,8 +18,9 @@ from kubechain.resources.registry import OURS
 _HEAD = f"""# Reference: the kinds and their fields
 
 Written by `python -m kubechain.resources.reference_page docs/reference.md` from the models in
-`src/kubechain/resources`; `kubectl explain` says the same. Every kind is of group `{GROUP}`, version `{VERSION}`,
-namespaced, in the category `kubechain` (`kubectl get kubechain` lists them all), and has the subresource `status`.
+`src/kubechain/resources`; `kubectl explain` says the same. Every kind is of group `{GROUP}`,
+version `{VERSION}`, namespaced, in the category `kubechain` (`kubectl get kubechain` lists them all), and has the
+subresource `status`.
 
 `*` marks a field that must be there (where the object around it is). `a[].b` is the field `b` of each entry of the
 list `a`. What you write is below `spec`, what KubeChain writes below `status`. Names of other objects are names in
@@ -37,7 +38,7 @@ _LONG = 1024
 
 def page() -> str:
     """The whole page as Markdown."""
-    contents = " · ".join(f"[{kind.kind}](#{kind.singular})" for kind in OURS)
+    contents = " ·\n".join(f"[{kind.kind}](#{kind.singular})" for kind in OURS)
     return "\n".join([_HEAD, contents, *(_section(kind) for kind in OURS)])
 
 

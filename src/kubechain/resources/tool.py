@@ -1,4 +1,4 @@
-"""Tool: something a model can call. In this version: a Python function."""
+"""Tool: something a model can call. In this version: a Python function, or work done outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from kubechain.resources.duration import PATTERN
 from kubechain.resources.kind import Column, our_kind
-from kubechain.resources.model import Model, Resource, doc
+from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar, LabelSelector
 
@@ -30,8 +30,18 @@ class FunctionTool(Model, kw_only=True):
     env: Annotated[list[EnvVar], doc("The whole environment of the worker process.", max_length=100)] = []
 
 
+class ExternalTool(Model, kw_only=True):
+    """Work done by someone outside, who writes the result into the ToolCall's status when it is done."""
+
+
+def _one_type(node: object, _: object) -> bool:
+    return isinstance(node, dict) and ("function" in node) != ("external" in node)
+
+
 class ToolSpec(Model, kw_only=True):
     """What the tool does and how it is called."""
+
+    rules = (Rule("has(self.function) != has(self.external)", "set one of function and external", _one_type),)
 
     description: Annotated[str, doc("What the model is told; default: the function's docstring.")] = ""
     parameters: (
@@ -44,7 +54,14 @@ class ToolSpec(Model, kw_only=True):
         ]
         | None
     ) = None
-    function: Annotated[FunctionTool, doc("A Python function.")]
+    function: Annotated[FunctionTool, doc("A Python function.")] | None = None
+    external: (
+        Annotated[
+            ExternalTool,
+            doc("Work done outside: the ToolCall stays Running until someone writes its phase and result."),
+        ]
+        | None
+    ) = None
     effect: Annotated[Effect, doc("What a repeated call does; default NonIdempotent.")] | None = None
     on_interrupt: (
         Annotated[
@@ -71,7 +88,7 @@ class ToolSpec(Model, kw_only=True):
 class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True):
     """Readiness, and what models are told about the tool."""
 
-    type: Annotated[str, doc("function")] = ""
+    type: Annotated[str, doc("function or external.")] = ""
     description: Annotated[str, doc("What the model is told.")] = ""
     parameters: Annotated[Raw, doc("JSON Schema of the arguments.", schema={"type": "object"})] = Raw(b"{}")
 
@@ -81,6 +98,11 @@ class Tool(Resource, kw_only=True):
 
     spec: Annotated[ToolSpec, doc("Desired state.")]
     status: Annotated[ToolStatus, doc("Observed state.")] = msgspec.field(default_factory=ToolStatus)
+
+    @property
+    def env(self) -> list[EnvVar]:
+        """The variables of its process; none where it has no process."""
+        return self.spec.function.env if self.spec.function else []
 
 
 def interrupt_policy(effect: Effect, stated: Interrupt | None) -> Interrupt:

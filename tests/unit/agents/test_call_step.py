@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kubechain.agents.call_step import CallIdle, CallWait, Execute, LoseTrack, Refuse, next_call_step
+from kubechain.agents.call_step import CallIdle, CallWait, Execute, HandOut, LoseTrack, Refuse, next_call_step
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
-from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
+from kubechain.resources.tool import ExternalTool, FunctionTool, Tool, ToolSpec, ToolStatus
 from tests.unit.agents.scenes import call, meta
 
 
@@ -80,3 +80,10 @@ def test_an_mcp_tool_has_the_nature_its_server_hints_at() -> None:
     step = next_call_step(replace(made, spec=replace(made.spec, origin=origin)), server)
     assert isinstance(step, Execute)
     assert (step.nature.effect, step.mark) == ("ReadOnly", False)
+
+
+def test_work_done_outside_is_handed_out_once_and_then_waited_for_without_end() -> None:
+    outside = tool()
+    outside.spec.function, outside.spec.external = None, ExternalTool()
+    assert next_call_step(call("c"), outside) == HandOut()
+    assert next_call_step(call("c", "Running"), outside) == CallIdle()

@@ -90,6 +90,7 @@ def test_following_prints_each_message_once_and_ends_with_the_run(
 
 def started(api: RecordedApi) -> None:
     """Records what the API answers to the creation of a run named `hello`."""
+    api.tell(f"GET {ROOT}/agents/my-assistant", {"status": {"ready": True}})
     api.tell(f"POST {ROOT}/tasks", {"metadata": {"name": "hello", "uid": "task-uid"}}, status=201)
     api.tell(f"POST {ROOT}/taskruns", taskrun("Pending"), status=201)
     api.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
@@ -109,6 +110,14 @@ def test_run_creates_a_task_and_a_run_that_goes_with_it(
     assert run.body["metadata"] == {"name": "hello", "ownerReferences": [owner]}
 
 
+def test_run_of_an_agent_that_is_not_there_creates_nothing(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kubechain("run", "nobody", "Say hi") == 1
+    assert 'agents.kubechain.humanlayer.dev "nobody" not found' in capsys.readouterr().err
+    assert api.of("POST") == []
+
+
 def test_run_with_follow_prints_the_answer_alone_on_stdout(
     api: RecordedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +128,7 @@ def test_run_with_follow_prints_the_answer_alone_on_stdout(
     assert kubechain("run", "my-assistant", "Say hi", "--follow") == 0
     said = capsys.readouterr()
     assert said.out == "I said hi.\n"
+    assert "not ready" not in said.err
     assert "calls echo" in said.err
     assert "llm:gpt-4o" in said.err
     assert "I said hi." not in said.err

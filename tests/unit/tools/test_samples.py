@@ -17,6 +17,7 @@ def test_a_fresh_store_gets_the_echo_tool_offered_to_every_agent() -> None:
     (item,) = manifests()
     tool = msgspec.convert(item, Tool)
     assert (tool.metadata.name, tool.metadata.namespace) == ("simple-echo-tool", "default")
+    assert tool.spec.function is not None
     assert tool.spec.function.entrypoint == "kubechain.samples.echo:simple_echo"
     assert tool.spec.effect == "ReadOnly"
     assert tool.spec.agent_selector is not None and tool.spec.agent_selector.matches({})

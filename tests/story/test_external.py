@@ -1,0 +1,40 @@
+"""A run waits for work done outside, over a restart, and goes on when someone writes the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kubechain.resources.toolcall import TOOL_CALLS
+from tests.story import manifests
+from tests.story.program import conversation, story
+
+TOOL = """
+apiVersion: kubechain.humanlayer.dev/v1alpha1
+kind: Tool
+metadata: {name: ask-the-lab}
+spec: {description: Asks the laboratory., external: {}}
+"""
+
+
+async def test_a_run_waits_over_a_restart_for_a_result_from_outside(tmp_path: Path) -> None:
+    async with story(tmp_path) as running:
+        await running.apply(
+            manifests.SECRET,
+            manifests.walkthrough()["llm"],
+            TOOL,
+            manifests.agent("helper", "gpt-4o", "[{name: ask-the-lab}]"),
+            manifests.task("ask", "helper", "Say hello using the ask-the-lab tool"),
+            manifests.run("ask-run", "ask"),
+        )
+        await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
+        page = await running.program.api.list(TOOL_CALLS)
+        name = page.items[0].metadata.name
+        await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
+    async with story(tmp_path) as running:
+        assert "tool:ask-the-lab" in await running.ok("get", "taskrun", "ask-run", "-o", "wide")
+        result = json.dumps({"status": {"phase": "Succeeded", "result": "all fine"}})
+        await running.ok("patch", "toolcall", name, "--subresource=status", "--type=merge", "-p", result)
+        run = await running.finished("ask-run")
+    assert ("tool", "all fine") in conversation(run)
+    assert run.status.phase == "FinalAnswer"
