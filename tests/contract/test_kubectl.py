@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import PLAIN_TOKEN, World
+from tests.world import PLAIN_TOKEN, TOKEN, World
 
 VERSIONS = ("1.30", "1.32", "1.33")
 GROUP = "kubechain.humanlayer.dev"
@@ -149,8 +149,14 @@ async def test_typed_creates_arrive_as_protobuf(running: World, version: str) ->
         "create", "rolebinding", "bot", "--role=reader", "--serviceaccount=team:bot", "-n", "team", version=version
     )
     token = await running.ok("create", "token", "bot", "-n", "team", version=version)
-    who = await running.ok("auth", "whoami", "--token", token.strip(), "-o", "json", version=version)
-    assert "system:serviceaccount:team:bot" in who or "kubechain-admin" in who
+    config = running.home / "bot"
+    config.write_text(running.kubeconfig.read_text().replace(TOKEN, token.strip()))
+    who = await running.ok("auth", "whoami", version=version, KUBECONFIG=str(config))
+    assert "system:serviceaccount:team:bot" in who
+    asked = ("auth", "can-i", "get", "agents/a1", "-n", "team")
+    assert await running.ok(*asked, version=version, KUBECONFIG=str(config)) == "yes\n"
+    said = await running.kubectl("get", "secrets", "-n", "team", version=version, KUBECONFIG=str(config))
+    assert "secrets is forbidden" in said.err
 
 
 async def test_edit_opens_an_editor_and_stores_what_it_leaves(running: World, version: str) -> None:
@@ -356,11 +362,11 @@ async def test_whoami_and_can_i_answer_for_the_token_and_for_others(running: Wor
 async def test_a_wrong_token_and_none_are_refused(running: World, version: str) -> None:
     config = running.kubeconfig.read_text()
     other = running.home / "other"
-    other.write_text(config.replace("admin-token-of-a-test", "wrong"))
+    other.write_text(config.replace(TOKEN, "wrong"))
     said = await running.kubectl("get", "agents", version=version, KUBECONFIG=str(other))
     assert said.code == 1
     assert "You must be logged in to the server" in said.err
-    other.write_text(config.replace("admin-token-of-a-test", PLAIN_TOKEN))
+    other.write_text(config.replace(TOKEN, PLAIN_TOKEN))
     said = await running.kubectl("get", "secrets", version=version, KUBECONFIG=str(other))
     assert 'secrets is forbidden: User "nobody" cannot list resource "secrets"' in said.err
 

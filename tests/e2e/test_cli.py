@@ -61,7 +61,8 @@ def test_the_walkthroughs_tables_are_those_of_the_readme(program: Program) -> No
     "words",
     [
         "llm", "llm -o wide", "llm,agent,task -A -o wide", "agent my-assistant nope", "llm -n other",
-        "taskrun/hello-world-run -o yaml", "taskrun,toolcall -o yaml", "kubechain -o json", "secret openai -o json",
+        "taskrun/hello-world-run -o yaml", "taskrun,toolcall -o yaml", "kubechain -o json",
+        "secret openai -o json",
         "toolcalls -o name", "llms.kubechain.humanlayer.dev", "llm --no-headers", "llm -l a=b", "llm nope",
         "taskrun hello-world-run -o jsonpath={.status.messages[*].role}{'\\n'}",
     ],
@@ -100,7 +101,8 @@ def test_kubectl_and_kubechain_take_turns_at_applying(program: Program, binary: 
 def test_an_invalid_manifest_is_told_in_kubectls_words(program: Program, binary: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "bad.yaml"
     manifest.write_text(
-        "apiVersion: kubechain.humanlayer.dev/v1alpha1\nkind: LLM\nmetadata: {name: bad}\nspec: {provider: nobody}\n"
+        "apiVersion: kubechain.humanlayer.dev/v1alpha1\nkind: LLM\n"
+        "metadata: {name: bad}\nspec: {provider: nobody}\n"
     )
     ours = program("apply", "-f", str(manifest))
     theirs = program.kubectl(binary, "apply", "-f", str(manifest))

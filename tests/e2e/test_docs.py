@@ -30,6 +30,20 @@ kubechain() {
 }
 """
 """The one thing that a shared machine needs: the default port may be taken."""
+WITHOUT_KUBECTL = """
+kubectl() {
+  if [ "$1 $2" != "create secret" ]; then kubechain "$@"; return; fi
+  kubechain apply -f - <<SECRET
+apiVersion: v1
+kind: Secret
+metadata:
+  name: openai
+stringData:
+  OPENAI_API_KEY: $OPENAI_API_KEY
+SECRET
+}
+"""
+"""`kubechain` in place of kubectl, with the Secret as a manifest, as the page says."""
 
 
 @dataclass
@@ -62,8 +76,11 @@ class Shell:
     """A home of its own, where `kubechain` and one version of `kubectl` are on the PATH."""
 
     def __init__(self, home: Path, version: str) -> None:
+        """`version` of kubectl; "" for none, so that kubechain stands in."""
         (home / "bin").mkdir()
-        (home / "bin" / "kubectl").symlink_to(kubectl(version))
+        if version:
+            (home / "bin" / "kubectl").symlink_to(kubectl(version))
+        self.functions = PORT_OF_ITS_OWN if version else PORT_OF_ITS_OWN + WITHOUT_KUBECTL
         self.home = home
         self.env = {
             "HOME": str(home),
@@ -77,7 +94,7 @@ class Shell:
         parts = blocks(page)
         marked = "".join(f"echo '@@{number}'\n{part.commands}\n" for number, part in enumerate(parts))
         script = self.home / "page.sh"
-        script.write_text(f"set -e\n{PORT_OF_ITS_OWN}{marked}echo '@@end'\n")
+        script.write_text(f"set -e\n{self.functions}{marked}echo '@@end'\n")
         with (self.home / "stdout").open("w+") as out, (self.home / "stderr").open("w+") as err:
             done = subprocess.run(
                 ["bash", str(script)], cwd=ROOT, env=self.env, stdout=out, stderr=err, timeout=SECONDS, check=False
@@ -103,7 +120,7 @@ def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
         opened.close()
 
 
-@pytest.mark.parametrize("shell", ["1.30", "1.32", "1.33"], indirect=True)
+@pytest.mark.parametrize("shell", ["1.30", "1.32", "1.33", ""], indirect=True, ids=lambda v: v or "none")
 def test_the_walk_through_prints_what_it_says(shell: Shell) -> None:
     told = shell.read_aloud(ROOT / "docs" / "start.md")
     for block, printed in told:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply, TokenCount
 from kubechain.resources.message import Message
 from kubechain.resources.model import Condition, timestamp, with_condition
-from kubechain.resources.taskrun import TaskRun, TaskRunStatus, Usage
+from kubechain.resources.segment import TranscriptSegmentSpec
+from kubechain.resources.taskrun import History, TaskRun, TaskRunStatus, Usage
 
+Sealed: TypeAlias = Sequence[tuple[str, TranscriptSegmentSpec]]
 SUCCEEDED = "Succeeded"
 
 
-def after_reply(run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, now: datetime) -> TaskRunStatus:
-    """The checkpoint: transcript and reply in one status, final when the reply asks for no tool."""
+def after_reply(
+    run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, now: datetime, moved: Sealed = ()
+) -> TaskRunStatus:
+    """The checkpoint: transcript and reply in one status, final when the reply asks for no tool.
+
+    `moved` are the segments that hold everything before the reply, where the window had grown too large.
+    """
     old, message = run.status, reply.message
+    window = [message] if moved else [*old.messages, *unsaved, message]
     status = replace(
         old,
         agent=agent,
         start_time=old.start_time or timestamp(now),
-        messages=[*old.messages, *unsaved, message],
+        history=_lengthened(old.history, moved),
+        messages=window,
         turns=old.turns + 1,
         usage=_sum(old.usage or Usage(), reply.usage),
         tokens=old.tokens + reply.usage.input + reply.usage.output,
@@ -37,6 +48,13 @@ def after_reply(run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, 
     )
     cut = " The reply was cut off at its token limit." if reply.finish == "length" else ""
     return _condition(status, "True", "FinalAnswer", f"{answered(status)}.{cut}", now)
+
+
+def _lengthened(history: History, moved: Sealed) -> History:
+    if not moved:
+        return history
+    last, spec = moved[-1]
+    return History(last=last, segments=history.segments + len(moved), messages=spec.first + len(spec.messages))
 
 
 def answered(status: TaskRunStatus) -> str:

@@ -16,9 +16,10 @@ _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 _NOT_TOOL = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def digest(text: str, length: int = 5) -> str:
+def digest(text: str | bytes, length: int = 5) -> str:
     """A short stable fingerprint in the alphabet Kubernetes uses for generated names (no vowels, no 0, 1, 3)."""
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    content = text.encode() if isinstance(text, str) else text
+    number = int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
     letters = []
     for _ in range(length):
         number, index = divmod(number, len(_SAFE))
@@ -32,6 +33,12 @@ def tool_call_name(run: str, run_uid: str, turn: int, position: int) -> str:
     The fingerprint of the run's uid keeps it apart from the children of an earlier run of the same name.
     """
     suffix = f"-{digest(run_uid)}-{turn}-{position}"
+    return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
+
+
+def segment_name(run: str, run_uid: str, content: bytes) -> str:
+    """The TranscriptSegment that holds `content`: the same content gives the same name."""
+    suffix = f"-{digest(run_uid)}-s{digest(content, 8)}"
     return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
 
 

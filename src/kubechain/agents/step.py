@@ -73,8 +73,7 @@ def next_step(scene: Scene) -> Step:
         return Idle()
     requested = requested_calls(scene.run.status.messages) if scene.run.status.turns else []
     if not requested:
-        unsaved = None if scene.run.status.messages else _opening(scene)
-        return _ask(scene, unsaved or [])
+        return _ask(scene, _opening(scene) if scene.run.status.turns == 0 else [])
     names = expected_calls(scene.run, requested)
     missing = [
         (name, _spec(scene, r)) for name, r in zip(names, requested, strict=True) if name not in scene.calls

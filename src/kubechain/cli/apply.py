@@ -31,7 +31,7 @@ _WRITE = {"fieldManager": "kubechain-client-side-apply", "fieldValidation": "Str
 def apply(
     ctx: click.Context, sources: tuple[str, ...], dry_run: bool, kubeconfig: str | None, namespace: str
 ) -> None:
-    """Create or change objects so that they are as their manifests say.
+    """Make objects as their manifests say.
 
     Objects may come in any order: what refers to something that is not there yet waits for it.
 
@@ -85,8 +85,8 @@ def annotated(manifest: JsonObject, namespace: str) -> JsonObject:
     meta = mapping(manifest, "metadata") | ({"namespace": namespace} if namespace else {})
     notes = {k: v for k, v in mapping(meta, "annotations").items() if k != LAST_APPLIED}
     plain = manifest | {"metadata": meta | {"annotations": notes}}
-    written = json.dumps(plain, separators=(",", ":"), ensure_ascii=False) + "\n"
-    return manifest | {"metadata": meta | {"annotations": notes | {LAST_APPLIED: written}}}
+    note: JsonObject = {LAST_APPLIED: document.as_line(plain)}
+    return manifest | {"metadata": meta | {"annotations": notes | note}}
 
 
 def last_applied(live: JsonObject) -> JsonObject:

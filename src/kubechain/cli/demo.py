@@ -34,16 +34,17 @@ from kubechain.resources.json import JsonObject
 KINDS = ("llms", "agents", "tasks", "taskruns", "toolcalls")
 RUN = "hello-world-run"
 THINKING = "1200ms"
-PATIENCE = 90.0
+PATIENCE = 60.0
 """Seconds that one step may take; a real model is slow at times."""
 
 
 @click.command("demo")
 def demo() -> None:
-    """See it work: an agent carries a task through a tool, is killed with kill -9 in the middle, and goes on.
+    """See it work, kill -9 included.
 
-    Needs nothing: the model is a scripted one, unless OPENAI_API_KEY is set; then the real one is asked
-    (where OPENAI_BASE_URL says, if that is set). Takes about ten seconds and leaves nothing behind.
+    An agent carries a task through a tool, is killed in the middle of it, and goes on. Needs nothing: the model
+    is a scripted one, unless OPENAI_API_KEY is set; then the real one is asked (where OPENAI_BASE_URL says, if
+    that is set). Takes about ten seconds and leaves nothing behind.
 
     \b
     kubechain demo
@@ -76,6 +77,11 @@ class Demo:
         self.shown: dict[tuple[str, str], str] = {}
         self.told = 0
         self.steps = 0
+
+    @property
+    def hint(self) -> str:
+        """What to try when the real model is in the way."""
+        return "; without OPENAI_API_KEY the scripted model answers" if self.key else ""
 
     def play(self) -> None:
         """The whole showing. Raises CommandError where a step does not come out as it should."""
@@ -150,7 +156,8 @@ class Demo:
                 if done():
                     return
         except TimeoutError:
-            raise CommandError(f"waited {PATIENCE:.0f} s in vain for {goal}: the lines above say why") from None
+            why = f"waited {PATIENCE:.0f} s in vain for {goal}: the lines above say why"
+            raise CommandError(f"{why}{self.hint}") from None
 
     def see(self, obj: JsonObject) -> None:
         """Shows what is new in an object."""
@@ -167,9 +174,8 @@ class Demo:
                 click.echo("\n".join(f"   {line}" for line in coloured(entry)))
             self.told = max(self.told, len(said))
         if text(obj, "status.status") == "Error" or text(obj, "status.phase") == "Failed":
-            raise CommandError(
-                f"{'/'.join(key)} failed: {text(obj, 'status.statusDetail') or text(obj, 'status.error')}"
-            )
+            why = text(obj, "status.statusDetail") or text(obj, "status.error")
+            raise CommandError(f"{'/'.join(key)} failed: {why}{self.hint}")
 
     def ready(self) -> bool:
         """Whether the Task is Ready."""
@@ -191,13 +197,10 @@ class Demo:
         """Kills the child; the messages that were stored by then."""
         before = members(self.run(), "status.messages")
         if self.child is not None:
-            note(f"process {self.child.process.pid} is killed: {len(before)} messages are stored, the rest is due")
+            rest = "the model was quick: the run was done already" if self.finished() else "the rest is due"
+            note(f"process {self.child.process.pid} is killed: {len(before)} messages are stored, {rest}")
             self.child.kill()
             self.child.stop()
-        if self.finished():
-            note(
-                "(the model answered without a tool: the run was done already, and nothing is left to go on with)"
-            )
         return before
 
     def judge(self, before: list[JsonObject]) -> None:

@@ -41,7 +41,7 @@ Row = tuple[str, str | None]
 @click.argument("words", nargs=-1, required=True, metavar="TYPE NAME... | TYPE/NAME...")
 @options.connection
 def describe(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> None:
-    """Show everything about an object: fields, conditions, conversation, Events.
+    """Show all about an object, Events too.
 
     \b
     kubechain describe agent my-assistant

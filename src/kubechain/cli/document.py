@@ -75,8 +75,16 @@ def as_yaml(obj: JsonObject) -> str:
 
 def as_json(obj: JsonObject) -> str:
     """An object (or a List) as kubectl prints it with -o json."""
-    plain = json.dumps(shown(obj), indent=4, sort_keys=True, ensure_ascii=False)
-    return "".join(_HTML.get(c, c) for c in plain) + "\n"
+    return _as_go_writes(json.dumps(shown(obj), indent=4, sort_keys=True, ensure_ascii=False))
+
+
+def as_line(obj: JsonObject) -> str:
+    """An object on one line, as kubectl notes down what it applied."""
+    return _as_go_writes(json.dumps(obj, separators=(",", ":"), sort_keys=True, ensure_ascii=False))
+
+
+def _as_go_writes(encoded: str) -> str:
+    return "".join(_HTML.get(c, c) for c in encoded) + "\n"
 
 
 def shown(obj: JsonObject) -> JsonObject:

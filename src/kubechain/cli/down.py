@@ -20,7 +20,9 @@ from kubechain.cli.up import state_option
 @state_option
 @click.option("--grace", type=options.Duration(), default=10.0, help="Time to end by itself; default 10s.")
 def down(state: Path, grace: float) -> None:
-    """Stop the KubeChain that runs on a state folder. What it holds stays; that none runs is no failure.
+    """Stop the running KubeChain.
+
+    What its state folder holds stays. That none runs is no failure.
 
     \b
     kubechain down
@@ -38,7 +40,9 @@ def down(state: Path, grace: float) -> None:
 @click.option("-o", "--output", type=click.Choice(["json"]), help="json: for scripts.")
 @click.pass_context
 def status(ctx: click.Context, state: Path, output: str | None) -> None:
-    """Tell whether KubeChain runs on a state folder, and how to reach it. Exit code 0 when it runs, 3 when not.
+    """Tell whether KubeChain runs, and where.
+
+    Exit code 0 when it runs on the state folder, 3 when not.
 
     \b
     kubechain status

@@ -27,7 +27,9 @@ _COLOURS = {"system": "bright_black", "user": "cyan", "assistant": "green", "too
 @click.option("-f", "--follow", is_flag=True, help="Go on as the conversation grows, until the run ends.")
 @options.connection
 def logs(run: str, follow: bool, kubeconfig: str | None, namespace: str) -> None:
-    """Print the conversation of a TaskRun: roles, tool calls and their results, times.
+    """Print the conversation of a TaskRun.
+
+    Roles, tool calls and their results, and when they were.
 
     \b
     kubechain logs taskrun/hello-world-run

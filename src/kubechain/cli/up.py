@@ -68,7 +68,9 @@ def up(
     ready_fd: int,
     parent: int,
 ) -> None:
-    """Start KubeChain on this machine: no cluster, no Docker, and with --model scripted no key.
+    """Start KubeChain on this machine.
+
+    No cluster, no Docker, and with --model scripted no key.
 
     It listens on 127.0.0.1 alone. Ctrl-C stops it; started again it goes on where it was, after kill -9 too.
 

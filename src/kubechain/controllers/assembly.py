@@ -17,6 +17,7 @@ from kubechain.controllers.task import TaskController
 from kubechain.controllers.taskrun import TaskRunController
 from kubechain.controllers.tool import ToolController
 from kubechain.controllers.toolcall import ToolCallController
+from kubechain.controllers.transcripts import Transcripts
 from kubechain.resources.agent import Agent
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
@@ -70,7 +71,7 @@ def workers(
         ),
         Worker(TaskController(api, c, clock), c.tasks, wakes=(referred(c.agents, c.tasks, "agent"),), events=events),
         Worker(
-            TaskRunController(api, c, o.models, o.base_urls, events, clock), c.runs,
+            TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock), c.runs,
             wakes=(owned(c.calls, TASK_RUNS), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c)),
             events=events,
         ),

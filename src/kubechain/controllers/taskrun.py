@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from kubechain.agents import checkpoint
+from kubechain.agents.growth import sealed
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
 from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, next_step
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.children import child_meta
 from kubechain.controllers.progress import Progress
 from kubechain.controllers.secrets import Missing, endpoint_of
+from kubechain.controllers.transcripts import Transcripts
 from kubechain.errors import Conflict, NotFound, Terminal, Transient
 from kubechain.resources.agent import Agent
-from kubechain.resources.kind import owner_reference
-from kubechain.resources.model import Clock, ObjectMeta
+from kubechain.resources.model import Clock
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api, Key
@@ -30,7 +32,6 @@ from kubechain.runtime.recorder import EventRecorder
 
 EMPTY_REPLIES = 3
 """Replies with neither text nor tool calls before the run fails."""
-LABEL = "kubechain.humanlayer.dev"
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class TaskRunController:
     api: Api
     caches: Caches
     models: ModelProvider
+    transcripts: Transcripts
     base_urls: Mapping[str, str]
     events: EventRecorder
     clock: Clock
@@ -79,16 +81,7 @@ class TaskRunController:
 
     async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
         """The child under its computed name; that it exists already is success."""
-        meta = ObjectMeta(
-            name=name,
-            namespace=run.metadata.namespace,
-            labels={
-                f"{LABEL}/agent": run.status.agent[:63],
-                f"{LABEL}/task": run.spec.task[:63],
-                f"{LABEL}/taskrun": run.metadata.name[:63],
-            },
-            owner_references=[owner_reference(TASK_RUNS, run.metadata)],
-        )
+        meta = child_meta(run, name)
         self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, ToolCall(metadata=meta, spec=spec)))
 
     async def _ask(self, run: TaskRun, ask: Ask) -> None:
@@ -105,7 +98,9 @@ class TaskRunController:
         except Terminal as error:
             await self._fail(run, error)
             return
-        status = checkpoint.after_reply(run, ask.agent.metadata.name, ask.unsaved, reply, self.clock())
+        moved = sealed(run, ask.unsaved)
+        await self.transcripts.seal(run, moved)
+        status = checkpoint.after_reply(run, ask.agent.metadata.name, ask.unsaved, reply, self.clock(), moved)
         await self._save(run, status)
         self._narrate(run, status, ask.agent)
 
@@ -118,8 +113,9 @@ class TaskRunController:
             status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
             return await self.api.put_status(TASK_RUNS, replace(run, status=status))
 
+        earlier = await self.transcripts.before_window(run)
         async with Progress(show) as progress:
-            reply = await self.models.ask(endpoint, [*run.status.messages, *ask.unsaved], offers)
+            reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], offers)
         message, uid = reply.message, run.metadata.uid
         if message.tool_calls or (message.content or "").strip():
             self._empty.pop(uid, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
@@ -64,5 +64,5 @@ def _told(tool: Tool, signature: FunctionSignature) -> ToolStatus:
     return replace(
         tool.status,
         description=tool.spec.description or signature.description,
-        parameters=tool.spec.parameters if tool.spec.parameters is not None else signature.parameters,
+        parameters=signature.parameters if isinstance(tool.spec.parameters, UnsetType) else tool.spec.parameters,
     )

@@ -9,7 +9,7 @@ import base64
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from kubechain.resources.kind import Column, Kind
 from kubechain.resources.model import Model, Resource
@@ -74,7 +74,7 @@ class Event(Resource, kw_only=True):
     related: ObjectReference | None = None
     note: str = ""
     type: str = ""
-    deprecated_source: Raw | None = None
+    deprecated_source: Raw | UnsetType = UNSET
     deprecated_first_timestamp: str | None = None
     deprecated_last_timestamp: str | None = None
     deprecated_count: int | None = None

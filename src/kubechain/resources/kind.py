@@ -140,8 +140,9 @@ def our_kind(
     columns: tuple[Column, ...],
     short_names: tuple[str, ...] = (),
     description: str = "",
+    has_status: bool = True,
 ) -> Kind[R]:
-    """A kind of our group: namespaced, with a status subresource, in the category `kubechain`."""
+    """A kind of our group: namespaced, mostly with a status subresource, in the category `kubechain`."""
     return Kind(
         group=GROUP,
         version=VERSION,
@@ -150,7 +151,7 @@ def our_kind(
         codec=type_,
         short_names=short_names,
         categories=("kubechain",),
-        has_status=True,
+        has_status=has_status,
         columns=columns,
         description=description or (type_.__doc__ or "").strip(),
     )

@@ -36,6 +36,14 @@ class Usage(Model, omit_defaults=False, kw_only=True):
     cached_tokens: Annotated[int, doc("Tokens read from the provider's cache.")] = 0
 
 
+class History(Model, kw_only=True):
+    """The part of the conversation that moved out of the status."""
+
+    last: Annotated[str, doc("Name of the newest TranscriptSegment; each names the one before it.")] = ""
+    segments: Annotated[int, doc("How many segments there are.")] = 0
+    messages: Annotated[int, doc("How many messages they hold.")] = 0
+
+
 class TaskRunStatus(Model, kw_only=True):
     """The conversation so far and where it stands: the checkpoint a run goes on from."""
 
@@ -46,7 +54,10 @@ class TaskRunStatus(Model, kw_only=True):
     start_time: Annotated[str, doc("When it was first worked on.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it finished.", schema={"format": "date-time"})] = ""
     waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
-    messages: Annotated[list[Message], doc("The conversation.")] = []
+    history: Annotated[History, doc("Where the messages before the current window are.")] = msgspec.field(
+        default_factory=History
+    )
+    messages: Annotated[list[Message], doc("The conversation; of a long one, the current window.")] = []
     output: Annotated[str, doc("The final answer.")] = ""
     error: Annotated[str, doc("Why it failed, and the next move.")] = ""
     turns: Annotated[int, doc("Replies of the model so far.")] = 0

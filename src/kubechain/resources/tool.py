@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from kubechain.resources.duration import PATTERN
 from kubechain.resources.kind import Column, our_kind
@@ -46,14 +46,10 @@ class ToolSpec(Model, kw_only=True):
     description: Annotated[str, doc("What the model is told; default: the function's docstring.")] = ""
     parameters: (
         Annotated[
-            Raw,
-            doc(
-                "JSON Schema of the arguments; default: from the function's type hints.",
-                schema={"type": "object"},
-            ),
+            Raw, doc("JSON Schema of the arguments; default: from the type hints.", schema={"type": "object"})
         ]
-        | None
-    ) = None
+        | UnsetType
+    ) = UNSET
     function: Annotated[FunctionTool, doc("A Python function.")] | None = None
     external: (
         Annotated[

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import TypeVar, assert_never
 
 import msgspec
+import msgspec
 import structlog
 
 from kubechain.errors import ApiError, Gone
@@ -96,10 +97,11 @@ class Informer(Cache[R]):
         token = ""
         while True:
             options = ListOptions(limit=self._page, continue_token=token)
-            page = await self._api.list(self.kind, self._namespace, options)
-            for obj in page.items:
-                present.add(key_of(obj))
-                self.put(obj)
+            page = await self._api.list(self.kind.raw, self._namespace, options)
+            for document in page.items:
+                if (obj := self._decoded(document)) is not None:
+                    present.add(key_of(obj))
+                    self.put(obj)
             if not (token := page.continue_token):
                 break
         self.retain(present, int(page.resource_version))
@@ -108,19 +110,28 @@ class Informer(Cache[R]):
 
     async def _watch(self) -> None:
         options = WatchOptions(since=self._since, bookmarks=True)
-        async with aclosing(self._api.watch(self.kind, self._namespace, options)) as stream:
+        async with aclosing(self._api.watch(self.kind.raw, self._namespace, options)) as stream:
             async for event in stream:
                 self._failures, self._complaint = 0, ""
                 match event:
                     case Change(type="DELETED"):
                         self.drop(event.key, int(event.resource_version))
                     case Change():
-                        self.put(event.object)
+                        if (obj := self._decoded(event.object)) is not None:
+                            self.put(obj)
                     case Bookmark():
                         pass
                     case _:
                         assert_never(event)
                 self._reached(event.resource_version)
+
+    def _decoded(self, document: bytes) -> R | None:
+        """None for an object that does not fit its model: it is left out, and the others do not suffer."""
+        try:
+            return self.kind.decode(document)
+        except msgspec.ValidationError as error:
+            log.error("object left out: it does not fit its kind", kind=self.kind.kind, error=str(error))
+            return None
 
     def _reached(self, version: str) -> None:
         self._since = version

@@ -14,6 +14,7 @@ from kubechain.errors import BadRequest, Cause, Details, Invalid
 from kubechain.resources.builtin import EVENTS
 from kubechain.runtime.api import DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import FieldSelector, Requirement, parse_fields, parse_labels
+from kubechain.server.causes import shown
 from kubechain.server.paths import Target
 from kubechain.server.views import field_label
 
@@ -114,6 +115,10 @@ def write_options(query: Query, user_agent: str, options: str = "CreateOptions")
     manager = query.get("fieldManager", "")
     if len(manager) > 128:
         raise _options_invalid(options, "fieldManager", "Too long: may not be more than 128 bytes")
+    for at, char in enumerate(manager):
+        if not char.isprintable():
+            text = f"Invalid value: {shown(manager)}: invalid character U+{ord(char):04X} (at position {at})"
+            raise _options_invalid(options, "fieldManager", text)
     return WriteOptions(
         manager=manager or user_agent.split("/", 1)[0][:128] or "unknown",
         dry_run=dry_run(query.get("dryRun", ""), options),
@@ -174,6 +179,7 @@ def _fields(query: Query, target: Target) -> FieldSelector:
 def _options_invalid(options: str, field: str, text: str) -> Invalid:
     reason = {
         "Forbidden": "FieldValueForbidden",
+        "Invalid value": "FieldValueInvalid",
         "Unsupported value": "FieldValueNotSupported",
         "Required value": "FieldValueRequired",
         "Too long": "FieldValueTooLong",

@@ -6,7 +6,7 @@ Called by `read`, `watch` and `write` for `/api/v1/.../events`. Pure.
 from __future__ import annotations
 
 from kubechain.resources.builtin import EVENTS, Plain
-from kubechain.resources.json import JsonObject, lookup
+from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
 
 CORE_EVENTS = Kind(
@@ -51,15 +51,3 @@ def field_label(path: str) -> str:
     if path.startswith("regarding."):
         return "involvedObject." + path.removeprefix("regarding.")
     return {"reportingController": "reportingComponent"}.get(path, path)
-
-
-def field_of(event: JsonObject, path: str) -> str:
-    """The text that a field selector compares in a stored event, "" where it is absent."""
-    match path:
-        case "reportingComponent":
-            value = event.get("reportingController")
-        case "source":
-            value = lookup(event, "deprecatedSource.component") or event.get("reportingController")
-        case _:
-            value = lookup(event, path.replace("involvedObject.", "regarding.", 1))
-    return value if isinstance(value, str) else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def essence(obj: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "metadata": {**kept, "managedFields": entries}}
 
 
-def play(server: Server, story: Story) -> None:
-    """Write the server's answers into the story."""
+def play(server: Server, story: Story) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each step of the story with the server's answer to it."""
     kind, name = KINDS[story["kind"]], story["steps"][0]["body"]["metadata"]["name"]
     server.ask("DELETE", path_of(kind, name))
     for step in story["steps"]:
@@ -53,7 +54,7 @@ def play(server: Server, story: Story) -> None:
             path, method = path_of(kind, name) + tail, "PATCH"
         media = TYPES.get(step["verb"], "application/json")
         answer = server.ask(method, f"{path}?{urllib.parse.urlencode(query)}", step["body"], media)
-        step["answer"] = plain(answer) if answer.get("kind") == "Status" else essence(answer)
+        yield step, plain(answer) if answer.get("kind") == "Status" else essence(answer)
     server.ask("DELETE", path_of(kind, name))
 
 
@@ -63,7 +64,8 @@ def main(url: str) -> None:
     for path in sorted(HERE.glob("*.json")):
         told = json.loads(path.read_text())
         for story in told:
-            play(server, story)
+            for step, answer in play(server, story):
+                step["answer"] = answer
         path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import ssl
 import sys
 import urllib.parse
 from pathlib import Path
@@ -55,18 +56,25 @@ def text_of(body: object) -> str:
 
 
 class Server:
-    """One API server, asked over plain HTTP."""
+    """One API server: behind `kubectl proxy`, or behind TLS (`trust`) with a bearer token."""
 
-    def __init__(self, url: str) -> None:
-        self.host = urllib.parse.urlsplit(url).netloc
+    def __init__(self, url: str, token: str = "", trust: ssl.SSLContext | None = None) -> None:
+        self.host, self.trust = urllib.parse.urlsplit(url).netloc, trust
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, method: str, path: str, body: object = None, media: str = "application/json") -> dict[str, Any]:
         """The answer's JSON, whatever its code."""
-        connection = http.client.HTTPConnection(self.host, timeout=30)
-        text = None if body is None else text_of(body).encode()
-        connection.request(method, path, text, {"Content-Type": media})
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-        return answer
+        plain, secure = http.client.HTTPConnection, http.client.HTTPSConnection
+        connection = (
+            secure(self.host, timeout=30, context=self.trust) if self.trust else plain(self.host, timeout=30)
+        )
+        try:
+            text = None if body is None else text_of(body).encode()
+            connection.request(method, path, text, {"Content-Type": media, **self.headers})
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            return answer
+        finally:
+            connection.close()
 
     def answer(self, case: Case) -> dict[str, Any]:
         """What it says to the case's manifest, without what differs from run to run."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from kubechain.errors import AlreadyExists, ApiError, Conflict, Gone, NotFound
@@ -107,7 +108,7 @@ class MemoryApi:
         by_text = {str(key): obj for (of, key), obj in self.objects.items() if of == kind.key}
         end = start + options.limit if options.limit else len(keys)
         token = f"{end}@{version}" if end < len(keys) else ""
-        return Page([by_text[k] for k in keys[start:end]], str(version), token)
+        return Page([_as(kind, by_text[k]) for k in keys[start:end]], str(version), token)
 
     async def watch(
         self, kind: Kind[T], namespace: str = ALL_NAMESPACES, options: WatchOptions | None = None
@@ -122,7 +123,7 @@ class MemoryApi:
             for (of, _), change in list_(self.changes):
                 if not self.mute and of == kind.key and int(change.resource_version) > at:
                     at = int(change.resource_version)
-                    yield change
+                    yield Change(change.type, change.key, change.resource_version, _as(kind, change.object))
             if cut != self._cut:
                 return
             if not self.mute:
@@ -173,6 +174,13 @@ class MemoryApi:
 
     async def confirm(self, kind: Kind[T], obj: T) -> None:
         raise ApiError("not asked for by the runtime")
+
+
+def _as(kind: Kind[T], obj: Any) -> T:
+    """The object as the codec of the kind that was asked for: bytes for `kind.raw`."""
+    form: Any = msgspec.json.encode(obj) if kind.codec is bytes else obj
+    made: T = form
+    return made
 
 
 list_ = list

@@ -1,0 +1,42 @@
+"""TranscriptSegment: messages that fell out of a run's current window. Immutable, a child of the run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.message import Message
+from kubechain.resources.model import Model, Resource, Rule, doc
+
+
+def _unchanged(node: object, old: object) -> bool:
+    return node == old
+
+
+class TranscriptSegmentSpec(Model, kw_only=True):
+    """A stretch of a conversation. Cannot be changed."""
+
+    rules = (Rule("self == oldSelf", "a TranscriptSegment cannot be changed", _unchanged),)
+
+    task_run: Annotated[str, doc("Name of the TaskRun it belongs to.")]
+    previous: Annotated[str, doc("Name of the segment before this one; absent on the first.")] = ""
+    first: Annotated[int, doc("How many messages of the conversation come before this segment.")] = 0
+    messages: Annotated[list[Message], doc("The messages, in order.")]
+
+
+class TranscriptSegment(Resource, kw_only=True):
+    """A TranscriptSegment holds messages that fell out of a run's current window."""
+
+    spec: Annotated[TranscriptSegmentSpec, doc("The messages.")]
+
+
+TRANSCRIPT_SEGMENTS = our_kind(
+    TranscriptSegment,
+    "transcriptsegments",
+    has_status=False,
+    columns=(
+        Column("TaskRun", ".spec.taskRun", description="The run it belongs to"),
+        Column("First", ".spec.first", "integer", description="Messages before it"),
+        Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was sealed"),
+    ),
+)
