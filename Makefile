@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup check test demo bench format crds lock parts clean
+.PHONY: help setup check test demo bench format generate lock parts clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,14 +29,14 @@ check: setup ## Format, lint, types, layers, unit and contract tests: under a mi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
-	@$(BIN)/pytest -q tests/unit tests/house tests/contract
+	@$(BIN)/pytest -q -n 4 tests/unit tests/house tests/contract
 
 parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1.32, 1.33 and a model server
 	@$(BIN)/python -m tests.parts.kubectl 1.30 1.32 1.33
 	@$(BIN)/python -m tests.parts.node
 
 test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
-	@$(BIN)/pytest -q tests/parts tests/story tests/crash tests/e2e
+	@$(BIN)/pytest -q -n 3 tests/parts tests/story tests/crash tests/e2e
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo
@@ -48,8 +48,10 @@ format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
 
-crds: setup ## Write deploy/crds from the models
+generate: setup ## Write what is generated from the code: deploy/crds, docs/reference.md, docs/commands.md
 	@$(BIN)/python -m kubechain.resources.crd deploy/crds
+	@$(BIN)/python -m kubechain.resources.reference_page docs/reference.md
+	@$(BIN)/python -m kubechain.cli.commands_page docs/commands.md
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \

@@ -19,6 +19,7 @@ import pytest
 from tests.parts.kubectl import kubectl
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "kubechain-example"
 BIN = Path(sys.executable).parent
 BLOCK = re.compile(r"<!-- (run|prints) -->\n```\w*\n(.*?)```", re.DOTALL)
 AGE = re.compile(r"\b(\d+[dhms])+\b")
@@ -142,7 +143,9 @@ def test_the_quick_start_of_the_readme_ends_in_a_final_answer(shell: Shell) -> N
 
 @pytest.mark.parametrize("shell", ["1.33"], indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
-    *_, (_, answers), _ = shell.read_aloud(ROOT / "kubechain-example" / "README.md")
+    *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")
     assert re.search(r"hello-world-run .*Echo: Hello, World!", answers)
     assert re.search(r'mcp-run .*"42"', answers)
     assert re.search(r'dice-run .*"(1?\d|20)"', answers)
+    assert re.search(r"sign-run .*Running .*tool:sign-off", waits)
+    assert "signed by Ada" in signed

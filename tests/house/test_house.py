@@ -19,7 +19,7 @@ VAGUE = {"utils", "helpers", "common", "manager", "base", "misc"}
 @pytest.mark.parametrize("kind", OURS, ids=lambda k: k.plural)
 def test_the_crd_in_deploy_is_the_one_the_model_gives(kind: Kind[object]) -> None:
     written = (ROOT / "deploy" / "crds" / f"{kind.plural}.yaml").read_text()
-    assert written == document(kind), "run `make crds`"
+    assert written == document(kind), "run `make generate`"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(ROOT / "src")))

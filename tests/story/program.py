@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ class Story:
                 if run.status.finished:
                     return run
         raise AssertionError("the watch ended")
+
+    async def logs(self, run: str) -> str:
+        """What `kubechain logs` prints of a run."""
+        command = [sys.executable, "-m", "kubechain.cli.main", "logs", f"taskrun/{run}"]
+        shown = await said(command, {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": ""})
+        assert shown.code == 0, shown.err
+        return shown.out
 
     async def apply(self, *manifests: str) -> str:
         return await self.ok("apply", "-f", "-", stdin="\n---\n".join(manifests))

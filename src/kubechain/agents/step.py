@@ -83,7 +83,8 @@ def next_step(scene: Scene) -> Step:
     calls = [scene.calls[name] for name in names]
     if any(not call.status.finished for call in calls):
         open_calls = [c for c in calls if not c.status.finished]
-        return Wait(waiting_on_tools(open_calls), expected=not any(map(_unknown, open_calls)))
+        planned = scene.run.status.waiting_on == ", ".join(f"tool:{r.function.name}" for r in requested)
+        return Wait(waiting_on_tools(open_calls), expected=planned and not any(map(_unknown, open_calls)))
     return _ask(scene, [result_message(r, c) for r, c in zip(requested, calls, strict=True)])
 
 

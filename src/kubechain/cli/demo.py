@@ -56,7 +56,8 @@ def demo() -> None:
     try:
         show.play()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nobody interrupts the cleaning up
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nobody interrupts the cleaning up
         show.stop()
         shutil.rmtree(folder, ignore_errors=True)
         click.echo(f"\nCleaned up: nothing runs, {folder} is removed.")
@@ -125,7 +126,8 @@ class Demo:
         if not self.key:
             arguments += ["--model", "scripted", "--model-delay", THINKING]
         began = time.monotonic()
-        self.child = background.start(arguments, self.folder / "kubechain.log")
+        with background.uninterrupted():
+            self.child = background.start(arguments, self.folder / "kubechain.log")
         instance = self.child.ready(PATIENCE)
         if instance is None:
             raise CommandError(f"KubeChain did not start; the end of its log says:\n{self.child.last_words()}")

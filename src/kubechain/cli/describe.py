@@ -14,9 +14,10 @@ import click
 from kubechain.cli import options, transcript
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
+from kubechain.cli.history import History
 from kubechain.cli.objects import mapping, members, printable, scalar, text
 from kubechain.cli.table import aligned
-from kubechain.cli.transcript import RUN_LABEL, elapsed
+from kubechain.cli.transcript import elapsed, label_of_run
 from kubechain.resources.json import JsonObject, JsonValue
 
 _ACRONYMS = {"Api": "API", "Uid": "UID", "Url": "URL"}
@@ -126,8 +127,9 @@ def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[Row
     if text(obj, "kind") != "TaskRun":
         return []
     name, path = text(obj, "metadata.name"), known.find("toolcalls").path(text(obj, "metadata.namespace"))
-    calls = members(client.get(path, {"labelSelector": f"{RUN_LABEL}={name[:63]}"}), "items")
-    said: list[Row] = [(f"  {line}", None) for e in transcript.entries(obj, calls) for line in transcript.lines(e)]
+    calls = members(client.get(path, {"labelSelector": label_of_run(name)}), "items")
+    told = transcript.entries(History(client, known).whole(obj), calls)
+    said: list[Row] = [(f"  {line}", None) for entry in told for line in transcript.lines(entry)]
     return [("Conversation:", None), *said] if said else [("Conversation:", "<none yet>")]
 
 

@@ -14,8 +14,9 @@ from kubechain.cli.changes import SYNCED, of_object
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery, Resource
 from kubechain.cli.exits import CommandError
+from kubechain.cli.history import History
 from kubechain.cli.objects import members, text
-from kubechain.cli.transcript import RUN_LABEL, Entry
+from kubechain.cli.transcript import Entry, label_of_run
 from kubechain.errors import NotFound
 from kubechain.resources.json import JsonObject
 
@@ -41,7 +42,7 @@ def logs(run: str, follow: bool, kubeconfig: str | None, namespace: str) -> None
     resource = known.find(kind or "taskruns")
     if resource.kind != "TaskRun":
         raise CommandError(f"{run} is a {resource.kind}: only a taskrun has a conversation; write taskrun/NAME")
-    show = Printer(client, known.find("toolcalls"), click.echo)
+    show = Printer(client, known, click.echo)
     if not follow:
         show.update(client.get(resource.path(client.namespace, name)))
         return
@@ -66,14 +67,16 @@ def states(client: Client, resource: Resource, namespace: str, name: str) -> Ite
 class Printer:
     """Prints what is new in a run each time it is shown a later state of it."""
 
-    def __init__(self, client: Client, toolcalls: Resource, write: Callable[[str], object]) -> None:
+    def __init__(self, client: Client, known: Discovery, write: Callable[[str], object]) -> None:
         self._client = client
-        self._toolcalls = toolcalls
+        self._toolcalls = known.find("toolcalls")
+        self._history = History(client, known)
         self._write = write
         self._shown = 0
 
     def update(self, run: JsonObject) -> None:
         """Writes the messages that were not there yet, and the closing line when the run has ended."""
+        run = self._history.whole(run)
         closing = transcript.closing(run)
         if len(members(run, "status.messages")) > self._shown or closing:
             said = transcript.entries(run, self._calls(run))
@@ -91,7 +94,7 @@ class Printer:
     def _calls(self, run: JsonObject) -> list[JsonObject]:
         path = self._toolcalls.path(text(run, "metadata.namespace"))
         return members(
-            self._client.get(path, {"labelSelector": f"{RUN_LABEL}={text(run, 'metadata.name')[:63]}"}), "items"
+            self._client.get(path, {"labelSelector": label_of_run(text(run, "metadata.name"))}), "items"
         )
 
 

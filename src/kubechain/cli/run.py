@@ -94,7 +94,7 @@ def without_answer(run: JsonObject) -> JsonObject:
 
 
 def _follow(client: Client, known: Discovery, name: str) -> None:
-    show = Printer(client, known.find("toolcalls"), options.complain)
+    show = Printer(client, known, options.complain)
     last: JsonObject = {}
     doing = ""
     for last in states(client, known.find("taskruns"), client.namespace, name):

@@ -19,6 +19,11 @@ _GUTTER = 11
 _WIDTH = 100
 
 
+def label_of_run(name: str) -> str:
+    """The label selector of a run's children; a label's value is the name's first 63 characters."""
+    return f"{RUN_LABEL}={name[:63].rstrip('-.')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing said: a role, its words, and (where an object recorded it) the time as HH:MM:SS."""

@@ -159,10 +159,15 @@ def _detached(state: Path) -> None:
         Lock.take(state)  # raises the sentence that says who runs
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = state / LOG
-    child = background.start([word for word in sys.argv[1:] if word != "--detach"], log)
-    instance = child.ready(START_SECONDS)
-    if instance is None:
-        child.stop()
-        raise CommandError(f"KubeChain did not start; the end of {log} says:\n{child.last_words()}")
+    child = instance = None
+    try:
+        with background.uninterrupted():
+            child = background.start([word for word in sys.argv[1:] if word != "--detach"], log)
+        instance = child.ready(START_SECONDS)
+        if instance is None:
+            raise CommandError(f"KubeChain did not start; the end of {log} says:\n{child.last_words()}")
+    finally:
+        if child is not None and instance is None:
+            child.stop()
     click.echo(first_steps(instance))
     click.echo(f"It runs in the background (pid {instance.pid}, log {log}); `kubechain down` stops it.")

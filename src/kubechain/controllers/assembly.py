@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kubechain.agents.ports.model import ModelProvider
@@ -19,12 +20,15 @@ from kubechain.controllers.tool import ToolController
 from kubechain.controllers.toolcall import ToolCallController
 from kubechain.controllers.transcripts import Transcripts
 from kubechain.resources.agent import Agent
+from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock
 from kubechain.resources.taskrun import TASK_RUNS
 from kubechain.resources.tool import Tool
 from kubechain.runtime.api import Api, Key
+from kubechain.runtime.controller import Controller
+from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.wakes import Wake, owned, referred
@@ -46,40 +50,40 @@ def workers(
 ) -> tuple[Worker[Any], ...]:
     """One worker per kind, not running yet."""
     c, o = caches, outside
+    runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock)
+    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), events, clock)
+    servers = MCPServerController(api, c, o.sessions, clock)
+    agents_wake = (
+        referred(c.llms, c.agents, "llm"),
+        referred(c.tools, c.agents, "tool"),
+        referred(c.servers, c.agents, "server"),
+        _offered(c),
+    )
+    runs_wake = (owned(c.calls, TASK_RUNS), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c))
+    calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c))
+
+    def worker(controller: Controller[R], informer: Informer[R], *wakes: Wake[Any]) -> Worker[R]:
+        return Worker(controller, informer, wakes, events=events)
+
+    servers_worker = worker(servers, c.servers, referred(c.secrets, c.servers, "secret"))
+    o.sessions.on_change = partial(_look_again, servers, servers_worker)
     return (
-        Worker(
-            LLMController(api, c, o.models, o.base_urls, clock), c.llms,
-            wakes=(referred(c.secrets, c.llms, "secret"),), events=events,
-        ),
-        Worker(
-            ToolController(api, c, o.functions, clock), c.tools,
-            wakes=(referred(c.secrets, c.tools, "secret"),), events=events,
-        ),
-        Worker(
-            MCPServerController(api, c, o.sessions, clock), c.servers,
-            wakes=(referred(c.secrets, c.servers, "secret"),), events=events,
-        ),
-        Worker(
-            AgentController(api, c, clock), c.agents,
-            wakes=(
-                referred(c.llms, c.agents, "llm"),
-                referred(c.tools, c.agents, "tool"),
-                referred(c.servers, c.agents, "server"),
-                _offered(c),
-            ),
-            events=events,
-        ),
-        Worker(TaskController(api, c, clock), c.tasks, wakes=(referred(c.agents, c.tasks, "agent"),), events=events),
-        Worker(
-            TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock), c.runs,
-            wakes=(owned(c.calls, TASK_RUNS), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c)),
-            events=events,
-        ),
-        Worker(
-            ToolCallController(api, c, Tools(c, o.functions, o.sessions), events, clock), c.calls,
-            wakes=(_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c)), events=events,
-        ),
-    )  # fmt: skip
+        worker(LLMController(api, c, o.models, o.base_urls, clock), c.llms, referred(c.secrets, c.llms, "secret")),
+        worker(ToolController(api, c, o.functions, clock), c.tools, referred(c.secrets, c.tools, "secret")),
+        servers_worker,
+        worker(AgentController(api, c, clock), c.agents, *agents_wake),
+        worker(TaskController(api, c, clock), c.tasks, referred(c.agents, c.tasks, "agent")),
+        worker(runs, c.runs, *runs_wake),
+        worker(calls, c.calls, *calls_wake),
+    )
+
+
+def _look_again(controller: MCPServerController, worker: Worker[MCPServer], owner: str) -> None:
+    """A server said that its tools changed: discover them anew."""
+    namespace, _, name = owner.partition("/")
+    key = Key(namespace, name)
+    controller.seen.discard(key)
+    worker.wake(key)
 
 
 def _offered(caches: Caches) -> Wake[Tool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -17,8 +17,9 @@ from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerStatus, MCPTool, ServerInfo
 from kubechain.resources.model import Clock
 from kubechain.resources.readiness import settled
-from kubechain.runtime.api import Api
+from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.ownership import key_of
 
 HANDSHAKE_TIMEOUT = 30.0
 """Seconds a server gets to start and list its tools."""
@@ -30,6 +31,8 @@ class MCPServerController:
     caches: Caches
     sessions: MCPSessions
     clock: Clock
+    seen: set[Key] = field(default_factory=set)
+    """Servers that this process has looked at: a Ready from an earlier life is looked at again, once."""
     kind = MCP_SERVERS
 
     async def reconcile(self, server: MCPServer) -> Next:
@@ -37,8 +40,10 @@ class MCPServerController:
         if isinstance(env, Missing):
             await self._write(server, Verdict("Pending", env.reason, env.detail), server.status)
             return Done()
-        if settled(server.status, server.metadata.generation):
+        key = key_of(server)
+        if key in self.seen and settled(server.status, server.metadata.generation):
             return Done()
+        self.seen.add(key)
         limit = min(HANDSHAKE_TIMEOUT, call_timeout(server))
         try:
             discovery = await self.sessions.discover(owner(server), command_of(server, env), limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import Raw, UnsetType
 from msgspec.structs import replace
@@ -16,8 +16,9 @@ from kubechain.errors import Terminal, Transient
 from kubechain.resources.model import Clock
 from kubechain.resources.readiness import settled
 from kubechain.resources.tool import TOOLS, Tool, ToolStatus
-from kubechain.runtime.api import Api
+from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.ownership import key_of
 
 
 @dataclass(slots=True)
@@ -26,6 +27,8 @@ class ToolController:
     caches: Caches
     functions: FunctionRunner
     clock: Clock
+    seen: set[Key] = field(default_factory=set)
+    """Tools that this process has looked at: the code of one may have changed since an earlier life."""
     kind = TOOLS
 
     async def reconcile(self, tool: Tool) -> Next:
@@ -38,8 +41,10 @@ class ToolController:
         if isinstance(env, Missing):
             await self._write(tool, Verdict("Pending", env.reason, env.detail), tool.status)
             return Done()
-        if settled(tool.status, tool.metadata.generation):
+        key = key_of(tool)
+        if key in self.seen and settled(tool.status, tool.metadata.generation):
             return Done()
+        self.seen.add(key)
         try:
             signature = await self.functions.inspect(function.entrypoint, env)
         except Terminal as error:

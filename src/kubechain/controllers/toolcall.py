@@ -77,7 +77,13 @@ class ToolCallController:
     async def _execute(self, call: ToolCall, step: Execute) -> None:
         started = timestamp(self.clock())
         running = replace(
-            call.status, phase="Running", attempts=call.status.attempts + 1, start_time=started, waiting_on=""
+            call.status,
+            phase="Running",
+            attempts=call.status.attempts + 1,
+            start_time=started,
+            waiting_on="",
+            error="",
+            result="",
         )
         if step.mark:
             call = await self._put(call, running)

@@ -19,8 +19,8 @@ _HEAD = f"""# Reference: the kinds and their fields
 
 Written by `python -m kubechain.resources.reference_page docs/reference.md` from the models in
 `src/kubechain/resources`; `kubectl explain` says the same. Every kind is of group `{GROUP}`,
-version `{VERSION}`, namespaced, in the category `kubechain` (`kubectl get kubechain` lists them all), and has the
-subresource `status`.
+version `{VERSION}`, namespaced, and in the category `kubechain` (`kubectl get kubechain` lists them all); those
+with a status have it as a subresource.
 
 `*` marks a field that must be there (where the object around it is). `a[].b` is the field `b` of each entry of the
 list `a`. What you write is below `spec`, what KubeChain writes below `status`. Names of other objects are names in
@@ -55,7 +55,7 @@ def _section(kind: Kind[Any]) -> str:
         lines += ["Rules, checked when it is applied:", *rules, ""]
     properties = kind.schema["properties"]
     assert isinstance(properties, dict)  # noqa: S101 - a structural schema has them
-    for part in ("spec", "status"):
+    for part in (p for p in ("spec", "status") if p in properties):
         lines += ["| field | type | meaning |", "|---|---|---|", *_rows(properties[part], part), ""]
     return "\n".join(lines).rstrip()
 

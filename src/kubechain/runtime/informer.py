@@ -15,7 +15,6 @@ from contextlib import aclosing
 from typing import TypeVar, assert_never
 
 import msgspec
-import msgspec
 import structlog
 
 from kubechain.errors import ApiError, Gone

@@ -38,3 +38,8 @@ def write_line(message: str) -> str:
     with open(os.environ["JOURNAL"], "a") as journal:  # noqa: PTH123
         journal.write(f"{message}\n")
     return "written"
+
+
+def write_much(message: str) -> str:
+    """Two thousand characters that begin with the message."""
+    return f"{message}:".ljust(2000, "x")

@@ -90,9 +90,17 @@ def test_children_are_made_even_when_the_task_was_deleted_meanwhile() -> None:
 
 def test_a_run_waits_until_all_expected_children_have_results() -> None:
     of = run(QUESTION, asks_for("echo", "echo"), turns=1)
+    of.status.waiting_on = "tool:echo, tool:echo"
     first, second = names(of)
     step = next_step(scene(of, call(first, "Succeeded"), call(second, "Running")))
     assert step == Wait("tool:echo", expected=True)
+
+
+def test_a_call_that_is_repeated_after_its_outcome_was_unknown_is_no_longer_called_unknown() -> None:
+    of = run(QUESTION, asks_for("echo"), turns=1)
+    of.status.waiting_on = "tool:echo (outcome unknown: see toolcall x)"
+    step = next_step(scene(of, call(names(of)[0], "Running")))
+    assert step == Wait("tool:echo", expected=False)
 
 
 def test_a_call_whose_outcome_is_unknown_is_named_in_what_the_run_waits_on() -> None:

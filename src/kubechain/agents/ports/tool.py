@@ -6,7 +6,7 @@ for the model; an environment that fails (a worker that died, a server that hang
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -98,6 +98,9 @@ class MCPSessions(Protocol):
 
     A server that hangs, dies or talks garbage costs its own calls a deadline and nobody else anything.
     """
+
+    on_change: Callable[[str], None]
+    """Told the owner whose server says that its tools changed."""
 
     async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
         """Starts the server where needed (a changed command replaces the old process) and lists its tools.

@@ -26,7 +26,7 @@ class MCP(MCPSessions):
     """Sessions by owner. `on_change(owner)` is called when a server says that its tools have changed."""
 
     def __init__(self, on_change: Callable[[str], None] = _nobody) -> None:
-        self._on_change = on_change
+        self.on_change = on_change
         self._current: dict[str, Session] = {}
         self._living: set[Session] = set()
         self._closed = False
@@ -74,7 +74,7 @@ class MCP(MCPSessions):
             return session
         if session is not None:
             session.stop()
-        fresh = Session(owner, command, self._on_change)
+        fresh = Session(owner, command, lambda changed: self.on_change(changed))
         self._current[owner] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._living.discard(fresh))
