@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import json
 
+from kubechain.agents.offload import Reading, reading
 from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.tool import Effect, Interrupt, Tool, interrupt_policy
@@ -55,6 +56,13 @@ class HandOut:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """Read on in a stored result of the same run."""
+
+    what: Reading
+
+
+@dataclass(frozen=True, slots=True)
 class Execute:
     """Run the tool; `mark` first writes Running, because a second execution would do harm."""
 
@@ -63,7 +71,7 @@ class Execute:
     mark: bool
 
 
-CallStep: TypeAlias = CallIdle | CallWait | Refuse | LoseTrack | HandOut | Execute
+CallStep: TypeAlias = CallIdle | CallWait | Refuse | LoseTrack | HandOut | ReadBack | Execute
 
 
 def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallStep:
@@ -75,6 +83,9 @@ def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallSte
         return Refuse(f'there is no tool "{call.spec.tool}"; use one of the tools you were given')
     if problem := bad_arguments(call.spec.arguments):
         return Refuse(problem)
+    if origin.kind == "Builtin":
+        what = reading(call.spec.arguments)
+        return Refuse(what) if isinstance(what, str) else ReadBack(what)
     if provider is None:
         return CallWait(f'{origin.kind} "{origin.name}" not found')
     if isinstance(provider, Tool) and provider.spec.external is not None:

@@ -19,11 +19,18 @@ SUCCEEDED = "Succeeded"
 
 
 def after_reply(
-    run: TaskRun, agent: str, unsaved: list[Message], reply: Reply, now: datetime, moved: Sealed = ()
+    run: TaskRun,
+    agent: str,
+    unsaved: list[Message],
+    reply: Reply,
+    now: datetime,
+    moved: Sealed = (),
+    stored: int = 0,
 ) -> TaskRunStatus:
     """The checkpoint: transcript and reply in one status, final when the reply asks for no tool.
 
-    `moved` are the segments that hold everything before the reply, where the window had grown too large.
+    `moved` are the segments that hold everything before the reply, where the window had grown too large;
+    `stored` counts the results so far that were too big to be shown whole.
     """
     old, message = run.status, reply.message
     window = [message] if moved else [*old.messages, *unsaved, message]
@@ -33,6 +40,7 @@ def after_reply(
         start_time=old.start_time or timestamp(now),
         history=_lengthened(old.history, moved),
         messages=window,
+        stored_results=stored,
         turns=old.turns + 1,
         usage=_sum(old.usage or Usage(), reply.usage),
         tokens=old.tokens + reply.usage.input + reply.usage.output,

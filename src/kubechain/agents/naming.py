@@ -42,6 +42,12 @@ def segment_name(run: str, run_uid: str, content: bytes) -> str:
     return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
 
 
+def result_name(call: str, result: str) -> str:
+    """The common start of the names of the ToolResults that hold `result`; leaves room for `-NNN`."""
+    suffix = f"-{digest(result, 8)}"
+    return call[: MAX_OBJECT_NAME - len(suffix) - 4].rstrip("-.") + suffix
+
+
 def tool_name(wanted: str, taken: Collection[str] = ()) -> str:
     """A name providers accept, close to the wanted one and different from every taken one."""
     name = _NOT_TOOL.sub("_", wanted).strip("_") or "tool"

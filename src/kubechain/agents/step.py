@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kubechain.agents.naming import tool_call_name
+from kubechain.agents.offload import READ_RESULT
 from kubechain.agents.transcript import opening, requested_calls, result_message
-from kubechain.resources.agent import Agent, ResolvedTool
+from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
 from kubechain.resources.llm import LLM
 from kubechain.resources.message import Message, RequestedCall
 from kubechain.resources.readiness import settled
@@ -38,12 +39,16 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the model. `unsaved` are the messages not in the run yet; they are saved with the reply."""
+    """Ask the model. `unsaved` are the messages not in the run yet; they are saved with the reply.
+
+    `stored` is how many results of the run so far were too big to be shown whole.
+    """
 
     llm: LLM
     agent: Agent
     tools: list[ResolvedTool]
     unsaved: list[Message]
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ def next_step(scene: Scene) -> Step:
         open_calls = [c for c in calls if not c.status.finished]
         planned = scene.run.status.waiting_on == ", ".join(f"tool:{r.function.name}" for r in requested)
         return Wait(waiting_on_tools(open_calls), expected=planned and not any(map(_unknown, open_calls)))
-    return _ask(scene, [result_message(r, c) for r, c in zip(requested, calls, strict=True)])
+    stored = sum(call.status.stored is not None for call in calls)
+    return _ask(scene, [result_message(r, c) for r, c in zip(requested, calls, strict=True)], stored)
 
 
 def expected_calls(run: TaskRun, requested: list[RequestedCall]) -> list[str]:
@@ -110,7 +116,7 @@ def _opening(scene: Scene) -> list[Message]:
     return opening(scene.run, scene.task, scene.agent) if scene.task and scene.agent else []
 
 
-def _ask(scene: Scene, unsaved: list[Message]) -> Step:
+def _ask(scene: Scene, unsaved: list[Message], stored: int = 0) -> Step:
     """Ask, once everything that the question depends on is there and ready."""
     run, task, agent, llm = scene.run, scene.task, scene.agent, scene.llm
     if task is None:
@@ -123,17 +129,21 @@ def _ask(scene: Scene, unsaved: list[Message]) -> Step:
         return Wait(f"llm:{agent.spec.llm_ref.name} (not found)")
     if not settled(llm.status, llm.metadata.generation):
         return Wait(f"llm:{llm.metadata.name} ({llm.status.status_detail or 'not ready yet'})")
-    return Ask(llm, agent, agent.status.tools, unsaved)
+    return Ask(llm, agent, agent.status.tools, unsaved, run.status.stored_results + stored)
 
 
 def _spec(scene: Scene, requested: RequestedCall) -> ToolCallSpec:
     """The child for one requested call; without an origin where the model made a name up."""
     tools = scene.agent.status.tools if scene.agent else []
-    tool = next((t for t in tools if t.name == requested.function.name), None)
+    name = requested.function.name
+    tool = next((t for t in tools if t.name == name), None)
+    origin = tool.origin if tool else None
+    if origin is None and name == READ_RESULT and scene.run.status.stored_results:
+        origin = ToolOrigin(kind="Builtin", name=READ_RESULT)
     return ToolCallSpec(
         tool_call_id=requested.id,
         task_run=scene.run.metadata.name,
-        tool=requested.function.name,
+        tool=name,
         arguments=requested.function.arguments,
-        origin=tool.origin if tool else None,
+        origin=origin,
     )

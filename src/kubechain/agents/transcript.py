@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubechain.agents.offload import cut_note
 from kubechain.resources.agent import Agent
 from kubechain.resources.message import Message, RequestedCall
 from kubechain.resources.task import Task
@@ -36,5 +37,11 @@ def requested_calls(messages: Sequence[Message]) -> list[RequestedCall]:
 
 def result_message(request: RequestedCall, call: ToolCall) -> Message:
     """What the model is told of a finished call: its result, or its error as text."""
-    text = call.status.result if call.status.phase == "Succeeded" else f"Error: {call.status.error}"
+    if call.status.phase != "Succeeded":
+        text = f"Error: {call.status.error}"
+    elif call.status.stored is None:
+        text = call.status.result
+    else:
+        note = cut_note(call.metadata.name, len(call.status.result), call.status.stored.characters)
+        text = call.status.result + note
     return Message(role="tool", tool_call_id=request.id, content=text)

@@ -14,6 +14,7 @@ from kubechain.controllers.caches import Caches
 from kubechain.controllers.execution import Tools
 from kubechain.controllers.llm import LLMController
 from kubechain.controllers.mcpserver import MCPServerController
+from kubechain.controllers.results import Results
 from kubechain.controllers.task import TaskController
 from kubechain.controllers.taskrun import TaskRunController
 from kubechain.controllers.tool import ToolController
@@ -51,7 +52,7 @@ def workers(
     """One worker per kind, not running yet."""
     c, o = caches, outside
     runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock)
-    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), events, clock)
+    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), Results(api), events, clock)
     servers = MCPServerController(api, c, o.sessions, clock)
     agents_wake = (
         referred(c.llms, c.agents, "llm"),

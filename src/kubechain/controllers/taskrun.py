@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from kubechain.agents import checkpoint
 from kubechain.agents.growth import sealed
+from kubechain.agents.offload import OFFER, READ_RESULT
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
 from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, next_step
 from kubechain.controllers.caches import Caches
@@ -100,13 +101,16 @@ class TaskRunController:
             return
         moved = sealed(run, ask.unsaved)
         await self.transcripts.seal(run, moved)
-        status = checkpoint.after_reply(run, ask.agent.metadata.name, ask.unsaved, reply, self.clock(), moved)
+        agent = ask.agent.metadata.name
+        status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
         await self._save(run, status)
         self._narrate(run, status, ask.agent)
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
         """One reply with something in it; a wait of over a second shows as phase Running."""
         offers = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
+        if ask.stored and not any(offer.name == READ_RESULT for offer in offers):
+            offers.append(OFFER)
         waiting_on = f"llm:{ask.llm.metadata.name}"
 
         async def show() -> TaskRun:

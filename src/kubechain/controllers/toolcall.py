@@ -10,11 +10,22 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from kubechain.agents.call_step import CallIdle, CallWait, Execute, HandOut, LoseTrack, Refuse, next_call_step
+from kubechain.agents.call_step import (
+    CallIdle,
+    CallWait,
+    Execute,
+    HandOut,
+    LoseTrack,
+    ReadBack,
+    Refuse,
+    next_call_step,
+)
+from kubechain.agents.offload import Reading
 from kubechain.agents.ports.tool import ToolError
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.execution import Tools
 from kubechain.controllers.progress import Progress
+from kubechain.controllers.results import Results
 from kubechain.errors import Conflict, NotFound, Terminal, Transient
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock, timestamp
@@ -24,6 +35,8 @@ from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
 from kubechain.runtime.recorder import EventRecorder
 
+ERROR = 16 * 1024
+"""Characters of an error that are kept."""
 ATTEMPTS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
 
@@ -33,6 +46,7 @@ class ToolCallController:
     api: Api
     caches: Caches
     tools: Tools
+    results: Results
     events: EventRecorder
     clock: Clock
     _deaths: dict[str, int] = field(default_factory=dict)
@@ -53,13 +67,15 @@ class ToolCallController:
                 await self._lose_track(call, "it was cut off in its middle")
             case HandOut():
                 await self._hand_out(call)
+            case ReadBack(what):
+                await self._read_back(call, what)
             case Execute() as step:
                 await self._execute(call, step)
         return Done()
 
     def _provider(self, call: ToolCall) -> Tool | MCPServer | None:
         origin = call.spec.origin
-        if origin is None:
+        if origin is None or origin.kind == "Builtin":
             return None
         key = Key(call.metadata.namespace, origin.name)
         return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
@@ -73,6 +89,14 @@ class ToolCallController:
             waiting_on="a result from outside, written into this status",
         )
         await self._save(call, due)
+
+    async def _read_back(self, call: ToolCall, what: Reading) -> None:
+        try:
+            text = await self.results.read(call, what)
+        except ToolError as error:
+            await self._finish(call, "Failed", error=str(error))
+        else:
+            await self._finish(call, "Succeeded", result=text)
 
     async def _execute(self, call: ToolCall, step: Execute) -> None:
         started = timestamp(self.clock())
@@ -127,11 +151,13 @@ class ToolCallController:
         self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
     async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
+        kept = await self.results.store(call, result)
         status = replace(
             call.status,
             phase="Succeeded" if phase == "Succeeded" else "Failed",
-            result=result,
-            error=error,
+            result=kept.inline,
+            stored=kept.stored,
+            error=error[:ERROR],
             waiting_on="",
             completion_time=timestamp(self.clock()),
         )

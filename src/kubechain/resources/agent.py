@@ -34,7 +34,10 @@ class AgentSpec(Model, kw_only=True):
 class ToolOrigin(Model, kw_only=True):
     """Where a tool comes from."""
 
-    kind: Annotated[Literal["Tool", "MCPServer"], doc("Kind of the object that provides the tool.")]
+    kind: Annotated[
+        Literal["Tool", "MCPServer", "Builtin"],
+        doc("Kind of the object that provides the tool; Builtin for those of KubeChain itself."),
+    ]
     name: Annotated[str, doc("Name of that object.")]
     tool: Annotated[str, doc("The tool's name there, for an MCP server.")] = ""
     offered: Annotated[bool, doc("True when it came through the tool's agentSelector.")] = False

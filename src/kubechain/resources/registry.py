@@ -14,8 +14,9 @@ from kubechain.resources.task import TASKS
 from kubechain.resources.taskrun import TASK_RUNS
 from kubechain.resources.tool import TOOLS
 from kubechain.resources.toolcall import TOOL_CALLS
+from kubechain.resources.toolresult import TOOL_RESULTS
 
 OURS: tuple[Kind[Any], ...] = (
-    LLMS, AGENTS, TOOLS, MCP_SERVERS, TASKS, TASK_RUNS, TOOL_CALLS, TRANSCRIPT_SEGMENTS,
+    LLMS, AGENTS, TOOLS, MCP_SERVERS, TASKS, TASK_RUNS, TOOL_CALLS, TRANSCRIPT_SEGMENTS, TOOL_RESULTS,
 )  # fmt: skip
 ALL: tuple[Kind[Any], ...] = OURS + BUILTIN

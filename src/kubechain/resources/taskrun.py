@@ -58,6 +58,7 @@ class TaskRunStatus(Model, kw_only=True):
         default_factory=History
     )
     messages: Annotated[list[Message], doc("The conversation; of a long one, the current window.")] = []
+    stored_results: Annotated[int, doc("How many tool results were too big to be shown whole.")] = 0
     output: Annotated[str, doc("The final answer.")] = ""
     error: Annotated[str, doc("Why it failed, and the next move.")] = ""
     turns: Annotated[int, doc("Replies of the model so far.")] = 0

@@ -32,6 +32,14 @@ class ToolCallSpec(Model, kw_only=True):
     )
 
 
+class StoredResult(Model, kw_only=True):
+    """A result too big for the ToolCall: where the whole of it is."""
+
+    name: Annotated[str, doc("Its parts are the ToolResults NAME-1, NAME-2, ...")]
+    parts: Annotated[int, doc("How many parts there are.")]
+    characters: Annotated[int, doc("How long it is.")]
+
+
 class ToolCallStatus(Model, kw_only=True):
     """How far the call is, and its result."""
 
@@ -39,7 +47,8 @@ class ToolCallStatus(Model, kw_only=True):
 
     phase: Annotated[Phase, doc("Pending, Running, Succeeded, Failed or OutcomeUnknown.")] | None = None
     attempts: Annotated[int, doc("How often the tool was started.")] = 0
-    result: Annotated[str, doc("What the tool returned.")] = ""
+    result: Annotated[str, doc("What the tool returned; of a big result, its beginning.")] = ""
+    stored: Annotated[StoredResult, doc("Where the whole of a big result is.")] | None = None
     error: Annotated[str, doc("Why it failed; this text is told to the model.")] = ""
     waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""

@@ -43,3 +43,8 @@ def write_line(message: str) -> str:
 def write_much(message: str) -> str:
     """Two thousand characters that begin with the message."""
     return f"{message}:".ljust(2000, "x")
+
+
+def write_pages(message: str) -> str:
+    """Thirty thousand numbered words of seven characters."""
+    return "".join(f"{n:06d} " for n in range(30_000))

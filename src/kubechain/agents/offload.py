@@ -1,0 +1,89 @@
+"""Big tool results: what stays in the ToolCall, what moves to ToolResults, and how a model reads the rest.
+
+Pure. The handle of a stored result is the name of its ToolCall; `read_result` is offered to the model from the
+first stored result of a run on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import Raw, Struct, ValidationError, json
+
+from kubechain.agents.naming import result_name
+from kubechain.agents.ports.model import ToolOffer
+from kubechain.resources.toolcall import StoredResult, ToolCall
+from kubechain.resources.toolresult import ToolResultSpec
+
+INLINE = 16 * 1024
+"""Characters of a result that a ToolCall holds itself."""
+PREVIEW = 8 * 1024
+"""Characters of a bigger result that stay in the ToolCall."""
+PART = 32 * 1024
+"""Characters in one ToolResult: under 200 KB whatever they are."""
+READ_RESULT = "read_result"
+
+OFFER = ToolOffer(
+    READ_RESULT,
+    "Reads on in a tool result that was too long to be shown whole.",
+    Raw(
+        json.encode(
+            {
+                "type": "object",
+                "properties": {
+                    "handle": {"type": "string", "description": "The handle named where the result was cut."},
+                    "offset": {"type": "integer", "minimum": 0, "description": "Character to start at."},
+                },
+                "required": ["handle", "offset"],
+            }
+        )
+    ),
+)
+
+
+class Reading(Struct, forbid_unknown_fields=True):
+    """Arguments of `read_result`."""
+
+    handle: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A result as it is kept: `inline` in the ToolCall, `parts` (name and content) beside it."""
+
+    inline: str
+    stored: StoredResult | None = None
+    parts: tuple[tuple[str, ToolResultSpec], ...] = ()
+
+
+def split(call: ToolCall, result: str) -> Split:
+    """The whole result inline, or a preview and its parts. The same result gives the same names."""
+    if len(result) <= INLINE:
+        return Split(result)
+    name = result_name(call.metadata.name, result)
+    stretches = [result[at : at + PART] for at in range(0, len(result), PART)]
+    parts = tuple(
+        (part_name(name, n), ToolResultSpec(tool_call=call.metadata.name, part=n, content=text))
+        for n, text in enumerate(stretches, 1)
+    )
+    return Split(result[:PREVIEW], StoredResult(name=name, parts=len(parts), characters=len(result)), parts)
+
+
+def part_name(name: str, part: int) -> str:
+    """The ToolResult that holds the `part`-th part (from 1) of a stored result."""
+    return f"{name}-{part}"
+
+
+def cut_note(handle: str, end: int, total: int) -> str:
+    """What stands where a result was cut: how much there is, and how to go on."""
+    way_on = f'Go on with {READ_RESULT}: handle "{handle}", offset {end}'
+    return f"\n[{total} characters in all, shown up to {end}. {way_on}]"
+
+
+def reading(arguments: str) -> Reading | str:
+    """What is to be read, or what is wrong with the arguments, told to the model."""
+    try:
+        return json.decode(arguments.encode(), type=Reading)
+    except ValidationError as error:
+        return f"{error}; give handle and offset"

@@ -1,0 +1,40 @@
+"""ToolResult: a part of a result too big for its ToolCall. Immutable, a child of the ToolCall."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.model import Model, Resource, Rule, doc
+
+
+def _unchanged(node: object, old: object) -> bool:
+    return node == old
+
+
+class ToolResultSpec(Model, kw_only=True):
+    """A stretch of what a tool returned. Cannot be changed."""
+
+    rules = (Rule("self == oldSelf", "a ToolResult cannot be changed", _unchanged),)
+
+    tool_call: Annotated[str, doc("Name of the ToolCall whose result it is.")]
+    part: Annotated[int, doc("Which part, counted from 1.", ge=1)]
+    content: Annotated[str, doc("The text.")]
+
+
+class ToolResult(Resource, kw_only=True):
+    """A ToolResult holds a part of a tool's result that is too big for its ToolCall."""
+
+    spec: Annotated[ToolResultSpec, doc("The text.")]
+
+
+TOOL_RESULTS = our_kind(
+    ToolResult,
+    "toolresults",
+    has_status=False,
+    columns=(
+        Column("ToolCall", ".spec.toolCall", description="The call whose result it is"),
+        Column("Part", ".spec.part", "integer", description="Which part, counted from 1"),
+        Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was stored"),
+    ),
+)
