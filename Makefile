@@ -29,14 +29,15 @@ check: setup ## Format, lint, types, layers, unit and contract tests: under a mi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
-	@$(BIN)/pytest -q -n 4 tests/unit tests/house tests/contract
+	@KUBECHAIN_KUBECTLS=1.32 $(BIN)/pytest -q -n 4 tests/unit tests/house tests/contract
 
 parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1.32, 1.33 and a model server
 	@$(BIN)/python -m tests.parts.kubectl 1.30 1.32 1.33
 	@$(BIN)/python -m tests.parts.node
 
 test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
-	@$(BIN)/pytest -q -n 3 tests/parts tests/story tests/crash tests/e2e
+	@KUBECHAIN_KUBECTLS=1.30,1.33 $(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
+	@$(BIN)/pytest -q -n 3 tests/parts tests/story tests/crash tests/chaos tests/e2e
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import json
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.world import PLAIN_TOKEN, TOKEN, World
 
-VERSIONS = ("1.30", "1.32", "1.33")
+VERSIONS = tuple(os.environ.get("KUBECHAIN_KUBECTLS", "1.30,1.32,1.33").split(","))
 GROUP = "kubechain.humanlayer.dev"
 LLM = f"""
 apiVersion: {GROUP}/v1alpha1

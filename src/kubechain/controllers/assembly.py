@@ -25,8 +25,9 @@ from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock
-from kubechain.resources.taskrun import TASK_RUNS
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.tool import Tool
+from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Controller
 from kubechain.runtime.informer import Informer
@@ -60,11 +61,14 @@ def workers(
         referred(c.servers, c.agents, "server"),
         _offered(c),
     )
-    runs_wake = (owned(c.calls, TASK_RUNS), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c))
+    runs_wake = (_runs_of_calls(c), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c))
     calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c))
 
     def worker(controller: Controller[R], informer: Informer[R], *wakes: Wake[Any]) -> Worker[R]:
         return Worker(controller, informer, wakes, events=events)
+
+    def finished(obj: TaskRun | ToolCall) -> bool:
+        return obj.status.finished
 
     servers_worker = worker(servers, c.servers, referred(c.secrets, c.servers, "secret"))
     o.sessions.on_change = partial(_look_again, servers, servers_worker)
@@ -74,8 +78,8 @@ def workers(
         servers_worker,
         worker(AgentController(api, c, clock), c.agents, *agents_wake),
         worker(TaskController(api, c, clock), c.tasks, referred(c.agents, c.tasks, "agent")),
-        worker(runs, c.runs, *runs_wake),
-        worker(calls, c.calls, *calls_wake),
+        Worker(runs, c.runs, runs_wake, events=events, at_rest=finished),
+        Worker(calls, c.calls, calls_wake, events=events, at_rest=finished),
     )
 
 
@@ -92,9 +96,21 @@ def _offered(caches: Caches) -> Wake[Tool]:
 
     def keys(old: Tool | None, new: Tool | None) -> Iterable[Key]:
         offering = [t for t in (old, new) if t is not None and t.spec.agent_selector is not None]
-        return [key_of(a) for t in offering[:1] for a in caches.agents.by("namespace", t.metadata.namespace)]
+        return [a for t in offering[:1] for a in caches.agents.keys_by("namespace", t.metadata.namespace)]
 
     return Wake(caches.tools, keys)
+
+
+def _runs_of_calls(caches: Caches) -> Wake[ToolCall]:
+    """A child that is through, lost or gone wakes its run; one that is just there or at work does not."""
+    owners = owned(caches.calls, TASK_RUNS)
+
+    def keys(old: ToolCall | None, new: ToolCall | None) -> Iterable[Key]:
+        settled = new is None or new.status.finished or new.status.phase == "OutcomeUnknown"
+        was = old is not None and old.status.phase == "OutcomeUnknown"
+        return owners.keys(old, new) if settled or was else ()
+
+    return Wake(caches.calls, keys)
 
 
 def _runs_of_agent(caches: Caches) -> Wake[Agent]:
@@ -116,8 +132,8 @@ def _runs_of_llm(caches: Caches) -> Wake[LLM]:
 
 def _runs(caches: Caches, agent: Agent) -> list[Key]:
     """The unfinished runs of an agent's tasks."""
-    tasks = caches.tasks.by("agent", str(key_of(agent)))
-    return [key_of(run) for task in tasks for run in caches.runs.by("task", str(key_of(task)))]
+    tasks = caches.tasks.keys_by("agent", str(key_of(agent)))
+    return [run for task in tasks for run in caches.runs.keys_by("task", str(task))]
 
 
 def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:
@@ -125,7 +141,6 @@ def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:
 
     def keys(old: Tool | MCPServer | None, new: Tool | MCPServer | None) -> Iterable[Key]:
         changed = new or old
-        calls = caches.calls.by("origin", f"{kind}/{key_of(changed)}") if changed else []
-        return [key_of(call) for call in calls]
+        return caches.calls.keys_by("origin", f"{kind}/{key_of(changed)}") if changed else ()
 
     return Wake(informer, keys)

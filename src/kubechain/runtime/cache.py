@@ -1,7 +1,7 @@
 """The objects of one kind as last seen, with indices and change handlers. Fed by an informer, read by controllers.
 
 Guarantees: an object never goes back to an older version; handlers run once per version, in order, after the
-indices are up to date; reading costs a dictionary lookup whatever the size.
+indices are up to date; reading costs a dictionary lookup, and for an object untouched for long a decoding.
 Assumptions: readers never mutate what they are given (copy first: `msgspec.structs.replace`); index functions and
 handlers are total and quick, and do not feed the cache themselves.
 It does no I/O and never waits.
@@ -9,12 +9,14 @@ It does no I/O and never waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 from kubechain.runtime.ownership import key_of
+from kubechain.runtime.shelf import Shelf, version
 
 R = TypeVar("R", bound=Resource)
 
@@ -24,10 +26,12 @@ class _Index(Generic[R]):
 
     def __init__(self, values_of: Callable[[R], Iterable[str]]) -> None:
         self._values_of = values_of
-        self._keys: dict[str, dict[Key, None]] = {}
+        self._keys: dict[str, Key | dict[Key, None]] = {}
+        """Most values of an index have one holder: that one stands alone."""
 
     def keys(self, value: str) -> Iterable[Key]:
-        return self._keys.get(value, ())
+        holders = self._keys.get(value, ())
+        return (holders,) if isinstance(holders, Key) else holders
 
     def move(self, key: Key, old: R | None, new: R | None) -> None:
         before = set() if old is None else set(self._values_of(old))
@@ -35,20 +39,36 @@ class _Index(Generic[R]):
         if before == after:
             return
         for value in before - after:
-            holders = self._keys.get(value, {})
-            holders.pop(key, None)
-            if not holders:
-                self._keys.pop(value, None)
+            self._remove(value, key)
         for value in after - before:
-            self._keys.setdefault(value, {})[key] = None
+            self._add(value, key)
+
+    def _add(self, value: str, key: Key) -> None:
+        holders = self._keys.get(value)
+        if holders is None:
+            self._keys[value] = key
+        elif isinstance(holders, Key):
+            self._keys[value] = {holders: None, key: None}
+        else:
+            holders[key] = None
+
+    def _remove(self, value: str, key: Key) -> None:
+        holders = self._keys.get(value)
+        if isinstance(holders, dict):
+            holders.pop(key, None)
+        if not holders or holders == key:
+            self._keys.pop(value, None)
 
 
 class Cache(Generic[R]):
-    """`keep` gives the form that is held (and that handlers get); it must leave metadata as it is."""
+    """`keep` gives the form that is held (and that handlers get); it must leave metadata as it is.
 
-    def __init__(self, keep: Callable[[R], R] | None = None) -> None:
+    With a `kind`, objects that nobody touched lately are held as their JSON.
+    """
+
+    def __init__(self, keep: Callable[[R], R] | None = None, kind: Kind[R] | None = None) -> None:
         self._keep = keep
-        self._objects: dict[Key, R] = {}
+        self._objects: Shelf[R] = Shelf(kind)
         self._indices: dict[str, _Index[R]] = {}
         self._handlers: list[Callable[[R | None, R | None], None]] = []
         self._delivered = 0
@@ -63,15 +83,20 @@ class Cache(Generic[R]):
 
     def by(self, index: str, value: str) -> Sequence[R]:
         """The objects for which that index function gives `value`. Raises KeyError for an unknown index."""
-        return [self._objects[key] for key in self._indices[index].keys(value)]
+        found = (self._objects.get(key) for key in self._indices[index].keys(value))
+        return [obj for obj in found if obj is not None]
+
+    def keys_by(self, index: str, value: str) -> Sequence[Key]:
+        """Their keys alone, without decoding any. Raises KeyError for an unknown index."""
+        return tuple(self._indices[index].keys(value))
 
     def index(self, name: str, values_of: Callable[[R], Iterable[str]]) -> None:
         """Declares an index. Values that name another object are written `namespace/name` (see `wakes.local`)."""
         if name in self._indices:
             raise ValueError(f"the index {name!r} is declared already; use it or choose another name")
         index = self._indices[name] = _Index(values_of)
-        for key, obj in self._objects.items():
-            index.move(key, None, obj)
+        for key in self._objects:
+            index.move(key, None, self._objects.get(key))
 
     def on_change(self, handler: Callable[[R | None, R | None], None]) -> None:
         """Calls `handler(old, new)` for every later change: (None, new) is new, (old, None) is gone."""
@@ -83,47 +108,52 @@ class Cache(Generic[R]):
         Handlers run now, and not again when the watch delivers the same version. A version that is older than
         what is held, or that the watch has passed already (changed again or deleted since), is ignored.
         """
-        if _version(obj) > self._delivered:
+        if version(obj) > self._delivered:
             self.put(obj)
+
+    def knows(self, key: Key, seen: int) -> bool:
+        """Feeder: that version, or a newer one, is held already: it need not be decoded."""
+        held = self._objects.version(key)
+        return held is not None and held >= seen
 
     def put(self, obj: R) -> None:
         """Feeder: an object as it is now; ignored when no newer than the one held."""
         key = key_of(obj)
-        old = self._objects.get(key)
-        if old is not None and _version(old) >= _version(obj):
-            return
-        self._change(key, old, obj if self._keep is None else self._keep(obj))
+        if not self.knows(key, version(obj)):
+            self._change(key, self._objects.get(key), obj if self._keep is None else self._keep(obj))
 
-    def drop(self, key: Key, version: int) -> None:
+    def drop(self, key: Key, at: int) -> None:
         """Feeder: the object was deleted at that version; ignored when a newer one of its name is held."""
-        old = self._objects.get(key)
-        if old is not None and _version(old) <= version:
-            self._change(key, old, None)
+        held = self._objects.version(key)
+        if held is not None and held <= at:
+            self._change(key, self._objects.get(key), None)
 
-    def retain(self, present: Collection[Key], version: int) -> None:
+    def retain(self, present: Collection[Key], at: int) -> None:
         """Feeder: at that version exactly these existed; what else is held and not newer has been deleted."""
         for key in [key for key in self._objects if key not in present]:
-            self.drop(key, version)
+            self.drop(key, at)
 
-    def delivered(self, version: int) -> None:
+    def delivered(self, at: int) -> None:
         """Feeder: every change up to that version has been put or dropped."""
-        self._delivered = max(self._delivered, version)
+        self._delivered = max(self._delivered, at)
 
     def _change(self, key: Key, old: R | None, new: R | None) -> None:
         if new is None:
-            self._objects.pop(key, None)
+            self._objects.pop(key)
         else:
-            self._objects[key] = new
+            self._objects.put(key, new)
         for index in self._indices.values():
             index.move(key, old, new)
         for handler in self._handlers:
             handler(old, new)
 
-    def list(self) -> Iterable[R]:
-        """Every object, in no particular order; a snapshot that later changes do not disturb."""
-        return tuple(self._objects.values())
+    def list(self) -> Iterator[R]:
+        """Every object, in no particular order; decoded one after the other, so that many cost little room."""
+        for key in tuple(self._objects):
+            obj = self._objects.get(key)
+            if obj is not None:
+                yield obj
 
-
-def _version(obj: Resource) -> int:
-    """Resource versions of one API server are increasing whole numbers."""
-    return int(obj.metadata.resource_version or 0)
+    def keys(self) -> Sequence[Key]:
+        """Every key, in no particular order."""
+        return tuple(self._objects)

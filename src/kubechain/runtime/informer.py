@@ -45,7 +45,7 @@ class Informer(Cache[R]):
         chance: Chance = random.random,
         page: int = PAGE,
     ) -> None:
-        super().__init__(keep)
+        super().__init__(keep, kind)
         self.kind = kind
         self.synced = asyncio.Event()
         """Set once the first list is in the cache."""
@@ -98,9 +98,8 @@ class Informer(Cache[R]):
             options = ListOptions(limit=self._page, continue_token=token)
             page = await self._api.list(self.kind.raw, self._namespace, options)
             for document in page.items:
-                if (obj := self._decoded(document)) is not None:
-                    present.add(key_of(obj))
-                    self.put(obj)
+                if (key := self._take(document)) is not None:
+                    present.add(key)
             if not (token := page.continue_token):
                 break
         self.retain(present, int(page.resource_version))
@@ -116,21 +115,23 @@ class Informer(Cache[R]):
                     case Change(type="DELETED"):
                         self.drop(event.key, int(event.resource_version))
                     case Change():
-                        if (obj := self._decoded(event.object)) is not None:
-                            self.put(obj)
+                        if not self.knows(event.key, int(event.resource_version)):
+                            self._take(event.object)
                     case Bookmark():
                         pass
                     case _:
                         assert_never(event)
                 self._reached(event.resource_version)
 
-    def _decoded(self, document: bytes) -> R | None:
-        """None for an object that does not fit its model: it is left out, and the others do not suffer."""
+    def _take(self, document: bytes) -> Key | None:
+        """Puts an object into the cache. One that does not fit its model is left out: the others do not suffer."""
         try:
-            return self.kind.decode(document)
+            obj = self.kind.decode(document)
         except msgspec.ValidationError as error:
             log.error("object left out: it does not fit its kind", kind=self.kind.kind, error=str(error))
             return None
+        self.put(obj)
+        return key_of(obj)
 
     def _reached(self, version: str) -> None:
         self._since = version

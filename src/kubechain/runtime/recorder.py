@@ -30,7 +30,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class EventRecorder:
-    """`name` is who reports (`kubechain.humanlayer.dev/NAME`), `instance` which of its replicas."""
+    """`name` is who reports (`kubechain.humanlayer.dev/NAME`), `instance` which of its replicas.
+
+    `pause` (seconds) is how long an event waits for others to be written with it, `batch` how many at the most.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,8 @@ class EventRecorder:
         *,
         instance: str = "",
         capacity: int = 4096,
-        writers: int = 8,
+        batch: int = 64,
+        pause: float = 0.05,
         forget_after: timedelta = timedelta(minutes=10),
     ) -> None:
         self.dropped = 0
@@ -51,7 +55,8 @@ class EventRecorder:
         self._controller = f"{GROUP}/{name}"
         self._instance = (instance or name)[:128]
         self._clock = clock
-        self._writers = writers
+        self._batch = batch
+        self._pause = pause
         self._queue: asyncio.Queue[Event] = asyncio.Queue(capacity)
         self._told: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
         self._memory = capacity
@@ -68,10 +73,14 @@ class EventRecorder:
         self._tell("Warning", kind, obj, reason, note, action)
 
     async def run(self) -> None:
-        """Writes until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._writers):
-                group.create_task(self._write())
+        """Writes until cancelled: a moment after the first event, everything told by then at once."""
+        while True:
+            batch = [await self._queue.get()]
+            if self._queue.empty():
+                await asyncio.sleep(self._pause)
+            while len(batch) < self._batch and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await asyncio.gather(*map(self._write, batch))
 
     async def flush(self) -> None:
         """Returns when everything told so far is written or lost; needs `run` running."""
@@ -122,15 +131,13 @@ class EventRecorder:
         if len(self._told) > self._memory:
             self._told.popitem(last=False)
 
-    async def _write(self) -> None:
-        while True:
-            event = await self._queue.get()
-            try:
-                await self._api.create(EVENTS, event)
-            except (ApiError, OSError) as error:
-                self._lose(error)
-            finally:
-                self._queue.task_done()
+    async def _write(self, event: Event) -> None:
+        try:
+            await self._api.create(EVENTS, event)
+        except (ApiError, OSError) as error:
+            self._lose(error)
+        finally:
+            self._queue.task_done()
 
     def _lose(self, error: Exception) -> None:
         self.lost += 1

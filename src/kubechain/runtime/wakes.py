@@ -46,7 +46,7 @@ def referred(informer: Informer[D], through: Informer[R], index: str) -> Wake[D]
 
     def keys(old: D | None, new: D | None) -> Iterable[Key]:
         changed = new if new is not None else old
-        return () if changed is None else [key_of(obj) for obj in through.by(index, str(key_of(changed)))]
+        return () if changed is None else through.keys_by(index, str(key_of(changed)))
 
     return Wake(informer, keys)
 

@@ -47,7 +47,10 @@ class _Failing:
 
 
 class Worker(Generic[R]):
-    """Made inside the running loop, before the informers run. `limit`: passes at the same time."""
+    """Made inside the running loop, before the informers run. `limit`: passes at the same time.
+
+    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Worker(Generic[R]):
         events: EventRecorder,
         limit: int = LIMIT,
         chance: Chance = random.random,
+        at_rest: Callable[[R], bool] = lambda obj: False,
     ) -> None:
         self.passes = 0
         """Reconciles begun so far."""
@@ -67,6 +71,7 @@ class Worker(Generic[R]):
         self._events = events
         self._limit = limit
         self._chance = chance
+        self._at_rest = at_rest
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop)
         self._running = 0
@@ -77,7 +82,8 @@ class Worker(Generic[R]):
         for wake in wakes:
             wake.informer.on_change(partial(self._woken, wake.keys))
         for obj in informer.list():
-            self._queue.add(key_of(obj))
+            if not at_rest(obj):
+                self._queue.add(key_of(obj))
 
     async def run(self) -> None:
         """Until cancelled; returns when every running pass has ended."""
@@ -103,6 +109,9 @@ class Worker(Generic[R]):
                 self._forget(key_of(old))
             return
         key = key_of(new)
+        if self._at_rest(new):
+            self._forget(key)
+            return
         if old is None or _more_than_status(old, new):
             self._urgent.add(key)
         self._queue.add(key)
