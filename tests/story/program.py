@@ -62,10 +62,14 @@ class Story:
                     return run
         raise AssertionError("the watch ended")
 
+    async def kubechain(self, *words: str) -> Said:
+        """Runs our own command line to its end."""
+        command = [sys.executable, "-m", "kubechain.cli.main", *words]
+        return await said(command, {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": ""})
+
     async def logs(self, run: str) -> str:
         """What `kubechain logs` prints of a run."""
-        command = [sys.executable, "-m", "kubechain.cli.main", "logs", f"taskrun/{run}"]
-        shown = await said(command, {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": ""})
+        shown = await self.kubechain("logs", f"taskrun/{run}")
         assert shown.code == 0, shown.err
         return shown.out
 

@@ -38,3 +38,27 @@ async def test_a_run_waits_over_a_restart_for_a_result_from_outside(tmp_path: Pa
         run = await running.finished("ask-run")
     assert ("tool", "all fine") in conversation(run)
     assert run.status.phase == "FinalAnswer"
+
+
+async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(tmp_path: Path) -> None:
+    async with story(tmp_path) as running:
+        await running.apply(
+            manifests.SECRET,
+            manifests.walkthrough()["llm"],
+            TOOL,
+            manifests.agent("helper", "gpt-4o", "[{name: ask-the-lab}]"),
+            manifests.task("ask", "helper", "Say hello using the ask-the-lab tool"),
+            manifests.run("ask-run", "ask"),
+        )
+        await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
+        name = (await running.program.api.list(TOOL_CALLS)).items[0].metadata.name
+        await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
+        assert (await running.kubechain("settle", f"toolcall/{name}", "--repeat")).code == 1
+        assert (await running.kubechain("settle", f"toolcall/{name}", "--result", "x", "--error", "y")).code != 0
+        settled = await running.kubechain("settle", f"toolcall/{name}", "--error", "the laboratory is closed")
+        assert (settled.code, settled.out) == (0, f"toolcall/{name} is Failed\n")
+        run = await running.finished("ask-run")
+        late = await running.kubechain("settle", f"toolcall/{name}", "--result", "too late")
+    assert ("tool", "Error: the laboratory is closed") in conversation(run)
+    assert late.code == 1
+    assert "only a call that is Running or OutcomeUnknown" in late.err

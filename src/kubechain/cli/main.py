@@ -28,6 +28,7 @@ _COMMANDS = {
     "describe": "describe",
     "logs": "logs",
     "wait": "wait",
+    "settle": "settle",
     "delete": "delete",
 }
 """Command -> its module, in the order of the help text."""

@@ -145,8 +145,8 @@ class ToolCallController:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
         await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error))
         way_on = (
-            f"Look what it did, then set the phase of toolcall {call.metadata.name} with kubectl patch "
-            "--subresource=status: Succeeded with a result, Failed with an error, or Pending to repeat it"
+            f"Look what it did, then say so: kubechain settle toolcall/{call.metadata.name} with --result, "
+            "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
         )
         self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
