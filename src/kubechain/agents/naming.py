@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 MAX_OBJECT_NAME = 63
 MAX_TOOL_NAME = 64
@@ -16,6 +17,7 @@ _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 _NOT_TOOL = re.compile(r"[^A-Za-z0-9_-]+")
 
 
+@lru_cache(maxsize=4096)
 def digest(text: str | bytes, length: int = 5) -> str:
     """A short stable fingerprint in the alphabet Kubernetes uses for generated names (no vowels, no 0, 1, 3)."""
     content = text.encode() if isinstance(text, str) else text

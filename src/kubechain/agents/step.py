@@ -23,7 +23,7 @@ from kubechain.resources.toolcall import ToolCall, ToolCallSpec
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A run and what it depends on; None where an object is not there. `calls` holds its own children by name."""
+    """A run and what it depends on; None where an object is not there. `calls` holds the `children` that exist."""
 
     run: TaskRun
     task: Task | None = None
@@ -92,6 +92,11 @@ def next_step(scene: Scene) -> Step:
         return Wait(waiting_on_tools(open_calls), expected=planned and not any(map(_unknown, open_calls)))
     stored = sum(call.status.stored is not None for call in calls)
     return _ask(scene, [result_message(r, c) for r, c in zip(requested, calls, strict=True)], stored)
+
+
+def children(run: TaskRun) -> list[str]:
+    """The names of the ToolCalls that the last reply asks for, whether they exist or not."""
+    return expected_calls(run, requested_calls(run.status.messages)) if run.status.turns else []
 
 
 def expected_calls(run: TaskRun, requested: list[RequestedCall]) -> list[str]:

@@ -20,7 +20,6 @@ from kubechain.resources.tool import TOOLS, Tool
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import owner_uids
 from kubechain.runtime.wakes import local
 
 
@@ -65,7 +64,6 @@ def caches(api: Api, namespace: str = "") -> Caches:
     made.tools.index("offered", lambda tool: [] if tool.spec.agent_selector is None else [tool.metadata.namespace])
     made.tasks.index("agent", lambda task: local(task, [task.spec.agent]))
     made.runs.index("task", lambda run: [] if run.status.finished else local(run, [run.spec.task]))
-    made.calls.index("run", owner_uids)
     made.calls.index("origin", _open_origin)
     return made
 

@@ -16,7 +16,7 @@ from kubechain.agents import checkpoint
 from kubechain.agents.growth import sealed
 from kubechain.agents.offload import OFFER, READ_RESULT
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
-from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, next_step
+from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, children, next_step
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.children import child_meta
 from kubechain.controllers.progress import Progress
@@ -69,8 +69,8 @@ class TaskRunController:
         task = caches.tasks.get(Key(namespace, run.spec.task))
         agent = caches.agents.get(Key(namespace, task.spec.agent)) if task else None
         llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
-        calls = {c.metadata.name: c for c in caches.calls.by("run", run.metadata.uid)}
-        return Scene(run, task, agent, llm, calls)
+        found = (caches.calls.get(Key(namespace, name)) for name in children(run))
+        return Scene(run, task, agent, llm, {call.metadata.name: call for call in found if call is not None})
 
     async def _tell(self, run: TaskRun, on: str) -> TaskRun:
         """Shows why the run is not moving; one write per change of the reason."""

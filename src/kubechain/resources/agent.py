@@ -14,7 +14,7 @@ from kubechain.resources.reference import Reference
 from kubechain.resources.tool import Effect, Interrupt
 
 
-class AgentSpec(Model, kw_only=True):
+class AgentSpec(Model, kw_only=True, gc=False):
     """What the agent thinks with, how it is instructed, what it may use."""
 
     llm_ref: Annotated[Reference, doc("The LLM it thinks with.")]
@@ -31,7 +31,7 @@ class AgentSpec(Model, kw_only=True):
     ) = None
 
 
-class ToolOrigin(Model, kw_only=True):
+class ToolOrigin(Model, kw_only=True, gc=False):
     """Where a tool comes from."""
 
     kind: Annotated[
@@ -43,7 +43,7 @@ class ToolOrigin(Model, kw_only=True):
     offered: Annotated[bool, doc("True when it came through the tool's agentSelector.")] = False
 
 
-class ResolvedTool(Model, kw_only=True):
+class ResolvedTool(Model, kw_only=True, gc=False):
     """One tool as the model sees it."""
 
     name: Annotated[str, doc("The name the model calls it by.")]
@@ -55,7 +55,7 @@ class ResolvedTool(Model, kw_only=True):
     timeout: Annotated[str, doc("Longest time one call may take.")] = ""
 
 
-class AgentStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+class AgentStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
     """Readiness, and what the model will really see."""
 
     tools: Annotated[
@@ -68,7 +68,7 @@ class AgentStatus(ReadyStatus, omit_defaults=False, kw_only=True):
     tool_count: Annotated[int, doc("How many tools the model is given.")] = 0
 
 
-class Agent(Resource, kw_only=True):
+class Agent(Resource, kw_only=True, gc=False):
     """An Agent is a system prompt, the LLM it runs on and the tools it may use."""
 
     spec: Annotated[AgentSpec, doc("Desired state.")]

@@ -15,26 +15,26 @@ from kubechain.resources.kind import Column, Kind
 from kubechain.resources.model import Model, Resource
 
 
-class Plain(Resource, kw_only=True):
+class Plain(Resource, kw_only=True, gc=False):
     """A built-in kind whose content the program does not read."""
 
 
-class NamespaceSpec(Model, kw_only=True):
+class NamespaceSpec(Model, kw_only=True, gc=False):
     finalizers: list[str] = []
 
 
-class NamespaceStatus(Model, kw_only=True):
+class NamespaceStatus(Model, kw_only=True, gc=False):
     phase: str = "Active"
 
 
-class Namespace(Resource, kw_only=True):
+class Namespace(Resource, kw_only=True, gc=False):
     """A namespace; Terminating until everything in it is gone."""
 
     spec: NamespaceSpec = msgspec.field(default_factory=NamespaceSpec)
     status: NamespaceStatus = msgspec.field(default_factory=NamespaceStatus)
 
 
-class Secret(Resource, kw_only=True):
+class Secret(Resource, kw_only=True, gc=False):
     """A secret; `data` holds base64."""
 
     data: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Secret(Resource, kw_only=True):
         return None if encoded is None else base64.b64decode(encoded).decode()
 
 
-class ObjectReference(Model, kw_only=True):
+class ObjectReference(Model, kw_only=True, gc=False):
     """What an event is about."""
 
     api_version: str = ""
@@ -56,12 +56,12 @@ class ObjectReference(Model, kw_only=True):
     uid: str = ""
 
 
-class EventSeries(Model, kw_only=True):
+class EventSeries(Model, kw_only=True, gc=False):
     count: int = 0
     last_observed_time: str = ""
 
 
-class Event(Resource, kw_only=True):
+class Event(Resource, kw_only=True, gc=False):
     """events.k8s.io/v1; core/v1 shows the same objects under older field names."""
 
     event_time: str | None = None
@@ -80,7 +80,7 @@ class Event(Resource, kw_only=True):
     deprecated_count: int | None = None
 
 
-class LeaseSpec(Model, kw_only=True):
+class LeaseSpec(Model, kw_only=True, gc=False):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     acquire_time: str | None = None
@@ -88,7 +88,7 @@ class LeaseSpec(Model, kw_only=True):
     lease_transitions: int | None = None
 
 
-class Lease(Resource, kw_only=True):
+class Lease(Resource, kw_only=True, gc=False):
     """coordination.k8s.io/v1; times carry microseconds."""
 
     spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)

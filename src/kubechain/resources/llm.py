@@ -18,7 +18,7 @@ KEYLESS: frozenset[str] = frozenset({"ollama", "openai-compatible"})
 """Providers that may be used without an API key."""
 
 
-class Reasoning(Model, kw_only=True):
+class Reasoning(Model, kw_only=True, gc=False):
     """How much a reasoning model may think before it answers."""
 
     effort: (
@@ -30,7 +30,7 @@ class Reasoning(Model, kw_only=True):
     )
 
 
-class Parameters(Model, kw_only=True):
+class Parameters(Model, kw_only=True, gc=False):
     """What is sent with every call to this model. Everything set here reaches the provider."""
 
     model: Annotated[str, doc("The provider's name of the model; default: the name of this LLM.")] = ""
@@ -77,7 +77,7 @@ def _has_key(node: object, _: object) -> bool:
     return isinstance(node, dict) and ("apiKeyFrom" in node or node.get("provider") in KEYLESS)
 
 
-class LLMSpec(Model, kw_only=True):
+class LLMSpec(Model, kw_only=True, gc=False):
     """Which model, whose, with which key and which parameters."""
 
     rules = (
@@ -96,13 +96,13 @@ class LLMSpec(Model, kw_only=True):
     headers: Annotated[list[Header], doc("Extra HTTP headers of every call.", max_length=100)] = []
 
 
-class LLMStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+class LLMStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
     """Readiness, and what it was judged on."""
 
     checked: Annotated[str, doc("The version of the Secret that the key was last checked with.")] = ""
 
 
-class LLM(Resource, kw_only=True):
+class LLM(Resource, kw_only=True, gc=False):
     """An LLM is a model that agents think with: provider, API key, parameters."""
 
     spec: Annotated[LLMSpec, doc("Desired state.")]

@@ -15,7 +15,7 @@ from kubechain.resources.reference import EnvVar
 from kubechain.resources.tool import Effect
 
 
-class MCPServerSpec(Model, kw_only=True):
+class MCPServerSpec(Model, kw_only=True, gc=False):
     """How the server is started and talked to."""
 
     transport: Annotated[Literal["stdio"], doc("How it is talked to: stdio, a child process.")]
@@ -27,7 +27,7 @@ class MCPServerSpec(Model, kw_only=True):
     ) = None
 
 
-class MCPTool(Model, kw_only=True):
+class MCPTool(Model, kw_only=True, gc=False):
     """One tool the server offers."""
 
     name: Annotated[str, doc("Its name on the server.")]
@@ -36,7 +36,7 @@ class MCPTool(Model, kw_only=True):
     effect: Annotated[Effect, doc("From the server's readOnly and idempotent hints.")] = "NonIdempotent"
 
 
-class ServerInfo(Model, kw_only=True):
+class ServerInfo(Model, kw_only=True, gc=False):
     """What the server says it is."""
 
     name: Annotated[str, doc("Its name.")] = ""
@@ -44,7 +44,7 @@ class ServerInfo(Model, kw_only=True):
     protocol: Annotated[str, doc("The protocol revision agreed on.")] = ""
 
 
-class MCPServerStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+class MCPServerStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
     """Readiness, and the tools found."""
 
     tools: Annotated[
@@ -58,7 +58,7 @@ class MCPServerStatus(ReadyStatus, omit_defaults=False, kw_only=True):
     server: Annotated[ServerInfo, doc("What the server says it is.")] = msgspec.field(default_factory=ServerInfo)
 
 
-class MCPServer(Resource, kw_only=True):
+class MCPServer(Resource, kw_only=True, gc=False):
     """An MCPServer is a Model Context Protocol server whose tools agents may use."""
 
     spec: Annotated[MCPServerSpec, doc("Desired state.")]

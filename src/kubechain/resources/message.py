@@ -9,14 +9,14 @@ from kubechain.resources.model import Model, doc
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class FunctionCall(Model, omit_defaults=False, kw_only=True):
+class FunctionCall(Model, omit_defaults=False, kw_only=True, gc=False):
     """What the model wants to have called."""
 
     name: Annotated[str, doc("The tool's name, as the model was told it.")]
     arguments: Annotated[str, doc("The arguments as the model wrote them: JSON in a string.")] = ""
 
 
-class RequestedCall(Model, omit_defaults=False, kw_only=True):
+class RequestedCall(Model, omit_defaults=False, kw_only=True, gc=False):
     """One tool call that a model asked for."""
 
     id: Annotated[str, doc("The provider's id of this call; the tool's message repeats it.")]
@@ -24,7 +24,7 @@ class RequestedCall(Model, omit_defaults=False, kw_only=True):
     function: Annotated[FunctionCall, doc("The tool and its arguments.")]
 
 
-class Message(Model, kw_only=True):
+class Message(Model, kw_only=True, gc=False):
     """One message. Fields in the order in which people read them."""
 
     role: Annotated[Role, doc("Who speaks.")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -60,7 +61,7 @@ class Rule:
         return "oldSelf" in self.cel
 
 
-class Model(msgspec.Struct, omit_defaults=True, rename=wire_name, kw_only=True):
+class Model(msgspec.Struct, omit_defaults=True, rename=wire_name, kw_only=True, gc=False):
     """A part of an object. `rules` become x-kubernetes-validations of the node it describes,
     `initial` becomes its schema default."""
 
@@ -68,7 +69,7 @@ class Model(msgspec.Struct, omit_defaults=True, rename=wire_name, kw_only=True):
     initial: ClassVar[JsonObject | None] = None
 
 
-class OwnerReference(Model, kw_only=True):
+class OwnerReference(Model, kw_only=True, gc=False):
     api_version: str
     kind: str
     name: str
@@ -77,7 +78,7 @@ class OwnerReference(Model, kw_only=True):
     block_owner_deletion: bool | UnsetType = UNSET
 
 
-class ObjectMeta(Model, kw_only=True):
+class ObjectMeta(Model, kw_only=True, gc=False):
     """Standard object metadata; times are RFC 3339 in UTC with whole seconds."""
 
     name: str = ""
@@ -96,7 +97,7 @@ class ObjectMeta(Model, kw_only=True):
     managed_fields: list[Raw] = []
 
 
-class Resource(Model, kw_only=True):
+class Resource(Model, kw_only=True, gc=False):
     """An object of a known kind. Subclasses add `spec` and `status`."""
 
     api_version: str = ""
@@ -104,7 +105,7 @@ class Resource(Model, kw_only=True):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
 
-class Condition(Model, omit_defaults=False, kw_only=True):
+class Condition(Model, omit_defaults=False, kw_only=True, gc=False):
     """metav1.Condition: one claim about the object that is True, False or Unknown."""
 
     type: Annotated[str, doc("What is claimed, in CamelCase: Ready, Succeeded, ...", max_length=316)]
@@ -117,6 +118,12 @@ class Condition(Model, omit_defaults=False, kw_only=True):
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 with whole seconds, as Kubernetes writes times: `2026-01-02T03:04:05Z`."""
+    return _second(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=16)
+def _second(moment: datetime) -> str:
+    """Thousands of objects are stamped in the same second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

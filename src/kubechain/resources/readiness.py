@@ -12,7 +12,7 @@ CONDITION_LIST: JsonObject = {"x-kubernetes-list-type": "map", "x-kubernetes-lis
 Summary = Literal["Pending", "Ready", "Error"]
 
 
-class ReadyStatus(Model, omit_defaults=False, kw_only=True):
+class ReadyStatus(Model, omit_defaults=False, kw_only=True, gc=False):
     """`ready`, `status` and `statusDetail` are a printed summary of the condition Ready."""
 
     initial = {"ready": False, "status": "Pending"}

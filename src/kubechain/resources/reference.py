@@ -9,20 +9,20 @@ from kubechain.resources.model import Model, Rule, doc
 Name = Annotated[str, doc("Name of the object, in the same namespace.", min_length=1, max_length=253)]
 
 
-class Reference(Model, kw_only=True):
+class Reference(Model, kw_only=True, gc=False):
     """A reference to an object in the same namespace. A missing one is waited for."""
 
     name: Name
 
 
-class SecretKeyRef(Model, kw_only=True):
+class SecretKeyRef(Model, kw_only=True, gc=False):
     """One key of a Secret in the same namespace."""
 
     name: Annotated[str, doc("Name of the Secret.", min_length=1, max_length=253)]
     key: Annotated[str, doc("Key in the Secret's data.", min_length=1, max_length=253)]
 
 
-class SecretSource(Model, kw_only=True):
+class SecretSource(Model, kw_only=True, gc=False):
     """Where a secret value comes from; the value itself never appears in an object of ours."""
 
     secret_key_ref: Annotated[SecretKeyRef, doc("The Secret and the key in it.")]
@@ -32,7 +32,7 @@ def _one_value(node: object, _: object) -> bool:
     return isinstance(node, dict) and ("value" in node) != ("valueFrom" in node)
 
 
-class EnvVar(Model, kw_only=True):
+class EnvVar(Model, kw_only=True, gc=False):
     """One variable of a tool process: a literal value or a key of a Secret."""
 
     rules = (Rule("has(self.value) != has(self.valueFrom)", "set one of value and valueFrom", _one_value),)
@@ -42,7 +42,7 @@ class EnvVar(Model, kw_only=True):
     value_from: Annotated[SecretSource, doc("A key of a Secret.")] | None = None
 
 
-class Header(Model, kw_only=True):
+class Header(Model, kw_only=True, gc=False):
     """One HTTP header: a literal value or a key of a Secret."""
 
     rules = (Rule("has(self.value) != has(self.valueFrom)", "set one of value and valueFrom", _one_value),)
@@ -52,7 +52,7 @@ class Header(Model, kw_only=True):
     value_from: Annotated[SecretSource, doc("A key of a Secret.")] | None = None
 
 
-class LabelRequirement(Model, kw_only=True):
+class LabelRequirement(Model, kw_only=True, gc=False):
     """One line of matchExpressions."""
 
     key: Annotated[str, doc("The label's key.", min_length=1)]
@@ -60,7 +60,7 @@ class LabelRequirement(Model, kw_only=True):
     values: Annotated[list[str], doc("Values for In and NotIn; empty for Exists and DoesNotExist.")] = []
 
 
-class LabelSelector(Model, kw_only=True):
+class LabelSelector(Model, kw_only=True, gc=False):
     """A standard label selector; the empty one matches everything."""
 
     match_labels: Annotated[dict[str, str], doc("Labels that must have exactly these values.")] = {}

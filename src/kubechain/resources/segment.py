@@ -13,7 +13,7 @@ def _unchanged(node: object, old: object) -> bool:
     return node == old
 
 
-class TranscriptSegmentSpec(Model, kw_only=True):
+class TranscriptSegmentSpec(Model, kw_only=True, gc=False):
     """A stretch of a conversation. Cannot be changed."""
 
     rules = (Rule("self == oldSelf", "a TranscriptSegment cannot be changed", _unchanged),)
@@ -24,7 +24,7 @@ class TranscriptSegmentSpec(Model, kw_only=True):
     messages: Annotated[list[Message], doc("The messages, in order.")]
 
 
-class TranscriptSegment(Resource, kw_only=True):
+class TranscriptSegment(Resource, kw_only=True, gc=False):
     """A TranscriptSegment holds messages that fell out of a run's current window."""
 
     spec: Annotated[TranscriptSegmentSpec, doc("The messages.")]

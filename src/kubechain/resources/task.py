@@ -16,7 +16,7 @@ def _one_input(node: object, _: object) -> bool:
     return isinstance(node, dict) and ("userMessage" in node) != ("contextWindow" in node)
 
 
-class TaskSpec(Model, kw_only=True):
+class TaskSpec(Model, kw_only=True, gc=False):
     """Who is to do what."""
 
     rules = (
@@ -32,7 +32,7 @@ class TaskSpec(Model, kw_only=True):
     context_window: Annotated[list[Message], doc("A conversation so far, to go on from.")] | None = None
 
 
-class Task(Resource, kw_only=True):
+class Task(Resource, kw_only=True, gc=False):
     """A Task is something an agent is to do; each TaskRun does it once."""
 
     spec: Annotated[TaskSpec, doc("Desired state.")]

@@ -19,7 +19,7 @@ def _unchanged(node: object, old: object) -> bool:
     return node == old
 
 
-class TaskRunSpec(Model, kw_only=True):
+class TaskRunSpec(Model, kw_only=True, gc=False):
     """Which task is done. Cannot be changed."""
 
     rules = (Rule("self == oldSelf", "a TaskRun cannot be changed; create another one", _unchanged),)
@@ -28,7 +28,7 @@ class TaskRunSpec(Model, kw_only=True):
     user_message: Annotated[str, doc("Asked in place of the task's own message.", min_length=1)] | None = None
 
 
-class Usage(Model, omit_defaults=False, kw_only=True):
+class Usage(Model, omit_defaults=False, kw_only=True, gc=False):
     """Tokens spent, as the providers counted them."""
 
     input_tokens: Annotated[int, doc("Tokens read.")] = 0
@@ -36,7 +36,7 @@ class Usage(Model, omit_defaults=False, kw_only=True):
     cached_tokens: Annotated[int, doc("Tokens read from the provider's cache.")] = 0
 
 
-class History(Model, kw_only=True):
+class History(Model, kw_only=True, gc=False):
     """The part of the conversation that moved out of the status."""
 
     last: Annotated[str, doc("Name of the newest TranscriptSegment; each names the one before it.")] = ""
@@ -44,7 +44,7 @@ class History(Model, kw_only=True):
     messages: Annotated[int, doc("How many messages they hold.")] = 0
 
 
-class TaskRunStatus(Model, kw_only=True):
+class TaskRunStatus(Model, kw_only=True, gc=False):
     """The conversation so far and where it stands: the checkpoint a run goes on from."""
 
     initial = {"phase": "Pending"}
@@ -72,7 +72,7 @@ class TaskRunStatus(Model, kw_only=True):
         return self.phase in FINISHED
 
 
-class TaskRun(Resource, kw_only=True):
+class TaskRun(Resource, kw_only=True, gc=False):
     """A TaskRun does a Task once and holds the conversation while it does."""
 
     spec: Annotated[TaskRunSpec, doc("Desired state.")]

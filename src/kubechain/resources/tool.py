@@ -17,7 +17,7 @@ Effect = Literal["ReadOnly", "Idempotent", "NonIdempotent"]
 Interrupt = Literal["Retry", "Fail", "Ask"]
 
 
-class FunctionTool(Model, kw_only=True):
+class FunctionTool(Model, kw_only=True, gc=False):
     """A Python function, run in a worker process of its own, never in the controller."""
 
     entrypoint: Annotated[
@@ -30,7 +30,7 @@ class FunctionTool(Model, kw_only=True):
     env: Annotated[list[EnvVar], doc("The whole environment of the worker process.", max_length=100)] = []
 
 
-class ExternalTool(Model, kw_only=True):
+class ExternalTool(Model, kw_only=True, gc=False):
     """Work done by someone outside, who writes the result into the ToolCall's status when it is done."""
 
 
@@ -38,7 +38,7 @@ def _one_type(node: object, _: object) -> bool:
     return isinstance(node, dict) and ("function" in node) != ("external" in node)
 
 
-class ToolSpec(Model, kw_only=True):
+class ToolSpec(Model, kw_only=True, gc=False):
     """What the tool does and how it is called."""
 
     rules = (Rule("has(self.function) != has(self.external)", "set one of function and external", _one_type),)
@@ -81,7 +81,7 @@ class ToolSpec(Model, kw_only=True):
     ) = None
 
 
-class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True):
+class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
     """Readiness, and what models are told about the tool."""
 
     type: Annotated[str, doc("function or external.")] = ""
@@ -89,7 +89,7 @@ class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True):
     parameters: Annotated[Raw, doc("JSON Schema of the arguments.", schema={"type": "object"})] = Raw(b"{}")
 
 
-class Tool(Resource, kw_only=True):
+class Tool(Resource, kw_only=True, gc=False):
     """A Tool is something a model can call."""
 
     spec: Annotated[ToolSpec, doc("Desired state.")]

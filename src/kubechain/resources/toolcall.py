@@ -18,7 +18,7 @@ def _unchanged(node: object, old: object) -> bool:
     return node == old
 
 
-class ToolCallSpec(Model, kw_only=True):
+class ToolCallSpec(Model, kw_only=True, gc=False):
     """Which tool is called, for which run, with which arguments. Cannot be changed."""
 
     rules = (Rule("self == oldSelf", "a ToolCall cannot be changed", _unchanged),)
@@ -32,7 +32,7 @@ class ToolCallSpec(Model, kw_only=True):
     )
 
 
-class StoredResult(Model, kw_only=True):
+class StoredResult(Model, kw_only=True, gc=False):
     """A result too big for the ToolCall: where the whole of it is."""
 
     name: Annotated[str, doc("Its parts are the ToolResults NAME-1, NAME-2, ...")]
@@ -40,7 +40,7 @@ class StoredResult(Model, kw_only=True):
     characters: Annotated[int, doc("How long it is.")]
 
 
-class ToolCallStatus(Model, kw_only=True):
+class ToolCallStatus(Model, kw_only=True, gc=False):
     """How far the call is, and its result."""
 
     initial = {"phase": "Pending"}
@@ -59,7 +59,7 @@ class ToolCallStatus(Model, kw_only=True):
         return self.phase in FINISHED
 
 
-class ToolCall(Resource, kw_only=True):
+class ToolCall(Resource, kw_only=True, gc=False):
     """A ToolCall is one call of one tool that a model asked for."""
 
     spec: Annotated[ToolCallSpec, doc("Desired state.")]

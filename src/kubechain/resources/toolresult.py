@@ -12,7 +12,7 @@ def _unchanged(node: object, old: object) -> bool:
     return node == old
 
 
-class ToolResultSpec(Model, kw_only=True):
+class ToolResultSpec(Model, kw_only=True, gc=False):
     """A stretch of what a tool returned. Cannot be changed."""
 
     rules = (Rule("self == oldSelf", "a ToolResult cannot be changed", _unchanged),)
@@ -22,7 +22,7 @@ class ToolResultSpec(Model, kw_only=True):
     content: Annotated[str, doc("The text.")]
 
 
-class ToolResult(Resource, kw_only=True):
+class ToolResult(Resource, kw_only=True, gc=False):
     """A ToolResult holds a part of a tool's result that is too big for its ToolCall."""
 
     spec: Annotated[ToolResultSpec, doc("The text.")]
