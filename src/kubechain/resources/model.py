@@ -61,6 +61,11 @@ class Rule:
         return "oldSelf" in self.cel
 
 
+def immutable(message: str) -> Rule:
+    """The rule of a node that stays as it was created."""
+    return Rule("self == oldSelf", message, lambda node, old: node == old)
+
+
 class Model(msgspec.Struct, omit_defaults=True, rename=wire_name, kw_only=True, gc=False):
     """A part of an object. `rules` become x-kubernetes-validations of the node it describes,
     `initial` becomes its schema default."""
@@ -124,7 +129,7 @@ def timestamp(moment: datetime) -> str:
 @lru_cache(maxsize=16)
 def _second(moment: datetime) -> str:
     """Thousands of objects are stamped in the same second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def moment(text: str) -> datetime:

@@ -6,17 +6,13 @@ from typing import Annotated
 
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.message import Message
-from kubechain.resources.model import Model, Resource, Rule, doc
-
-
-def _unchanged(node: object, old: object) -> bool:
-    return node == old
+from kubechain.resources.model import Model, Resource, doc, immutable
 
 
 class TranscriptSegmentSpec(Model, kw_only=True, gc=False):
     """A stretch of a conversation. Cannot be changed."""
 
-    rules = (Rule("self == oldSelf", "a TranscriptSegment cannot be changed", _unchanged),)
+    rules = (immutable("a TranscriptSegment cannot be changed"),)
 
     task_run: Annotated[str, doc("Name of the TaskRun it belongs to.")]
     previous: Annotated[str, doc("Name of the segment before this one; absent on the first.")] = ""

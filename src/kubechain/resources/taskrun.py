@@ -8,21 +8,17 @@ import msgspec
 
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.message import Message
-from kubechain.resources.model import Condition, Model, Resource, Rule, doc
+from kubechain.resources.model import Condition, Model, Resource, doc, immutable
 from kubechain.resources.readiness import CONDITION_LIST
 
 Phase = Literal["Pending", "Running", "FinalAnswer", "Failed"]
 FINISHED: frozenset[str] = frozenset({"FinalAnswer", "Failed"})
 
 
-def _unchanged(node: object, old: object) -> bool:
-    return node == old
-
-
 class TaskRunSpec(Model, kw_only=True, gc=False):
     """Which task is done. Cannot be changed."""
 
-    rules = (Rule("self == oldSelf", "a TaskRun cannot be changed; create another one", _unchanged),)
+    rules = (immutable("a TaskRun cannot be changed; create another one"),)
 
     task: Annotated[str, doc("Name of the Task.", min_length=1, max_length=253)]
     user_message: Annotated[str, doc("Asked in place of the task's own message.", min_length=1)] | None = None

@@ -8,20 +8,16 @@ import msgspec
 
 from kubechain.resources.agent import ToolOrigin
 from kubechain.resources.kind import Column, our_kind
-from kubechain.resources.model import Model, Resource, Rule, doc
+from kubechain.resources.model import Model, Resource, doc, immutable
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "OutcomeUnknown"]
 FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
 
 
-def _unchanged(node: object, old: object) -> bool:
-    return node == old
-
-
 class ToolCallSpec(Model, kw_only=True, gc=False):
     """Which tool is called, for which run, with which arguments. Cannot be changed."""
 
-    rules = (Rule("self == oldSelf", "a ToolCall cannot be changed", _unchanged),)
+    rules = (immutable("a ToolCall cannot be changed"),)
 
     tool_call_id: Annotated[str, doc("The provider's id of this call.")]
     task_run: Annotated[str, doc("Name of the TaskRun it belongs to.")]

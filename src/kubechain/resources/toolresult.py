@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from kubechain.resources.kind import Column, our_kind
-from kubechain.resources.model import Model, Resource, Rule, doc
-
-
-def _unchanged(node: object, old: object) -> bool:
-    return node == old
+from kubechain.resources.model import Model, Resource, doc, immutable
 
 
 class ToolResultSpec(Model, kw_only=True, gc=False):
     """A stretch of what a tool returned. Cannot be changed."""
 
-    rules = (Rule("self == oldSelf", "a ToolResult cannot be changed", _unchanged),)
+    rules = (immutable("a ToolResult cannot be changed"),)
 
     tool_call: Annotated[str, doc("Name of the ToolCall whose result it is.")]
     part: Annotated[int, doc("Which part, counted from 1.", ge=1)]
