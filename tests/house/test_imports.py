@@ -1,0 +1,24 @@
+"""What is imported before it is needed: starting costs time and memory that everybody pays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("mcp", "pydantic_ai", "anthropic", "openai", "cryptography")
+
+
+@pytest.mark.parametrize("module", ["kubechain.app", "kubechain.cli.main", "kubechain.providers.tools.worker"])
+def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) -> None:
+    code = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_command_of_the_command_line_imports_neither_the_program_nor_an_http_library() -> None:
+    unwanted = ("aiohttp", "starlette", "uvicorn", "uvloop", "yaml", "rich", "kubechain.app", "kubechain.controllers")
+    code = f"import sys, kubechain.cli.get; print(*(m for m in {unwanted!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
