@@ -1,7 +1,7 @@
 """The SQLite file: its tables, its two connections, and every statement that is not a page of a list.
 
-`log` holds each document once and only grows; `current` points to the newest line of every object. The writer
-thread uses one connection, the event loop the other. Knows nothing of Kubernetes semantics.
+`log` holds each document once and only grows; `current` points to the newest line of every object. Who uses which
+connection when is the writer's to say. Knows nothing of Kubernetes semantics.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubechain.errors import SettingsError
-from kubechain.store.record import DELETED, Address, Entry, Stored
+from kubechain.store.record import DELETED, Address, Entry
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 _VERSION = 1
@@ -55,7 +55,7 @@ def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, s
         writing.execute("PRAGMA journal_mode = WAL")
         writing.execute(f"PRAGMA synchronous = {synchronous}")
         writing.execute("PRAGMA secure_delete = FAST")
-        writing.execute(f"PRAGMA wal_autocheckpoint = {8 * 1024 * 1024 // _PAGE}")
+        writing.execute("PRAGMA wal_autocheckpoint = 0")  # the writer sees to it
         writing.execute(f"PRAGMA journal_size_limit = {32 * 1024 * 1024}")
         (version,) = writing.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
@@ -135,22 +135,14 @@ def compact(cx: sqlite3.Connection, after: int, upto: int) -> None:
     cx.execute("UPDATE meta SET compacted = ?", (upto,))
 
 
-def state(cx: sqlite3.Connection, at: Address) -> Stored | None:
-    """The newest state of an object."""
+def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes, str, bool] | None:
+    """The newest state of an object: revision, document, uid, whether it is being deleted."""
     row = cx.execute(
-        "SELECT log.rev, log.body FROM current JOIN log ON log.rev = current.rev "
+        "SELECT log.rev, log.body, current.uid, current.deleting FROM current JOIN log ON log.rev = current.rev "
         "WHERE current.resource = ? AND current.namespace = ? AND current.name = ?",
         at,
     ).fetchone()
-    return None if row is None else Stored(*row)
-
-
-def header(cx: sqlite3.Connection, at: Address) -> tuple[int, str, bool] | None:
-    """(revision, uid, whether it is being deleted) of an object, without reading its document."""
-    row = cx.execute(
-        "SELECT rev, uid, deleting FROM current WHERE resource = ? AND namespace = ? AND name = ?", at
-    ).fetchone()
-    return None if row is None else (row[0], row[1], bool(row[2]))
+    return None if row is None else (row[0], row[1], row[2], bool(row[3]))
 
 
 def dependants(cx: sqlite3.Connection, uid: str) -> list[Address]:

@@ -148,8 +148,7 @@ def _compare(kind: Kind[Any], old: ObjectMeta, given: ObjectMeta) -> None:
     if given.resource_version in ("", "0"):
         if kind.group in _VERSION_OPTIONAL:
             return
-        cause = refusals.bad_value("metadata.resourceVersion", "0", "must be specified for an update")
-        raise refusals.invalid(kind, old.name, cause)
+        raise refusals.unversioned(kind, old.name)
     if given.resource_version != old.resource_version:
         raise refusals.conflict(kind, old.name)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ import structlog
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, T
-from kubechain.resources.model import Clock
+from kubechain.resources.model import Clock, Resource
 from kubechain.resources.registry import ALL
 from kubechain.runtime.api import (
     ALL_NAMESPACES,
@@ -55,9 +55,12 @@ log = structlog.get_logger(__name__)
 class Store:
     """`async with Store.open(path, clock=now) as store:` - an `Api`."""
 
-    def __init__(self, path: Path, clock: Clock, synchronous: Synchronous, kinds: Sequence[Kind[Any]]) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, synchronous: Synchronous, kinds: Sequence[Kind[Any]], remember: int
+    ) -> None:
         """Opens the file, and makes it where there is none; blocks. Raises SettingsError."""
         self._clock = clock
+        self._remember = remember
         self._writing, self._reading = database.connect(path, synchronous)
         numbers = database.number_resources(self._writing, [kind.key for kind in kinds])
         self._kinds = {numbers[kind.key]: kind for kind in kinds}
@@ -71,24 +74,28 @@ class Store:
         clock: Clock,
         synchronous: Synchronous = "FULL",
         kinds: Sequence[Kind[Any]] = ALL,
+        remember: int = 16 * 1024 * 1024,
     ) -> AsyncIterator[Self]:
-        """The store in a file, made where there is none; None: one that lives as long as the program."""
+        """The store in a file, made where there is none; None: one that lives as long as the program.
+
+        `remember`: how many bytes of recently used objects are kept in memory.
+        """
         async with AsyncExitStack() as stack:
             if path is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kubechain-"))
                 path, synchronous = Path(folder) / "store.db", "OFF"
-            store = await asyncio.to_thread(cls, path, clock, synchronous, kinds)
+            store = await asyncio.to_thread(cls, path, clock, synchronous, kinds, remember)
             stack.push_async_callback(store._close)
             await store._start()
             yield store
 
     async def _start(self) -> None:
         self._hub = Hub()
-        self._ledger = Ledger(self._writing, self._reading, self._publish)
+        self._ledger = Ledger(self._writing, self._reading, self._publish, self._remember)
         self._writes = Writes(self._ledger, self._kinds, self._clock)
-        self._history = History(self._reading, self._ledger, self._writes, self._clock)
-        self._namespaces = Namespaces(self._reading, self._writes, self._kinds)
-        self._garbage = Garbage(self._reading, self._ledger, self._writes, self._kinds)
+        self._history = History(self._ledger, self._writes, self._clock)
+        self._namespaces = Namespaces(self._ledger, self._writes, self._kinds)
+        self._garbage = Garbage(self._ledger, self._writes, self._kinds)
         workers = (self._namespaces.run, self._garbage.run, self._history.run)
         self._tasks = [asyncio.create_task(_kept_alive(run), name=f"store {run.__qualname__}") for run in workers]
         self._namespaces.ensure_immortal()
@@ -110,7 +117,7 @@ class Store:
         self._history.notice(entries)
 
     async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
-        stored = database.state(self._reading, self._writes.address(kind, namespace, name))
+        stored = self._ledger.stored(self._writes.address(kind, namespace, name))
         if stored is None:
             raise refusals.not_found(kind, name)
         return kind.decode(stored.body)
@@ -126,7 +133,7 @@ class Store:
         last: Item | None = None
         size = limit + 1 if limit and not matcher.looks_inside else _CHUNK
         while True:
-            part = pages.read(self._reading, number, matcher, revision, place, size)
+            part = pages.read(self._ledger.reader, number, matcher, revision, place, size)
             revision, place = part.revision, part.rest
             for item in part.items:
                 if limit and len(page.items) == limit and last is not None:
@@ -155,10 +162,23 @@ class Store:
                 yield Bookmark(str(position), initial_end=True)
         subscription = Subscription(kind, number, matcher, position)
         self._hub.add(subscription)
+        if options.bookmarks:
+            subscription.remind(_BOOKMARK_EVERY)
         try:
-            async with aclosing(self._events(subscription, bookmarks=options.bookmarks)) as events:
-                async for event in events:
-                    yield event if isinstance(event, Bookmark) else _change(kind, event)
+            while not subscription.closed:
+                if (
+                    subscription.behind
+                ):  # log first, then live, then log again whenever the reader has fallen behind
+                    for event in hub.catch_up(self._ledger.reader, subscription, self._history.compacted):
+                        yield _change(kind, event)
+                while (queued := subscription.take()) is not None:
+                    yield _change(kind, queued)
+                if subscription.behind or subscription.closed:
+                    continue
+                if subscription.bookmark_due:
+                    yield self._bookmark(subscription)
+                else:
+                    await subscription.wait()
         finally:
             self._hub.remove(subscription)
 
@@ -199,11 +219,11 @@ class Store:
         return kind.decode(outcome.body)
 
     async def confirm(self, kind: Kind[T], obj: T) -> None:
-        meta = given(kind, obj).meta
-        header = self._ledger.header(self._writes.address(kind, meta.namespace, meta.name))
-        if header is None:
+        meta = obj.metadata if isinstance(obj, Resource) else given(kind, obj).meta
+        newest = self._ledger.state(self._writes.address(kind, meta.namespace, meta.name))
+        if newest is None:
             raise refusals.not_found(kind, meta.name)
-        if (str(header[0]), header[1]) != (meta.resource_version, meta.uid):
+        if (str(newest.revision), newest.uid) != (meta.resource_version, meta.uid):
             raise refusals.conflict(kind, meta.name)
 
     async def compact(self, revision: int) -> None:
@@ -232,8 +252,8 @@ class Store:
             self._refuse_forgotten(revision, place)
             return (None if revision < 0 else revision), place
         wanted = _version(options.resource_version)
-        if wanted > (current := database.newest_revision(self._reading)):
-            raise refusals.future_version(wanted, current)
+        if wanted > self._ledger.committed and wanted > (newest := database.newest_revision(self._ledger.reader)):
+            raise refusals.future_version(wanted, newest)
         if options.match != "Exact":
             return None, None
         if wanted < self._history.compacted:
@@ -245,24 +265,14 @@ class Store:
             raise refusals.Expired(pages.token(-1, place))
 
     def _continued(self, matcher: Matcher, number: int, page: Page[T], revision: int, place: Place) -> Page[T]:
-        remaining = None if matcher.selects else pages.remaining(self._reading, number, matcher, place)
+        remaining = None if matcher.selects else pages.remaining(self._ledger.reader, number, matcher, place)
         return Page(page.items, str(revision), pages.token(revision, place), remaining)
 
-    async def _events(
-        self, subscription: Subscription, *, bookmarks: bool
-    ) -> AsyncGenerator[hub.Event | Bookmark, None]:
-        """Log first, then live, then log again whenever the reader has fallen behind."""
-        while True:
-            if subscription.behind:
-                for event in hub.catch_up(self._reading, subscription, self._history.compacted):
-                    yield event
-            elif (queued := subscription.take()) is not None:
-                yield queued
-            elif subscription.closed:
-                return
-            elif not await subscription.wait(_BOOKMARK_EVERY if bookmarks else None):
-                subscription.position = max(subscription.position, self._ledger.committed)
-                yield Bookmark(str(subscription.position))
+    def _bookmark(self, subscription: Subscription) -> Bookmark:
+        """How far a watch is that has taken everything there was."""
+        subscription.bookmark_due = False
+        subscription.position = max(subscription.position, self._ledger.committed)
+        return Bookmark(str(subscription.position))
 
 
 async def _kept_alive(run: Callable[[], Awaitable[None]]) -> None:

@@ -8,7 +8,6 @@ the start.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,15 +29,12 @@ _AT_ONCE = 200
 class Garbage:
     """The set of objects to look at, and the worker that looks."""
 
-    def __init__(
-        self, reading: sqlite3.Connection, ledger: Ledger, writes: Writes, kinds: Mapping[int, Kind[Any]]
-    ) -> None:
-        self._reading = reading
+    def __init__(self, ledger: Ledger, writes: Writes, kinds: Mapping[int, Kind[Any]]) -> None:
         self._ledger = ledger
         self._writes = writes
         self._kinds = kinds
         self._numbers = {(kind.group, kind.kind): number for number, kind in kinds.items()}
-        self._due: dict[Address, None] = dict.fromkeys(database.ownerless(reading))
+        self._due: dict[Address, None] = dict.fromkeys(database.ownerless(ledger.reader))
         self._wake = asyncio.Event()
         self._wake.set()
 
@@ -46,13 +42,19 @@ class Garbage:
         """Remembers what a commit may have left without an owner or without dependants."""
         for entry in entries:
             if entry.type == DELETED:
-                self._due.update(dict.fromkeys(database.dependants(self._reading, entry.meta.uid)))
-            elif entry.meta.deletion_timestamp or entry.owners != entry.former_owners:
+                self._due.update(dict.fromkeys(database.dependants(self._ledger.reader, entry.meta.uid)))
+            elif entry.meta.deletion_timestamp or self._has_lost(entry):
                 self._due[entry.at] = None
             if entry.former_owners and entry.owners != entry.former_owners:
                 self._due.update(dict.fromkeys(self._owners(entry.at, entry.former_owners)))
         if self._due:
             self._wake.set()
+
+    def _has_lost(self, entry: Entry) -> bool:
+        """Whether new owners of an object are not all there to stay."""
+        if entry.owners == entry.former_owners:
+            return False
+        return any(self._owner_state(entry.at, reference) != "solid" for reference in entry.owners)
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -82,17 +84,17 @@ class Garbage:
             yield from self._judge(at, meta)
 
     def _orphan(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
-        for dependant in database.dependants(self._reading, meta.uid):
+        for dependant in database.dependants(self._ledger.reader, meta.uid):
             yield self._writes.amend(dependant, _without_owners({meta.uid}))
         yield self._writes.amend(at, _without_finalizer(ORPHAN))
 
     def _delete_dependants_first(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
-        dependants = database.dependants(self._reading, meta.uid)
+        dependants = database.dependants(self._ledger.reader, meta.uid)
         if not any(self._blocks(dependant, meta.uid) for dependant in dependants):
             yield self._writes.amend(at, _without_finalizer(FOREGROUND))
             return
         for dependant in dependants:
-            if (header := self._ledger.header(dependant)) and not header[2]:
+            if (stored := self._ledger.state(dependant)) and not stored.deleting:
                 self._due[dependant] = None
 
     def _blocks(self, dependant: Address, uid: str) -> bool:
@@ -115,7 +117,7 @@ class Garbage:
             if gone or waiting:
                 yield self._writes.amend(at, _without_owners(gone | waiting))
         elif meta.deletion_timestamp is None:
-            first = waiting and database.dependants(self._reading, meta.uid)
+            first = waiting and database.dependants(self._ledger.reader, meta.uid)
             options = DeleteOptions("Foreground" if first else "Background", uid=meta.uid)
             yield self._writes.remove(at, options)
 
@@ -124,11 +126,10 @@ class Garbage:
         owner = next(self._owners(at, [reference]), None)
         if owner is None:
             return "solid"
-        header = self._ledger.header(owner)
-        if header is None or header[1] != reference.uid:
+        stored = self._ledger.state(owner)
+        if stored is None or stored.uid != reference.uid:
             return "gone"
-        stored = self._ledger.state(owner) if header[2] else None
-        return "waiting" if stored and FOREGROUND in meta_of(stored.body).finalizers else "solid"
+        return "waiting" if stored.deleting and FOREGROUND in meta_of(stored.body).finalizers else "solid"
 
     def _owners(self, at: Address, references: Sequence[OwnerReference]) -> Iterator[Address]:
         for reference in references:

@@ -8,15 +8,15 @@ Events aside.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
-from kubechain.store.ledger import Job, Ledger
+from kubechain.store.ledger import Ledger
 from kubechain.store.record import Entry
+from kubechain.store.writer import Job
 from kubechain.store.writes import Writes
 
 _KEEP = 5 * 60
@@ -28,15 +28,14 @@ _STEP = 500
 class History:
     """The revisions that can still be read, and the worker that lets the oldest go."""
 
-    def __init__(self, reading: sqlite3.Connection, ledger: Ledger, writes: Writes, clock: Clock) -> None:
-        self._reading = reading
+    def __init__(self, ledger: Ledger, writes: Writes, clock: Clock) -> None:
         self._ledger = ledger
         self._writes = writes
         self._clock = clock
-        self._marks: list[tuple[float, int]] = reading.execute(
+        self._marks: list[tuple[float, int]] = ledger.reader.execute(
             "SELECT time, rev FROM mark ORDER BY time"
         ).fetchall()
-        self.compacted = database.compacted_revision(reading)
+        self.compacted = database.compacted_revision(ledger.reader)
         """Lists and watches from before this revision are refused."""
         self._marked = self._marks[-1][1] if self._marks else self.compacted
         self._written = asyncio.Event()
@@ -97,7 +96,7 @@ class History:
 
     async def _expire_events(self, revision: int) -> None:
         number = self._writes.number(EVENTS)
-        while old := database.unwritten_since(self._reading, number, revision, _STEP):
+        while old := database.unwritten_since(self._ledger.reader, number, revision, _STEP):
             landings = [self._writes.remove(at, DeleteOptions("Background")) for at in old]
             if not any(landings):
                 return

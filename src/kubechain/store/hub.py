@@ -44,8 +44,11 @@ class Subscription:
         self.position = position
         self.behind = True
         self.closed = False
+        self.bookmark_due = False
         self._queue: deque[Event] = deque()
-        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def offer(self, entry: Entry) -> None:
         """Queues what the entry means to this watch; a full queue is given up for the log."""
@@ -61,7 +64,7 @@ class Subscription:
             self.behind = True
         else:
             self._queue.append(event)
-        self._wake.set()
+        self._wake()
 
     def event(self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None) -> Event | None:
         """What a log line means under the selectors: it may begin, go on or cease to match."""
@@ -79,7 +82,7 @@ class Subscription:
 
     def close(self) -> None:
         self.closed = True
-        self._wake.set()
+        self._wake()
 
     def take(self) -> Event | None:
         """The next queued event."""
@@ -89,15 +92,28 @@ class Subscription:
         self.position = event.revision
         return event
 
-    async def wait(self, seconds: float | None) -> bool:
-        """Returns when there may be something to take; False when there was nothing for that long."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        self._wake.clear()
-        return True
+    async def wait(self) -> None:
+        """Returns when there may be something to take, all of a batch at once, or a bookmark is due."""
+        self._waiting = self._loop.create_future()
+        await self._waiting
+
+    def remind(self, seconds: float) -> None:
+        """Makes a bookmark due that often, from now until `ended`."""
+        self._timer = self._loop.call_later(seconds, self._remind, seconds)
+
+    def ended(self) -> None:
+        """The reader is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _remind(self, seconds: float) -> None:
+        self.bookmark_due = True
+        self._wake()
+        self.remind(seconds)
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Hub:
@@ -111,6 +127,7 @@ class Hub:
 
     def remove(self, subscription: Subscription) -> None:
         self._subscriptions[subscription.resource].pop(subscription, None)
+        subscription.ended()
 
     def publish(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

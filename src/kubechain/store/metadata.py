@@ -52,6 +52,7 @@ def name_problems(kind: Kind[Any], name: str) -> list[Cause]:
     pattern, text, limit = _SUBDOMAIN, _SUBDOMAIN_TEXT, 253
     if (kind.group, kind.plural) == ("", "namespaces"):
         pattern, text, limit = _LABEL, _LABEL_TEXT, 63
+        text = "must not contain dots" if "." in name else text
     if len(name) > limit:
         return [bad_value(field, f'"{name}"', f"must be no more than {limit} characters")]
     return [] if pattern.fullmatch(name) else [bad_value(field, f'"{name}"', text)]

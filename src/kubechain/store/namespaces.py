@@ -7,7 +7,6 @@ are made at the start; the decisions refuse to delete them.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
 from kubechain.store.decisions import IMMORTAL, finalized
 from kubechain.store.document import Document
-from kubechain.store.ledger import Landed
+from kubechain.store.ledger import Landed, Ledger
 from kubechain.store.record import DELETED, Entry
 from kubechain.store.writes import Writes
 
@@ -30,12 +29,12 @@ _GRACE = 2.0
 class Namespaces:
     """The namespaces that are being emptied, and the worker that does it."""
 
-    def __init__(self, reading: sqlite3.Connection, writes: Writes, kinds: Mapping[int, Kind[Any]]) -> None:
-        self._reading = reading
+    def __init__(self, ledger: Ledger, writes: Writes, kinds: Mapping[int, Kind[Any]]) -> None:
+        self._ledger = ledger
         self._writes = writes
         self._kinds = kinds
         self._number = writes.number(NAMESPACES)
-        found = database.contents(reading, self._number, "", limit=-1)
+        found = database.contents(ledger.reader, self._number, "", limit=-1)
         self._terminating = {at.name for at, deleting in found if deleting}
         self._missing = IMMORTAL - {at.name for at, _ in found}
         self._due = set(self._terminating)
@@ -83,15 +82,15 @@ class Namespaces:
     def _empty(self, namespace: str) -> Iterator[Landed | None]:
         """Deletes some of what is left, or the namespace itself when nothing is."""
         at = self._writes.address(NAMESPACES, "", namespace)
-        header = database.header(self._reading, at)
-        if header is None or not header[2]:  # it went meanwhile, and may be there again as another
+        stored = self._ledger.stored(at)
+        if stored is None or not stored.deleting:  # it went meanwhile, and may be there again as another
             self._terminating.discard(namespace)
             return
         is_empty = True
         for number, kind in self._kinds.items():
             if not kind.namespaced:
                 continue
-            found = database.contents(self._reading, number, namespace, _AT_ONCE)
+            found = database.contents(self._ledger.reader, number, namespace, _AT_ONCE)
             is_empty = is_empty and not found
             for content, deleting in found:
                 if not deleting:

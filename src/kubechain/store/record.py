@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from kubechain.resources.model import ObjectMeta, OwnerReference
 
@@ -21,16 +22,16 @@ class Address(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One state of an object: its document and the revision it was written under."""
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """One state of an object: the revision it was written under, its document, and what is asked for most."""
 
     revision: int
     body: bytes
+    uid: str
+    deleting: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the log. For DELETED, `body` is the last state under the deletion's revision."""
 
     revision: int
@@ -40,6 +41,13 @@ class Entry:
     before: Stored | None
     meta: ObjectMeta
     former_owners: Sequence[OwnerReference] = ()
+
+    @property
+    def after(self) -> Stored | None:
+        """The state of the object from now on; None once it is deleted."""
+        if self.type == DELETED:
+            return None
+        return Stored(self.revision, self.body, self.meta.uid, self.meta.deletion_timestamp is not None)
 
     @property
     def owners(self) -> Sequence[OwnerReference]:

@@ -76,6 +76,13 @@ def invalid(kind: Kind[Any], name: str, *causes: Cause) -> Invalid:
     return Invalid(f'{owner} "{name}" is invalid: {text}', Details(name, kind.group, kind.kind, causes=causes))
 
 
+def unversioned(kind: Kind[Any], name: str) -> Invalid:
+    """A real server calls the object by its plural here, and here alone."""
+    cause = bad_value("metadata.resourceVersion", "0", "must be specified for an update")
+    text = f'{kind.qualified} "{name}" is invalid: {cause.field}: {cause.message}'
+    return Invalid(text, Details(name, kind.group, kind.plural, causes=(cause,)))
+
+
 def bad_value(field: str, value: str, why: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
