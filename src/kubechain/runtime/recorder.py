@@ -24,6 +24,8 @@ R = TypeVar("R", bound=Resource)
 log = structlog.get_logger(__name__)
 
 NOTE_BYTES = 1024
+REMEMBERED = 512
+"""Events told lately that are not told again."""
 _NAME_LENGTH = 253
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -59,7 +61,7 @@ class EventRecorder:
         self._pause = pause
         self._queue: asyncio.Queue[Event] = asyncio.Queue(capacity)
         self._told: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
-        self._memory = capacity
+        self._memory = min(capacity, REMEMBERED)
         self._forget_after = forget_after
         self._last = 0
         self._complaint = ""

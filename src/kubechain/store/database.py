@@ -64,6 +64,8 @@ def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, s
             writing.executescript(_SCHEMA)
             writing.execute(f"PRAGMA user_version = {_VERSION}")
         reading = _connection(path)
+        writing.execute("PRAGMA cache_size = -1024")  # KiB: what is hot is remembered as objects already
+        reading.execute("PRAGMA cache_size = -512")
         reading.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise SettingsError(f"{path} cannot be used as a store: {error}") from error

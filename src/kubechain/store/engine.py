@@ -74,7 +74,7 @@ class Store:
         clock: Clock,
         synchronous: Synchronous = "FULL",
         kinds: Sequence[Kind[Any]] = ALL,
-        remember: int = 16 * 1024 * 1024,
+        remember: int = 1024 * 1024,
     ) -> AsyncIterator[Self]:
         """The store in a file, made where there is none; None: one that lives as long as the program.
 
