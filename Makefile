@@ -29,7 +29,7 @@ check: setup ## Format, lint, types, layers, unit and contract tests: under a mi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
-	@KUBECHAIN_KUBECTLS=1.32 $(BIN)/pytest -q -n 4 tests/unit tests/house tests/contract
+	@KUBECHAIN_KUBECTLS=1.32 $(BIN)/pytest -q -n 4 -m "not cluster" tests/unit tests/house tests/contract
 
 parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1.32, 1.33 and a model server
 	@$(BIN)/python -m tests.parts.kubectl 1.30 1.32 1.33
@@ -37,13 +37,14 @@ parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1
 
 test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
 	@KUBECHAIN_KUBECTLS=1.30,1.33 $(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
-	@$(BIN)/pytest -q -n 3 tests/parts tests/story tests/crash tests/chaos tests/e2e
+	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e
+	@$(BIN)/pytest -q -m cluster tests/contract tests/story tests/unit
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo
 
-bench: setup ## What one turn costs: writes, passes, milliseconds
-	@$(BIN)/python -m bench.turn
+bench: setup ## KubeChain beside its peers, 40 minutes (BENCH=--quick: 5); `python -m bench.turn`: one turn taken apart
+	@$(BIN)/python -m bench $(BENCH)
 
 format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format --quiet .

@@ -8,21 +8,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from msgspec import json
 
+from kubechain.cluster.remote import connect
+from kubechain.cluster.target import ClusterSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
+from kubechain.errors import SettingsError
 from kubechain.providers.models.router import Models
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.providers.tools.function import Functions
 from kubechain.providers.tools.mcp import MCP
 from kubechain.resources.registry import OURS
-from kubechain.runtime.api import Api
+from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.worker import Worker
@@ -37,10 +40,11 @@ CONTROLLER = "kubechain"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `kubechain up` was told.
+    """What `kubechain up` or `kubechain operator` was told.
 
-    `state` is the folder that holds everything; `port` 0 picks a free one; `model` "scripted" answers LLMs that
-    name no baseURL; `model_delay` in seconds per scripted reply; `functions` are folders with users' functions.
+    `state` is the folder that holds everything (`up` alone); `port` 0 picks a free one; `model` "scripted" answers
+    LLMs that name no baseURL; `model_delay` in seconds per scripted reply; `functions` are folders with users'
+    functions.
     """
 
     state: Path
@@ -81,10 +85,10 @@ class Program:
     loops: Controlling
 
 
-async def run(settings: Settings, ready: Callable[[Running], None]) -> None:
+async def run(program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None]) -> None:
     """Serves until cancelled; `ready` is called once everything answers."""
-    async with embedded(settings) as program:
-        ready(program.running)
+    async with program as running:
+        ready(running.running)
         await asyncio.get_running_loop().create_future()
 
 
@@ -103,6 +107,27 @@ async def embedded(settings: Settings) -> AsyncIterator[Program]:
             await _install_samples(store)
         running = await _serve(store, settings, stack, model_line)
         yield Program(running, store, loops)
+
+
+@asynccontextmanager
+async def operating(
+    settings: Settings, cluster: ClusterSettings, namespace: str = ALL_NAMESPACES
+) -> AsyncIterator[Program]:
+    """The controllers over a real API server, for one namespace or all. Raises SettingsError, ApiError."""
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(connect(cluster))
+        if missing := {kind.plural for kind in OURS} - await api.served():
+            raise SettingsError(
+                f"{api.target.server} does not know {', '.join(sorted(missing))}: "
+                "run `kubechain install --crds | kubectl apply --server-side -f -`"
+            )
+        base_urls, model_line = await _models(settings, stack)
+        scripted = settings.model == "scripted"
+        loops = await stack.enter_async_context(
+            controlling(api, settings, base_urls, one_wire=scripted, namespace=namespace)
+        )
+        running = Running(api.target.server, cluster.kubeconfig or Path(), model_line, 0)
+        yield Program(running, api, loops)
 
 
 async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
@@ -155,22 +180,34 @@ def _kept(path: Path) -> str:
 
 @asynccontextmanager
 async def controlling(
-    api: Api, settings: Settings, base_urls: Mapping[str, str], *, one_wire: bool = False
+    api: Api,
+    settings: Settings,
+    base_urls: Mapping[str, str],
+    *,
+    one_wire: bool = False,
+    namespace: str = ALL_NAMESPACES,
 ) -> AsyncIterator[Controlling]:
     """The controllers over any `Api`, running while the context is open. Leaving it is a crash they survive."""
     models, functions, sessions = Models(one_wire=one_wire), Functions(settings.functions), MCP()
-    events = EventRecorder(api, CONTROLLER, now)
-    world = caches(api)
-    loops = workers(api, world, Outside(models, functions, sessions, base_urls), events, now)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(i.run()) for i in world.all()]
-            tasks += [group.create_task(events.run())]
-            tasks += [group.create_task(w.run()) for w in loops]
-            try:
-                yield Controlling(world, loops, events)
-            finally:
-                for task in tasks:
-                    task.cancel()
+        async with looping(api, Outside(models, functions, sessions, base_urls), namespace) as loops:
+            yield loops
     finally:
         await asyncio.gather(models.close(), functions.close(), sessions.close())
+
+
+@asynccontextmanager
+async def looping(api: Api, outside: Outside, namespace: str = ALL_NAMESPACES) -> AsyncIterator[Controlling]:
+    """The control loops over any `Api` and whoever is outside, without closing what is outside."""
+    events = EventRecorder(api, CONTROLLER, now)
+    world = caches(api, namespace)
+    loops = workers(api, world, outside, events, now)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(i.run()) for i in world.all()]
+        tasks += [group.create_task(events.run())]
+        tasks += [group.create_task(w.run()) for w in loops]
+        try:
+            yield Controlling(world, loops, events)
+        finally:
+            for task in tasks:
+                task.cancel()

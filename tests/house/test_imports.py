@@ -18,7 +18,16 @@ def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) 
 
 
 def test_a_command_of_the_command_line_imports_neither_the_program_nor_an_http_library() -> None:
-    unwanted = ("aiohttp", "starlette", "uvicorn", "uvloop", "yaml", "rich", "kubechain.app", "kubechain.controllers")
+    unwanted = (
+        "aiohttp",
+        "starlette",
+        "uvicorn",
+        "uvloop",
+        "yaml",
+        "rich",
+        "kubechain.app",
+        "kubechain.controllers",
+    )
     code = f"import sys, kubechain.cli.get; print(*(m for m in {unwanted!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []

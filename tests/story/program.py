@@ -1,8 +1,9 @@
-"""The whole program in this process, spoken to with real kubectl; what story tests stand on."""
+"""The whole program in this process, embedded or over a real Kubernetes, spoken to with real kubectl."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -10,10 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubechain.app import Program, Settings, embedded
+import msgspec
+
+from kubechain.app import Program, Settings, embedded, operating
+from kubechain.cluster.remote import RemoteApi, connect
+from kubechain.cluster.target import ClusterSettings
+from kubechain.resources.builtin import NAMESPACES, Namespace
 from kubechain.resources.kind import Kind, R
+from kubechain.resources.model import ObjectMeta
+from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.runtime.api import Bookmark, Change, WatchOptions
+from kubechain.samples import manifests as samples
+from tests.kubernetes import Kubernetes
 from tests.world import Said, kubectl_command, said
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +33,11 @@ SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Story:
-    """A running program and a folder of its own."""
+    """A running program, a folder and a namespace of its own."""
 
     program: Program
     home: Path
+    namespace: str = "default"
 
     async def kubectl(self, *words: str, stdin: str = "", version: str = "1.32") -> Said:
         """Runs kubectl to its end."""
@@ -43,10 +54,10 @@ class Story:
     def kubeconfig(self) -> Path:
         return self.program.running.kubeconfig
 
-    async def states(self, kind: Kind[R], name: str, namespace: str = "default") -> AsyncGenerator[R, None]:
+    async def states(self, kind: Kind[R], name: str) -> AsyncGenerator[R, None]:
         """Every state of an object as it comes, for at most SECONDS."""
         async with asyncio.timeout(SECONDS):
-            async with aclosing(self.program.api.watch(kind, namespace, WatchOptions(since="0"))) as stream:
+            async with aclosing(self.program.api.watch(kind, self.namespace, WatchOptions(since="0"))) as stream:
                 async for event in stream:
                     match event:
                         case Change(key=key, object=obj) if key.name == name:
@@ -66,6 +77,10 @@ class Story:
         """Runs our own command line to its end."""
         command = [sys.executable, "-m", "kubechain.cli.main", *words]
         return await said(command, {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": ""})
+
+    async def documents(self) -> list[bytes]:
+        """Every object of our kinds."""
+        return [d for kind in OURS for d in (await self.program.api.list(kind.raw, self.namespace)).items]
 
     async def logs(self, run: str) -> str:
         """What `kubechain logs` prints of a run."""
@@ -92,3 +107,40 @@ async def story(directory: Path, **settings: Any) -> AsyncIterator[Story]:
     chosen: Mapping[str, Any] = {"model": "scripted", **settings}
     async with embedded(Settings(state=directory / "state", **chosen)) as program:
         yield Story(program, directory)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace of a real cluster, and a kubeconfig whose context is in it."""
+
+    kubeconfig: Path
+    namespace: str
+
+    @asynccontextmanager
+    async def story(self, directory: Path, **settings: Any) -> AsyncIterator[Story]:
+        """The program as `story` gives it, its controllers over the cluster and in this namespace alone."""
+        chosen: Mapping[str, Any] = {"model": "scripted", **settings}
+        cluster = ClusterSettings(self.kubeconfig)
+        async with operating(Settings(state=directory, **chosen), cluster, self.namespace) as program:
+            yield Story(program, directory, self.namespace)
+
+
+@asynccontextmanager
+async def place(kubernetes: Kubernetes, directory: Path) -> AsyncIterator[Place]:
+    """A fresh namespace with the sample tools in it, deleted afterwards."""
+    async with connect(ClusterSettings(kubernetes.kubeconfig)) as api:
+        made = await api.create(NAMESPACES, Namespace(metadata=ObjectMeta(generate_name="story-")))
+        namespace = made.metadata.name
+        await _install_samples(api, namespace)
+        config = json.loads(kubernetes.kubeconfig.read_text())
+        config["contexts"][0]["context"]["namespace"] = namespace
+        kubeconfig = directory / "kubeconfig"
+        kubeconfig.write_text(json.dumps(config))
+        yield Place(kubeconfig, namespace)
+        await api.delete(NAMESPACES, namespace)
+
+
+async def _install_samples(api: RemoteApi, namespace: str) -> None:
+    kinds = {kind.kind: kind.raw for kind in OURS}
+    for manifest in samples(namespace):
+        await api.create(kinds[str(manifest["kind"])], msgspec.json.encode(manifest))

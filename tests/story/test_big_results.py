@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kubechain.agents.offload import READ_RESULT
 from kubechain.controllers.children import child_meta
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.agent import ToolOrigin
-from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from tests.story import manifests
-from tests.story.conftest import FUNCTIONS
-from tests.story.program import Story, conversation, story
+from tests.story.conftest import Begin
+from tests.story.program import Story, conversation
 
 SCRIPT = """
 - {match: {turn: 0}, reply: {toolCalls: [{name: write-pages, arguments: {message: "words"}}]}}
@@ -38,8 +35,8 @@ async def read_on(running: Story, run: TaskRun, name: str, arguments: str) -> To
     raise AssertionError("the watch ended")
 
 
-async def test_a_big_result_is_kept_in_small_objects_and_read_on_by_its_handle(tmp_path: Path) -> None:
-    async with ScriptedModel(load(SCRIPT)) as model, story(tmp_path, functions=(FUNCTIONS,)) as running:
+async def test_a_big_result_is_kept_in_small_objects_and_read_on_by_its_handle(begin: Begin) -> None:
+    async with ScriptedModel(load(SCRIPT)) as model, begin() as running:
         await running.apply(
             manifests.SECRET,
             manifests.llm("gpt", "openai", model.base_url),
@@ -49,12 +46,12 @@ async def test_a_big_result_is_kept_in_small_objects_and_read_on_by_its_handle(t
             manifests.run("long-run", "long"),
         )
         run = await running.finished("long-run")
-        handle = (await running.program.api.list(TOOL_CALLS)).items[0].metadata.name
+        handle = (await running.program.api.list(TOOL_CALLS, running.namespace)).items[0].metadata.name
         middle = await read_on(running, run, "middle", f'{{"handle": "{handle}", "offset": 100002}}')
         end = await read_on(running, run, "end", f'{{"handle": "{handle}", "offset": 209993}}')
         beyond = await read_on(running, run, "beyond", f'{{"handle": "{handle}", "offset": 999999}}')
         other = await read_on(running, run, "other", '{"handle": "not-mine", "offset": 0}')
-        documents = [d for kind in OURS for d in (await running.program.api.list(kind.raw)).items]
+        documents = await running.documents()
     told = dict(conversation(run))["tool"]
     assert told.startswith("000000 000001 ")
     assert f'[210000 characters in all, shown up to 8192. Go on with read_result: handle "{handle}"' in told

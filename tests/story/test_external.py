@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from kubechain.resources.toolcall import TOOL_CALLS
 from tests.story import manifests
-from tests.story.program import conversation, story
+from tests.story.conftest import Begin
+from tests.story.program import conversation
 
 TOOL = """
 apiVersion: kubechain.humanlayer.dev/v1alpha1
@@ -17,8 +17,8 @@ spec: {description: Asks the laboratory., external: {}}
 """
 
 
-async def test_a_run_waits_over_a_restart_for_a_result_from_outside(tmp_path: Path) -> None:
-    async with story(tmp_path) as running:
+async def test_a_run_waits_over_a_restart_for_a_result_from_outside(begin: Begin) -> None:
+    async with begin() as running:
         await running.apply(
             manifests.SECRET,
             manifests.walkthrough()["llm"],
@@ -28,10 +28,10 @@ async def test_a_run_waits_over_a_restart_for_a_result_from_outside(tmp_path: Pa
             manifests.run("ask-run", "ask"),
         )
         await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
-        page = await running.program.api.list(TOOL_CALLS)
+        page = await running.program.api.list(TOOL_CALLS, running.namespace)
         name = page.items[0].metadata.name
         await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
-    async with story(tmp_path) as running:
+    async with begin() as running:
         assert "tool:ask-the-lab" in await running.ok("get", "taskrun", "ask-run", "-o", "wide")
         result = json.dumps({"status": {"phase": "Succeeded", "result": "all fine"}})
         await running.ok("patch", "toolcall", name, "--subresource=status", "--type=merge", "-p", result)
@@ -40,8 +40,8 @@ async def test_a_run_waits_over_a_restart_for_a_result_from_outside(tmp_path: Pa
     assert run.status.phase == "FinalAnswer"
 
 
-async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(tmp_path: Path) -> None:
-    async with story(tmp_path) as running:
+async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(begin: Begin) -> None:
+    async with begin() as running:
         await running.apply(
             manifests.SECRET,
             manifests.walkthrough()["llm"],
@@ -51,7 +51,7 @@ async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(tmp_pa
             manifests.run("ask-run", "ask"),
         )
         await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
-        name = (await running.program.api.list(TOOL_CALLS)).items[0].metadata.name
+        name = (await running.program.api.list(TOOL_CALLS, running.namespace)).items[0].metadata.name
         await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
         assert (await running.kubechain("settle", f"toolcall/{name}", "--repeat")).code == 1
         assert (await running.kubechain("settle", f"toolcall/{name}", "--result", "x", "--error", "y")).code != 0

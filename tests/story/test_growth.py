@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
-from kubechain.resources.registry import OURS
 from tests.story import manifests
-from tests.story.conftest import FUNCTIONS
-from tests.story.program import story
+from tests.story.conftest import Begin
 
 TURNS = 40
 RULE = "- {{match: {{turn: {n}}}, reply: {{toolCalls: [{{name: write-much, arguments: {{message: part {n}}}}}]}}}}"
@@ -17,9 +13,9 @@ SCRIPT = "\n".join([RULE.format(n=n) for n in range(TURNS)])
 SCRIPT += f"\n- {{match: {{turn: {TURNS}}}, reply: {{content: Enough.}}}}"
 
 
-async def test_a_long_run_is_asked_with_its_whole_conversation_and_no_object_grows_large(tmp_path: Path) -> None:
+async def test_a_long_run_is_asked_with_its_whole_conversation_and_no_object_grows_large(begin: Begin) -> None:
     async with ScriptedModel(load(SCRIPT)) as model:
-        async with story(tmp_path, functions=(FUNCTIONS,)) as running:
+        async with begin() as running:
             await running.apply(
                 manifests.SECRET,
                 manifests.llm("gpt", "openai", model.base_url),
@@ -29,7 +25,7 @@ async def test_a_long_run_is_asked_with_its_whole_conversation_and_no_object_gro
                 manifests.run("long-run", "long"),
             )
             run = await running.finished("long-run")
-            documents = [d for kind in OURS for d in (await running.program.api.list(kind.raw)).items]
+            documents = await running.documents()
             shown = await running.logs("long-run")
     assert run.status.output == "Enough."
     assert run.status.history.segments > 1

@@ -16,6 +16,7 @@ from kubechain.resources.mcpserver import MCP_SERVERS
 from kubechain.resources.task import TASKS
 from kubechain.resources.tool import TOOLS
 from kubechain.runtime.api import Bookmark, Change, WatchOptions
+from tests.kubernetes import on_cluster
 from tests.story import manifests
 from tests.story.program import Story, conversation
 
@@ -45,7 +46,7 @@ SHUFFLES = [random.Random(seed).sample(ALPHABETICAL, len(ALPHABETICAL)) for seed
 
 
 async def errors_seen(running: Story, kind: Kind[Any], seen: list[str]) -> None:
-    async with aclosing(running.program.api.watch(kind, "", WatchOptions(since="0"))) as stream:
+    async with aclosing(running.program.api.watch(kind, running.namespace, WatchOptions(since="0"))) as stream:
         async for event in stream:
             match event:
                 case Change(key=key, object=obj):
@@ -55,10 +56,18 @@ async def errors_seen(running: Story, kind: Kind[Any], seen: list[str]) -> None:
                     pass
 
 
+ORDERS = {"alphabetical": ALPHABETICAL, "reversed": ALPHABETICAL[::-1]}
+ORDERS |= {f"shuffle{n}": order for n, order in enumerate(SHUFFLES)}
+ON_CLUSTER = ("reversed", "shuffle0", "shuffle1", "shuffle2")
+
+
 @pytest.mark.parametrize(
-    "order",
-    [ALPHABETICAL, ALPHABETICAL[::-1], *SHUFFLES],
-    ids=["alphabetical", "reversed", *(f"shuffle{n}" for n in range(len(SHUFFLES)))],
+    ("begin", "order"),
+    [
+        *(pytest.param("embedded", order, id=name) for name, order in ORDERS.items()),
+        *(pytest.param("cluster", ORDERS[n], id=f"{n}-cluster", marks=on_cluster.marks) for n in ON_CLUSTER),
+    ],
+    indirect=["begin"],
 )
 async def test_a_folder_applied_in_any_order_ends_in_the_answer(running: Story, order: list[str]) -> None:
     seen: list[str] = []

@@ -28,7 +28,12 @@ async def test_the_walk_through_prints_what_the_readme_shows(running: Story, ver
         return await running.ok(*words, stdin=stdin, version=version)
 
     await kubectl(
-        "create", "secret", "generic", "openai", "--from-literal=OPENAI_API_KEY=sk-x", "--namespace=default"
+        "create",
+        "secret",
+        "generic",
+        "openai",
+        "--from-literal=OPENAI_API_KEY=sk-x",
+        f"--namespace={running.namespace}",
     )
     await kubectl("apply", "-f", "-", stdin=files["llm"])
     await kubectl("wait", "llm/gpt-4o", "--for=condition=Ready", "--timeout=20s")

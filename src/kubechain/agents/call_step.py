@@ -64,7 +64,7 @@ class ReadBack:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the tool; `mark` first writes Running, because a second execution would do harm."""
+    """Run the tool; `mark` first writes Running: a second execution would do harm, or is not wanted."""
 
     provider: Tool | MCPServer
     nature: Nature
@@ -101,7 +101,7 @@ def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallSte
                 pass
     if not provider.status.ready:
         return CallWait(f"{origin.kind} {origin.name}: {provider.status.status_detail or 'not ready yet'}")
-    return Execute(provider, nature, mark=nature.effect == "NonIdempotent")
+    return Execute(provider, nature, mark=nature.effect == "NonIdempotent" or nature.on_interrupt != "Retry")
 
 
 def nature_of(provider: Tool | MCPServer, tool: str = "") -> Nature:

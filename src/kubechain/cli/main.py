@@ -30,6 +30,8 @@ _COMMANDS = {
     "wait": "wait",
     "settle": "settle",
     "delete": "delete",
+    "operator": "operator",
+    "install": "install",
 }
 """Command -> its module, in the order of the help text."""
 

@@ -1,6 +1,6 @@
 """The process that serves: the event loop around the composition root.
 
-Imported by `up` in the process that serves, and by nothing else: this import is the whole program.
+Imported by `up` and `operator` in the process that serves, and by nothing else: this import is the whole program.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import uvloop
 
 from kubechain import __version__
-from kubechain.app import Running, Settings, run
+from kubechain.app import Program, Running, Settings, embedded, operating, run
 from kubechain.cli.instance import Instance
+from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import KubechainError
 
 
@@ -25,10 +26,21 @@ def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
     def tell(now: Running) -> None:
         ready(Instance(os.getpid(), __version__, now.url, str(now.kubeconfig), now.model_line))
 
+    _run(embedded(settings), tell)
+
+
+def operate(
+    settings: Settings, cluster: ClusterSettings, namespace: str, ready: Callable[[Running], None]
+) -> None:
+    """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
+    _run(operating(settings, cluster, namespace), ready)
+
+
+def _run(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:
     stopped = (KeyboardInterrupt, asyncio.CancelledError)
     try:
         with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_told(settings, tell))
+            runner.run(_until_told(program, tell))
     except BaseExceptionGroup as group:
         raise the_cause(group) from None
 
@@ -41,9 +53,9 @@ def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return found or group
 
 
-async def _until_told(settings: Settings, tell: Callable[[Running], None]) -> None:
+async def _until_told(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:
     """Ctrl-C cancels by itself; SIGTERM is made to do the same."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await run(settings, tell)
+    await run(program, tell)

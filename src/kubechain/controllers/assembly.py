@@ -21,6 +21,7 @@ from kubechain.controllers.tool import ToolController
 from kubechain.controllers.toolcall import ToolCallController
 from kubechain.controllers.transcripts import Transcripts
 from kubechain.resources.agent import Agent
+from kubechain.resources.builtin import Secret
 from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
@@ -61,8 +62,14 @@ def workers(
         referred(c.servers, c.agents, "server"),
         _offered(c),
     )
-    runs_wake = (_runs_of_calls(c), referred(c.tasks, c.runs, "task"), _runs_of_agent(c), _runs_of_llm(c))
-    calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c))
+    runs_wake = (
+        _runs_of_calls(c),
+        referred(c.tasks, c.runs, "task"),
+        _runs_of_agent(c),
+        _runs_of_llm(c),
+        _runs_of_secret(c),
+    )
+    calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c), _calls_of_secret(c))
 
     def worker(controller: Controller[R], informer: Informer[R], *wakes: Wake[Any]) -> Worker[R]:
         return Worker(controller, informer, wakes, events=events)
@@ -124,10 +131,26 @@ def _runs_of_agent(caches: Caches) -> Wake[Agent]:
 def _runs_of_llm(caches: Caches) -> Wake[LLM]:
     def keys(old: LLM | None, new: LLM | None) -> Iterable[Key]:
         changed = new or old
-        agents = caches.agents.by("llm", str(key_of(changed))) if changed else []
-        return [key for agent in agents for key in _runs(caches, agent)]
+        return _runs_through(caches, changed) if changed else ()
 
     return Wake(caches.llms, keys)
+
+
+def _runs_of_secret(caches: Caches) -> Wake[Secret]:
+    """A run reads the key itself, and may look for it before its LLM has."""
+
+    def keys(old: Secret | None, new: Secret | None) -> Iterable[Key]:
+        changed = new or old
+        llms = caches.llms.by("secret", str(key_of(changed))) if changed else []
+        return [key for llm in llms for key in _runs_through(caches, llm)]
+
+    return Wake(caches.secrets, keys)
+
+
+def _runs_through(caches: Caches, llm: LLM) -> list[Key]:
+    """The unfinished runs that think with an LLM."""
+    agents = caches.agents.by("llm", str(key_of(llm)))
+    return [key for agent in agents for key in _runs(caches, agent)]
 
 
 def _runs(caches: Caches, agent: Agent) -> list[Key]:
@@ -144,3 +167,17 @@ def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:
         return caches.calls.keys_by("origin", f"{kind}/{key_of(changed)}") if changed else ()
 
     return Wake(informer, keys)
+
+
+def _calls_of_secret(caches: Caches) -> Wake[Secret]:
+    """A call reads the variables of its tool itself."""
+
+    def keys(old: Secret | None, new: Secret | None) -> Iterable[Key]:
+        changed = new or old
+        if changed is None:
+            return
+        for kind, providers in (("Tool", caches.tools), ("MCPServer", caches.servers)):
+            for provider in providers.keys_by("secret", str(key_of(changed))):
+                yield from caches.calls.keys_by("origin", f"{kind}/{provider}")
+
+    return Wake(caches.secrets, keys)

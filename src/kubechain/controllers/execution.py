@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubechain.agents.call_step import Execute
-from kubechain.agents.ports.tool import FunctionCall, FunctionRunner, MCPSessions
+from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, MCPSessions
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.mcpserver import command_of, owner
 from kubechain.controllers.secrets import Missing, named_values
-from kubechain.errors import Terminal, Transient
+from kubechain.errors import Terminal
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ToolCall
@@ -23,13 +23,14 @@ class Tools:
     functions: FunctionRunner
     sessions: MCPSessions
 
-    async def call(self, call: ToolCall, step: Execute) -> str:
+    def environment(self, provider: Tool | MCPServer) -> Environment | Missing:
+        """The variables of the tool's process, secrets filled in: looked for before anything is begun."""
+        variables = provider.env if isinstance(provider, Tool) else provider.spec.env
+        return named_values(provider.metadata.namespace, variables, self.caches.secrets)
+
+    async def call(self, call: ToolCall, step: Execute, env: Environment) -> str:
         """The result as text. Raises ToolError, Terminal or Transient."""
         provider, timeout = step.provider, step.nature.timeout
-        variables = provider.env if isinstance(provider, Tool) else provider.spec.env
-        env = named_values(provider.metadata.namespace, variables, self.caches.secrets)
-        if isinstance(env, Missing):
-            raise Transient(env.detail, reason=env.reason)
         arguments = (call.spec.arguments.strip() or "{}").encode()
         if isinstance(provider, MCPServer):
             name = call.spec.origin.tool if call.spec.origin else call.spec.tool

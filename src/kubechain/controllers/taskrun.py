@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -22,13 +24,15 @@ from kubechain.controllers.children import child_meta
 from kubechain.controllers.progress import Progress
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.controllers.transcripts import Transcripts
-from kubechain.errors import Conflict, NotFound, Terminal, Transient
+from kubechain.controllers.trouble import through_trouble
+from kubechain.errors import ApiError, Conflict, NotFound, Terminal, Transient
 from kubechain.resources.agent import Agent
 from kubechain.resources.model import Clock
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 
 EMPTY_REPLIES = 3
@@ -94,13 +98,16 @@ class TaskRunController:
         try:
             run, reply = await self._reply(run, ask, endpoint)
         except Transient as error:
-            await self._tell(run, f"llm:{ask.llm.metadata.name} ({error})")
+            # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
+            with suppress(ApiError):
+                newest = self.caches.runs.get(key_of(run)) or run
+                await self._tell(newest, f"llm:{ask.llm.metadata.name} ({error})")
             raise
         except Terminal as error:
             await self._fail(run, error)
             return
         moved = sealed(run, ask.unsaved)
-        await self.transcripts.seal(run, moved)
+        await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
         await self._save(run, status)
@@ -115,7 +122,9 @@ class TaskRunController:
 
         async def show() -> TaskRun:
             status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
-            return await self.api.put_status(TASK_RUNS, replace(run, status=status))
+            shown = await self.api.put_status(TASK_RUNS, replace(run, status=status))
+            self.caches.runs.remember(shown)
+            return shown
 
         earlier = await self.transcripts.before_window(run)
         async with Progress(show) as progress:
@@ -135,20 +144,26 @@ class TaskRunController:
         self.events.warning(TASK_RUNS, run, error.reason, str(error))
 
     async def _save(self, run: TaskRun, status: TaskRunStatus) -> None:
-        """The checkpoint. A change of anything but the conversation by somebody else does not lose it."""
+        """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it."""
+        name, namespace = run.metadata.name, run.metadata.namespace
         for _ in range(5):
             try:
-                written = await self.api.put_status(TASK_RUNS, replace(run, status=status))
+                wanted = replace(run, status=status)
+                written = await through_trouble(partial(self.api.put_status, TASK_RUNS, wanted))
                 self.caches.runs.remember(written)
                 return
             except Conflict:
-                fresh = await self.api.get(TASK_RUNS, run.metadata.name, run.metadata.namespace)
-                if not _same_conversation(fresh, run):
-                    raise
-                run = fresh
+                fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
+                if fresh.status == status:  # an earlier try was taken, and its answer lost
+                    self.caches.runs.remember(fresh)
+                    return
+                if _newer(fresh, run):
+                    if not _same_conversation(fresh, run):
+                        raise
+                    run = fresh
             except NotFound:
                 return
-        raise Conflict(f"TaskRun {run.metadata.name} changes too often to save its checkpoint")
+        raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
 
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
         if run.status.turns == 0:
@@ -161,6 +176,11 @@ class TaskRunController:
             self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
         else:
             self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
+
+
+def _newer(fresh: TaskRun, run: TaskRun) -> bool:
+    """Whether a read tells anything new: one that lags behind what is held does not."""
+    return int(fresh.metadata.resource_version) > int(run.metadata.resource_version)
 
 
 def _same_conversation(fresh: TaskRun, run: TaskRun) -> bool:

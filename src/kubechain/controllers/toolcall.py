@@ -7,6 +7,7 @@ onInterrupt. A tool that fails has its error as its result: the model is told, t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -21,11 +22,13 @@ from kubechain.agents.call_step import (
     next_call_step,
 )
 from kubechain.agents.offload import Reading
-from kubechain.agents.ports.tool import ToolError
+from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.execution import Tools
 from kubechain.controllers.progress import Progress
 from kubechain.controllers.results import Results
+from kubechain.controllers.secrets import Missing
+from kubechain.controllers.trouble import through_trouble
 from kubechain.errors import Conflict, NotFound, Terminal, Transient
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock, timestamp
@@ -59,8 +62,7 @@ class ToolCallController:
             case CallIdle():
                 self._deaths.pop(call.metadata.uid, None)
             case CallWait(on):
-                if call.status.waiting_on != on:
-                    await self._save(call, replace(call.status, waiting_on=on))
+                await self._wait(call, on)
             case Refuse(error):
                 await self._finish(call, "Failed", error=error)
             case LoseTrack():
@@ -70,7 +72,11 @@ class ToolCallController:
             case ReadBack(what):
                 await self._read_back(call, what)
             case Execute() as step:
-                await self._execute(call, step)
+                env = self.tools.environment(step.provider)
+                if isinstance(env, Missing):
+                    await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
+                else:
+                    await self._execute(call, step, env)
         return Done()
 
     def _provider(self, call: ToolCall) -> Tool | MCPServer | None:
@@ -79,6 +85,11 @@ class ToolCallController:
             return None
         key = Key(call.metadata.namespace, origin.name)
         return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
+
+    async def _wait(self, call: ToolCall, on: str) -> None:
+        """Shows why the call does not start; one write per change of the reason."""
+        if call.status.waiting_on != on:
+            await self._save(call, replace(call.status, waiting_on=on))
 
     async def _hand_out(self, call: ToolCall) -> None:
         due = replace(
@@ -98,7 +109,7 @@ class ToolCallController:
         else:
             await self._finish(call, "Succeeded", result=text)
 
-    async def _execute(self, call: ToolCall, step: Execute) -> None:
+    async def _execute(self, call: ToolCall, step: Execute, env: Environment) -> None:
         started = timestamp(self.clock())
         running = replace(
             call.status,
@@ -112,46 +123,51 @@ class ToolCallController:
         if step.mark:
             call = await self._put(call, running)
         try:
-            call, result = await self._call(call, step, running)
+            call, result = await self._call(call, step, env, running)
         except (ToolError, Terminal) as error:
-            await self._finish(replace(call, status=running), "Failed", error=str(error))
+            await self._finish(replace(call, status=running), "Failed", error=str(error), ran=True)
         except Transient as error:
             await self._interrupted(call, step, running, error)
         else:
-            await self._finish(replace(call, status=running), "Succeeded", result=result)
+            await self._finish(replace(call, status=running), "Succeeded", result=result, ran=True)
 
-    async def _call(self, call: ToolCall, step: Execute, running: ToolCallStatus) -> tuple[ToolCall, str]:
+    async def _call(
+        self, call: ToolCall, step: Execute, env: Environment, running: ToolCallStatus
+    ) -> tuple[ToolCall, str]:
         async def show() -> ToolCall:
             return await self._put(call, running)
 
         async with Progress(show) as progress:
-            result = await self.tools.call(call, step)
+            result = await self.tools.call(call, step, env)
         return progress.shown or call, result
 
     async def _interrupted(self, call: ToolCall, step: Execute, running: ToolCallStatus, error: Transient) -> None:
         """The tool's process died or hung: a timeout is told to the model, a death follows onInterrupt."""
         uid = call.metadata.uid
         if error.reason == "Timeout" or step.nature.on_interrupt == "Fail":
-            await self._finish(replace(call, status=running), "Failed", error=str(error))
+            await self._finish(replace(call, status=running), "Failed", error=str(error), ran=True)
         elif step.nature.on_interrupt == "Ask":
-            await self._lose_track(replace(call, status=running), str(error))
+            await self._lose_track(replace(call, status=running), str(error), ran=True)
         elif self._deaths.get(uid, 0) + 1 >= ATTEMPTS:
-            await self._finish(replace(call, status=running), "Failed", error=f"{error} (tried {ATTEMPTS} times)")
+            error_text = f"{error} (tried {ATTEMPTS} times)"
+            await self._finish(replace(call, status=running), "Failed", error=error_text, ran=True)
         else:
             self._deaths[uid] = self._deaths.get(uid, 0) + 1
             raise error
 
-    async def _lose_track(self, call: ToolCall, why: str) -> None:
+    async def _lose_track(self, call: ToolCall, why: str, *, ran: bool = False) -> None:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
-        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error))
+        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error), ran=ran)
         way_on = (
             f"Look what it did, then say so: kubechain settle toolcall/{call.metadata.name} with --result, "
             "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
         )
         self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
-    async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
-        kept = await self.results.store(call, result)
+    async def _finish(
+        self, call: ToolCall, phase: str, *, result: str = "", error: str = "", ran: bool = False
+    ) -> None:
+        kept = await through_trouble(lambda: self.results.store(call, result))
         status = replace(
             call.status,
             phase="Succeeded" if phase == "Succeeded" else "Failed",
@@ -161,7 +177,7 @@ class ToolCallController:
             waiting_on="",
             completion_time=timestamp(self.clock()),
         )
-        await self._save(call, status)
+        await self._save(call, status, ran=ran)
         if phase == "Succeeded":
             self.events.normal(
                 TOOL_CALLS, call, "Succeeded", f"{call.spec.tool} returned {len(result)} characters"
@@ -169,16 +185,23 @@ class ToolCallController:
         else:
             self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
 
-    async def _save(self, call: ToolCall, status: ToolCallStatus) -> None:
-        """Writes the status; what a finished tool did is not lost to a conflict over a label."""
+    async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> None:
+        """Writes the status, whoever labelled the call meanwhile and however busy the API is.
+
+        Where somebody else has gone on with the call, only what came of a tool that `ran` is written over it: a
+        mark that it is running is not to be wiped out.
+        """
         for _ in range(5):
             try:
-                await self._put(call, status)
+                await through_trouble(partial(self._put, call, status))
                 return
             except Conflict:
-                fresh = await self.api.get(TOOL_CALLS, call.metadata.name, call.metadata.namespace)
+                name, namespace = call.metadata.name, call.metadata.namespace
+                fresh = await through_trouble(partial(self.api.get, TOOL_CALLS, name, namespace))
                 if fresh.metadata.uid != call.metadata.uid or fresh.status.finished:
                     return
+                if not ran and fresh.status != call.status:
+                    raise
                 call = fresh
             except NotFound:
                 return

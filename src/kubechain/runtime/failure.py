@@ -1,7 +1,7 @@
 """What follows from a failed pass. Pure; the worker acts on it.
 
 Conflict, NotFound              the cache was behind: at once, a few times, then backoff
-Transient                       the time that the other side named, else backoff; told to the object as an Event
+Transient                       backoff, and not before the time that the other side named; an Event on the object
 Terminal                        no further try until the object or what it refers to changes; an Event
 TooManyRequests, Timeout, ...   the API itself is in trouble: its retry_after, else backoff; logged
 anything else                   a bug: backoff; logged with its traceback
@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from kubechain.errors import Conflict, InternalError, NotFound, Terminal, Timeout, TooManyRequests, Transient
+from kubechain.errors import (
+    Conflict,
+    Forbidden,
+    InternalError,
+    NotFound,
+    Terminal,
+    Timeout,
+    TooManyRequests,
+    Transient,
+    Unauthorized,
+)
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 
 AT_ONCE = 5
@@ -27,13 +37,16 @@ class Verdict:
     """`wait` in seconds, `inf` for "until something changes".
 
     `firm`: a change of nothing but the status does not cut the wait short, so that a status written by a failing
-    pass cannot wake its own retry. `audience`: nobody, an Event on the object, a log line, or one with traceback.
+    pass cannot wake its own retry. `named`: nor does a new status of what the object refers to, because the other
+    side said when it wants to be asked again. `audience`: nobody, an Event on the object, a log line, or one with
+    traceback.
     """
 
     wait: float
     firm: bool
     audience: Audience
     reason: str
+    named: bool = False
 
 
 def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
@@ -44,7 +57,9 @@ def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
         case Conflict() | NotFound():
             return Verdict(full_jitter(attempt - AT_ONCE, chance), False, "operator", error.reason)
         case Transient(retry_after=float() | int() as seconds):
-            return Verdict(not_before(seconds, chance), True, "object", error.reason)
+            # "At once", said again and again, is no reason to ask for ever without a pause.
+            wait = max(not_before(seconds, chance), full_jitter(attempt, chance))
+            return Verdict(wait, True, "object", error.reason, named=True)
         case Transient():
             return Verdict(full_jitter(attempt, chance), True, "object", error.reason)
         case Terminal():
@@ -52,5 +67,7 @@ def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
         case TooManyRequests() | Timeout() | InternalError():
             asked = not_before(error.details.retry_after, chance)
             return Verdict(max(asked, full_jitter(attempt, chance)), True, "operator", error.reason)
+        case Unauthorized() | Forbidden():
+            return Verdict(full_jitter(attempt, chance), True, "operator", error.reason)
         case _:
             return Verdict(full_jitter(attempt, chance), True, "developer", type(error).__name__)

@@ -21,7 +21,7 @@ from kubechain.errors import ApiError, Gone
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions
-from kubechain.runtime.backoff import Chance, full_jitter
+from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.cache import Cache
 from kubechain.runtime.ownership import key_of
 
@@ -65,7 +65,7 @@ class Informer(Cache[R]):
         """Until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            opened = loop.time()
+            opened, asked = loop.time(), 0.0
             try:
                 if not self._since:
                     await self._list()
@@ -76,14 +76,17 @@ class Informer(Cache[R]):
                 # An object that does not fit its model: the list is whole again once someone has put it right.
                 self._since = ""
                 self._complain(error)
-            except (ApiError, OSError) as error:
+            except ApiError as error:
+                self._complain(error)
+                asked = not_before(error.details.retry_after, self._chance)
+            except OSError as error:
                 self._complain(error)
             # A stream that was silent for long and then ended is the server's habit, not trouble.
             self._failures = 1 if loop.time() - opened > RECONNECT_CAP else self._failures + 1
-            await asyncio.sleep(self._delay())
+            await asyncio.sleep(max(asked, self._delay()))
 
     def _delay(self) -> float:
-        """The first reconnect is at once, further ones in a row back off."""
+        """The first reconnect is at once where nobody asked for a pause, further ones in a row back off."""
         return full_jitter(self._failures - 1, self._chance, cap=RECONNECT_CAP) if self._failures > 1 else 0.0
 
     def _complain(self, error: Exception) -> None:

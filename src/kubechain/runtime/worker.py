@@ -39,11 +39,15 @@ LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Failing:
-    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody."""
+    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody.
+
+    `named`: not even the status of another object.
+    """
 
     attempts: int
     message: str
     firm_until: float
+    named: bool
 
 
 class Worker(Generic[R]):
@@ -77,7 +81,9 @@ class Worker(Generic[R]):
         self._running = 0
         self._failing: dict[Key, _Failing] = {}
         self._urgent: set[Key] = set()
-        """Keys woken, since their last pass began, by more than a change of their own status."""
+        """Keys woken, since their last pass began, because something else is asked of them or of what they use."""
+        self._nudged: set[Key] = set()
+        """Keys woken since then by the status of another object."""
         informer.on_change(self._changed)
         for wake in wakes:
             wake.informer.on_change(partial(self._woken, wake.keys))
@@ -117,9 +123,11 @@ class Worker(Generic[R]):
         self._queue.add(key)
 
     def _woken(self, keys: Callable[[D | None, D | None], Iterable[Key]], old: D | None, new: D | None) -> None:
+        urgent = old is None or new is None or _asks_otherwise(old, new)
         try:
             for key in keys(old, new):
-                self.wake(key)
+                (self._urgent if urgent else self._nudged).add(key)
+                self._queue.add(key)
         except Exception as error:
             changed = new if new is not None else old
             about = "" if changed is None else str(key_of(changed))
@@ -128,6 +136,7 @@ class Worker(Generic[R]):
     def _forget(self, key: Key) -> None:
         self._failing.pop(key, None)
         self._urgent.discard(key)
+        self._nudged.discard(key)
 
     def _hand_out(self, group: asyncio.TaskGroup) -> None:
         while self._running < self._limit and (key := self._queue.take()) is not None:
@@ -137,14 +146,15 @@ class Worker(Generic[R]):
                 self._queue.done(key)
             elif not self._postponed(key):
                 self._urgent.discard(key)
+                self._nudged.discard(key)
                 self._running += 1
                 self.passes += 1
                 group.create_task(self._reconcile(group, key, obj))
 
     def _postponed(self, key: Key) -> bool:
-        """Puts back a failing key that only its own status woke."""
+        """Puts back a failing key that nothing woke which would make a difference."""
         failing = self._failing.get(key)
-        if failing is None or key in self._urgent:
+        if failing is None or key in self._urgent or (key in self._nudged and not failing.named):
             return False
         left = failing.firm_until - self._loop.time()
         if left <= 0:
@@ -189,7 +199,7 @@ class Worker(Generic[R]):
         if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
             self._tell(verdict, key, obj, error)
         until = self._loop.time() + verdict.wait if verdict.firm else 0.0
-        self._failing[key] = _Failing(attempts, message, until)
+        self._failing[key] = _Failing(attempts, message, until, verdict.named)
         if verdict.wait < inf:
             self._queue.add_after(key, verdict.wait)
 
@@ -218,3 +228,10 @@ def _more_than_status(old: Resource, new: Resource) -> bool:
         or was.labels != is_.labels
         or was.annotations != is_.annotations
     )
+
+
+def _asks_otherwise(old: Resource, new: Resource) -> bool:
+    """Whether the spec changed, or the whole of an object that has none (a Secret)."""
+    was, is_ = old.metadata, new.metadata
+    same = was.generation == is_.generation and was.uid == is_.uid
+    return not same or is_.generation == 0 or was.deletion_timestamp != is_.deletion_timestamp

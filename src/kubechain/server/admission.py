@@ -69,8 +69,9 @@ def _with_status(obj: JsonObject, old: JsonObject | None, status_only: bool) -> 
     """Spec from the one, status from the other: each endpoint writes its own half."""
     if status_only and old is not None:
         kept = {name: value for name, value in old.items() if name != "status"}
-        if "managedFields" in _meta(obj):
-            kept["metadata"] = {**_meta(old), "managedFields": _meta(obj)["managedFields"]}
+        theirs = ("resourceVersion", "managedFields")
+        sent: JsonObject = {name: value for name, value in _meta(obj).items() if name in theirs}
+        kept["metadata"] = {**_meta(old), **sent}
         return {**kept, "status": obj["status"]} if "status" in obj else kept
     out = {name: value for name, value in obj.items() if name != "status"}
     if old is not None and "status" in old:

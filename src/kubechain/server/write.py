@@ -35,7 +35,8 @@ from kubechain.server.read import collection
 from kubechain.server.status import success
 
 Change = Callable[[JsonObject], JsonObject]
-TRIES = 5
+TRIES = 50
+"""Of a patch that names no version; every lost one means that another write went through."""
 MAX_OBJECT = 3 * 512 * 1024
 MAX_OPERATIONS = 10_000
 JSON_PATCH = "application/json-patch+json"

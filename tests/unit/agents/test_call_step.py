@@ -23,10 +23,21 @@ def test_a_call_that_is_over_is_left_alone(phase: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "mark"), [("ReadOnly", False), ("Idempotent", False), ("NonIdempotent", True), (None, True)]
+    ("effect", "stated", "mark"),
+    [
+        ("ReadOnly", None, False),
+        ("Idempotent", None, False),
+        ("NonIdempotent", None, True),
+        (None, None, True),
+        ("NonIdempotent", "Retry", True),
+        ("Idempotent", "Fail", True),
+        ("ReadOnly", "Ask", True),
+    ],
 )
-def test_only_what_must_not_repeat_is_marked_before_it_starts(effect: str | None, mark: bool) -> None:
-    step = next_call_step(call("c"), tool(effect))
+def test_only_what_must_not_repeat_is_marked_before_it_starts(
+    effect: str | None, stated: str | None, mark: bool
+) -> None:
+    step = next_call_step(call("c"), tool(effect, stated))
     assert isinstance(step, Execute)
     assert step.mark is mark
     assert step.nature.timeout == 2.0

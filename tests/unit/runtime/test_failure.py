@@ -51,8 +51,12 @@ def test_a_lost_race_is_repeated_at_once_a_few_times_and_then_with_backoff(error
     "error, attempt, verdict",
     [
         (Transient("503"), 3, Verdict(4, True, "object", "Transient")),
-        (Transient("429", retry_after=20, reason="RateLimited"), 3, Verdict(22, True, "object", "RateLimited")),
-        (Transient("429", retry_after=0), 3, Verdict(0, True, "object", "Transient")),
+        (
+            Transient("429", retry_after=20, reason="RateLimited"),
+            3,
+            Verdict(22, True, "object", "RateLimited", named=True),
+        ),
+        (Transient("429", retry_after=0), 3, Verdict(4, True, "object", "Transient", named=True)),
         (Terminal("no such model", reason="ModelNotFound"), 1, Verdict(inf, True, "object", "ModelNotFound")),
         (Timeout("slow"), 2, Verdict(2, True, "operator", "Timeout")),
         (

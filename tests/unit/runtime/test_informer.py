@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from kubechain.errors import ApiError, Gone, InternalError
+from kubechain.errors import ApiError, Details, Gone, InternalError, TooManyRequests
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.runtime.informer import Informer
 from tests.unit.runtime.faketime import FakeTimeLoop, on_fake_time, settle, within
@@ -130,6 +130,19 @@ async def test_an_api_that_is_down_is_asked_ever_more_seldom_and_complained_abou
         task.cancel()
     assert 300 < loop.elapsed < 20 * 30
     assert [entry["error"] for entry in logs] == ["disk full"]
+
+
+@on_fake_time
+async def test_an_api_that_asks_for_a_pause_gets_it() -> None:
+    api = MemoryApi(refusals=[TooManyRequests("slow down", Details(retry_after=10)) for _ in range(2)])
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, FakeTimeLoop)
+    informer = Informer(api, TASK_RUNS, chance=lambda: 0.0)
+    with capture_logs():
+        task = asyncio.create_task(informer.run())
+        await within(60, informer.synced.wait())
+        task.cancel()
+    assert loop.elapsed == 20
 
 
 @on_fake_time

@@ -1,0 +1,85 @@
+"""`kubechain operator`: the controllers of KubeChain over a Kubernetes cluster.
+
+A command of `main`; what the Deployment in a cluster runs. Keeps nothing on disk and serves nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kubechain.cli import options
+from kubechain.cli.up import base_urls
+
+
+@click.command("operator")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Default: $KUBECONFIG, else the pod's service account, else ~/.kube/config.",
+)
+@click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig; default: the current one.")
+@click.option(
+    "-n", "--namespace", default="", metavar="NAME", help="Look after this namespace alone; default: all."
+)
+@click.option(
+    "--model", type=click.Choice(["scripted"]), help="scripted: answer LLMs that name no baseURL. No key."
+)
+@click.option(
+    "--model-base-url",
+    "urls",
+    multiple=True,
+    metavar="PROVIDER=URL",
+    help="Where a provider's LLMs without a baseURL are answered; default: $OPENAI_BASE_URL, $ANTHROPIC_BASE_URL.",
+)
+@click.option(
+    "--functions",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="Folder with Python modules that function tools may name. May be repeated.",
+)
+def operator(
+    kubeconfig: Path | None,
+    context: str,
+    namespace: str,
+    model: str | None,
+    urls: tuple[str, ...],
+    functions: tuple[Path, ...],
+) -> None:
+    """Run the controllers over a Kubernetes cluster.
+
+    The cluster must know the kinds: `kubechain install --crds | kubectl apply --server-side -f -`.
+    Ctrl-C or SIGTERM stops it; started again it goes on where it was, after kill -9 too.
+
+    \b
+    kubechain operator                                   in a pod, or with the current kubeconfig context
+    kubechain operator --context kind-kubechain --model scripted
+    kubechain operator --namespace team-a                one namespace, with rights there alone
+    """
+    told = base_urls() | dict(_provider_url(text) for text in urls)
+    from kubechain.app import Settings  # the whole program: only the process that runs it needs it
+    from kubechain.cli.serve import operate
+    from kubechain.cluster.target import ClusterSettings
+
+    settings = Settings(
+        state=Path(),
+        model=model or "",
+        functions=tuple(folder.resolve() for folder in functions),
+        base_urls=told,
+    )
+    where = f"namespace {namespace}" if namespace else "all namespaces"
+    operate(
+        settings,
+        ClusterSettings(kubeconfig, context),
+        namespace,
+        lambda now: options.complain(f"KubeChain controls {where} of {now.url}. {now.model_line}."),
+    )
+    options.complain("KubeChain stopped.")
+
+
+def _provider_url(text: str) -> tuple[str, str]:
+    provider, _, url = text.partition("=")
+    if not provider or not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{text!r} is not PROVIDER=URL, as in openai=http://localhost:8000/v1")
+    return provider, url

@@ -1,0 +1,135 @@
+"""One real Kubernetes for all tests of a session, with our CRDs installed; a test makes a namespace of its own.
+
+Fixtures of the contract and story tests ask for it. Where its program is not there the test is skipped and says
+why; with CI=true and KUBECHAIN_REQUIRE_APISERVER=1 it fails. $KUBECHAIN_TEST_KUBECONFIG names one that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from kubechain.cluster.remote import RemoteApi, connect
+from kubechain.cluster.target import ClusterSettings
+from kubechain.errors import TooManyRequests
+from kubechain.resources.crd import definition
+from kubechain.resources.kind import Kind
+from kubechain.resources.registry import OURS
+from kubechain.runtime.api import Change, WatchOptions
+from kubechain.server.served import CRDS
+from tests.parts.apiserver import Cluster, installed
+from tests.parts.cache import PartMissing
+
+SECONDS = 60.0
+on_cluster = pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.xdist_group("cluster")])
+"""The parameter that has a test run on it too; `--dist loadgroup` puts all of these on one worker, one cluster."""
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """`audit` is its log of requests, None where it is not ours."""
+
+    kubeconfig: Path
+    audit: Path | None = None
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[Kubernetes]:
+    """The cluster of this session, in a thread of its own."""
+    if given := os.environ.get("KUBECHAIN_TEST_KUBECONFIG"):
+        asyncio.run(install(Path(given)))
+        yield Kubernetes(Path(given))
+        return
+    try:
+        installed()
+    except PartMissing as missing:
+        if os.environ.get("CI") == "true" and os.environ.get("KUBECHAIN_REQUIRE_APISERVER") == "1":
+            raise
+        pytest.skip(str(missing))
+    running = _Running()
+    running.start()
+    try:
+        yield running.answer()
+    finally:
+        running.stop()
+
+
+class _Running(threading.Thread):
+    """A cluster that outlives the event loops of the tests."""
+
+    def __init__(self) -> None:
+        super().__init__(name="kubernetes", daemon=True)
+        self._ready = threading.Event()
+        self._made: Kubernetes | None = None
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._enough: asyncio.Event | None = None
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._enough = asyncio.get_running_loop(), asyncio.Event()
+        async with Cluster() as cluster:
+            await install(cluster.kubeconfig)
+            self._made = Kubernetes(cluster.kubeconfig, cluster.folder / "audit.log")
+            self._ready.set()
+            await self._enough.wait()
+
+    def answer(self) -> Kubernetes:
+        self._ready.wait(SECONDS)
+        if self._made is None:
+            raise RuntimeError("the cluster did not start") from self._error
+        return self._made
+
+    def stop(self) -> None:
+        if self._loop is not None and self._enough is not None and self._error is None:
+            self._loop.call_soon_threadsafe(self._enough.set)
+        self.join(SECONDS)
+
+
+async def install(kubeconfig: Path) -> None:
+    """Our CRDs, established, where they are not yet."""
+    async with connect(ClusterSettings(kubeconfig)) as api, asyncio.timeout(SECONDS):
+        for kind in OURS:
+            await api.ensure(CRDS, msgspec.json.encode(definition(kind)))
+        await _established(api, {kind.qualified for kind in OURS})
+        await asyncio.gather(*(_answers(api, kind) for kind in OURS))
+
+
+async def _established(api: RemoteApi, missing: set[str]) -> None:
+    async with aclosing(api.watch(CRDS, options=WatchOptions())) as events:
+        async for event in events:
+            if isinstance(event, Change) and _is_established(event.object):
+                missing.discard(event.key.name)
+                if not missing:
+                    return
+
+
+async def _answers(api: RemoteApi, kind: Kind[Any]) -> None:
+    """Returns when the kind can be listed: for a moment after its CRD came, the server says 429 to it."""
+    while True:
+        try:
+            await api.list(kind.raw)
+            return
+        except TooManyRequests as error:
+            await asyncio.sleep(error.details.retry_after or 0.1)
+
+
+def _is_established(document: bytes) -> bool:
+    conditions = msgspec.json.decode(document).get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
