@@ -18,7 +18,10 @@ from tests.chaos.model import Asked
 from tests.chaos.world import Past
 
 FAILED_ASKS_A_MINUTE = 15
-"""Failed model calls of one run in any minute: with full jitter from 1 s, doubling, more is no backoff at all."""
+"""Failed model calls of one run and one life in any minute; each time somebody meddles allows one more.
+
+Full jitter from 1 s, doubling, stays below; more is no backoff at all.
+"""
 CHECKS_A_MINUTE = 30
 MOST_BYTES = 256 * 1024
 """Of one object, whatever tools return and however long the run."""
@@ -151,9 +154,10 @@ def _gives_up_in_time(past: Past) -> Iterator[str]:
     """No failure is tried again without growing delay, and Retry-After is kept."""
     for run in past.runs:
         asked = past.models.of(question(run))
-        failed = [a.at for a in asked if a.ending in ("transient", "empty")]
-        if (worst := _most_in(failed, 60.0)) > FAILED_ASKS_A_MINUTE * (2 if past.fate.overlapping else 1):
-            yield f"{run.metadata.name}: {worst} failed model calls in a minute"
+        for life in range(1, past.lives + 1):
+            failed = [a.at for a in asked if a.life == life and a.ending in ("transient", "empty")]
+            if (worst := _most_in(failed, 60.0)) > FAILED_ASKS_A_MINUTE + len(past.decisions.meddled):
+                yield f"{run.metadata.name}: {worst} failed model calls in a minute"
         yield from _comes_back_early(past, run.metadata.name, asked)
     if (worst := _most_in(past.models.checks, 60.0)) > CHECKS_A_MINUTE * past.lives:
         yield f"{worst} checks of the key in a minute"

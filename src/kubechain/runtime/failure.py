@@ -37,16 +37,13 @@ class Verdict:
     """`wait` in seconds, `inf` for "until something changes".
 
     `firm`: a change of nothing but the status does not cut the wait short, so that a status written by a failing
-    pass cannot wake its own retry. `named`: nor does a new status of what the object refers to, because the other
-    side said when it wants to be asked again. `audience`: nobody, an Event on the object, a log line, or one with
-    traceback.
+    pass cannot wake its own retry. `audience`: nobody, an Event on the object, a log line, or one with traceback.
     """
 
     wait: float
     firm: bool
     audience: Audience
     reason: str
-    named: bool = False
 
 
 def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
@@ -59,7 +56,7 @@ def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
         case Transient(retry_after=float() | int() as seconds):
             # "At once", said again and again, is no reason to ask for ever without a pause.
             wait = max(not_before(seconds, chance), full_jitter(attempt, chance))
-            return Verdict(wait, True, "object", error.reason, named=True)
+            return Verdict(wait, True, "object", error.reason)
         case Transient():
             return Verdict(full_jitter(attempt, chance), True, "object", error.reason)
         case Terminal():

@@ -39,15 +39,11 @@ LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Failing:
-    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody.
-
-    `named`: not even the status of another object.
-    """
+    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody."""
 
     attempts: int
     message: str
     firm_until: float
-    named: bool
 
 
 class Worker(Generic[R]):
@@ -83,7 +79,7 @@ class Worker(Generic[R]):
         self._urgent: set[Key] = set()
         """Keys woken, since their last pass began, because something else is asked of them or of what they use."""
         self._nudged: set[Key] = set()
-        """Keys woken since then by the status of another object."""
+        """Keys woken since then by the status of another object, which ends no wait but one without end."""
         informer.on_change(self._changed)
         for wake in wakes:
             wake.informer.on_change(partial(self._woken, wake.keys))
@@ -154,7 +150,7 @@ class Worker(Generic[R]):
     def _postponed(self, key: Key) -> bool:
         """Puts back a failing key that nothing woke which would make a difference."""
         failing = self._failing.get(key)
-        if failing is None or key in self._urgent or (key in self._nudged and not failing.named):
+        if failing is None or key in self._urgent or (key in self._nudged and failing.firm_until == inf):
             return False
         left = failing.firm_until - self._loop.time()
         if left <= 0:
@@ -199,7 +195,7 @@ class Worker(Generic[R]):
         if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
             self._tell(verdict, key, obj, error)
         until = self._loop.time() + verdict.wait if verdict.firm else 0.0
-        self._failing[key] = _Failing(attempts, message, until, verdict.named)
+        self._failing[key] = _Failing(attempts, message, until)
         if verdict.wait < inf:
             self._queue.add_after(key, verdict.wait)
 

@@ -54,9 +54,9 @@ def test_a_lost_race_is_repeated_at_once_a_few_times_and_then_with_backoff(error
         (
             Transient("429", retry_after=20, reason="RateLimited"),
             3,
-            Verdict(22, True, "object", "RateLimited", named=True),
+            Verdict(22, True, "object", "RateLimited"),
         ),
-        (Transient("429", retry_after=0), 3, Verdict(4, True, "object", "Transient", named=True)),
+        (Transient("429", retry_after=0), 3, Verdict(4, True, "object", "Transient")),
         (Terminal("no such model", reason="ModelNotFound"), 1, Verdict(inf, True, "object", "ModelNotFound")),
         (Timeout("slow"), 2, Verdict(2, True, "operator", "Timeout")),
         (

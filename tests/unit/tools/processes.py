@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 
@@ -15,7 +17,7 @@ async def ended(pid: int) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(descriptor, gone.set)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await gone.wait()
     finally:
         loop.remove_reader(descriptor)
@@ -31,11 +33,22 @@ def pipe(folder: Path, name: str) -> Path:
 
 async def heard(path: Path) -> str:
     """What somebody writes into a named pipe."""
-    async with asyncio.timeout(20):
+    async with _released(path):
         return await asyncio.to_thread(path.read_text)
 
 
 async def said(path: Path, text: str = "go") -> None:
     """Writes into a named pipe, once somebody reads it."""
-    async with asyncio.timeout(20):
+    async with _released(path):
         await asyncio.to_thread(path.write_text, text)
+
+
+@asynccontextmanager
+async def _released(path: Path) -> AsyncIterator[None]:
+    """At most a minute; then the thread that waits for the other end is let go, so that the test can fail."""
+    try:
+        async with asyncio.timeout(60):
+            yield
+    except TimeoutError:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        raise
