@@ -252,7 +252,7 @@ from kubechain.agents.ports.tool import ServerCommand
 from kubechain.providers.tools.mcp import MCP
 async def main():
     try:
-        await MCP().discover("default/deaf", ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf"), ()), 3)
+        await MCP().discover("default/deaf", ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf"), ()), 6)
     except Exception as error:
         Path(sys.argv[2]).write_text(str(error).split("printed last: ")[1])
         await asyncio.Event().wait()
