@@ -42,7 +42,6 @@ class FaultyApi:
         self._store = store
         self._weather = weather
         self._life = life
-        self._late: set[asyncio.Task[None]] = set()
 
     async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
         await self._reading(f"get {kind.plural}/{name}")
@@ -209,7 +208,7 @@ class FaultyApi:
         if not self._life.over or self._weather.dice("late write").random() < 0.7:
             return
         self._weather.injected("api: write arrives after the kill")
-        self._late.add(
+        self._life.fate.on_the_way.add(
             asyncio.create_task(_arrive(effect, self._weather.dice("late write").choice((0.0, 1.0, 9.0))))
         )
 

@@ -23,6 +23,8 @@ class Fate:
     stopped: int = 0
     overlapping: set[int] = field(default_factory=set)
     """Lives that were not alone: of them, two may pay for the same reply."""
+    on_the_way: set[asyncio.Task[None]] = field(default_factory=set)
+    """Requests that have left a process which is dead by now."""
     diary: list[str] = field(default_factory=list)
     """What was done and what went wrong, line by line."""
 

@@ -22,6 +22,8 @@ FAILED_ASKS_A_MINUTE = 15
 
 Full jitter from 1 s, doubling, stays below; more is no backoff at all.
 """
+LATE = 60.0
+"""Seconds by which a watch event may be late."""
 CHECKS_A_MINUTE = 30
 MOST_BYTES = 256 * 1024
 """Of one object, whatever tools return and however long the run."""
@@ -168,9 +170,10 @@ def _gives_up_in_time(past: Past) -> Iterator[str]:
 
 
 def _comes_back_early(past: Past, name: str, asked: Sequence[Asked]) -> Iterator[str]:
+    """Whoever meddles may have it asked again at once, if only by what the watch tells of it later."""
     for before, after in pairwise(asked):
-        same = before.life == after.life and not any(before.at <= t <= after.at for t in past.decisions.meddled)
-        if same and before.later and after.at < before.at + before.later:
+        meddled = any(before.at - LATE <= t <= after.at for t in past.decisions.meddled)
+        if before.life == after.life and not meddled and before.later and after.at < before.at + before.later:
             yield f"{name}: asked again {after.at - before.at:.1f} s after a Retry-After of {before.later:g} s"
 
 
