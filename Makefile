@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup check test demo bench format generate lock parts clean
+.PHONY: help setup check test cluster-test demo bench format generate lock parts clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1
 test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
 	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
 	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e
-	@$(BIN)/pytest -q -m cluster tests/contract tests/story tests/unit
+
+cluster-test: setup ## The contract and the stories on a real Kubernetes API server (built once, in six minutes)
+	@$(BIN)/python -m tests.parts.apiserver
+	@KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -m cluster tests/contract tests/story tests/unit
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo

@@ -10,6 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.json import JsonObject
@@ -80,6 +82,7 @@ def line_tool(journal: Path) -> str:
     )
 
 
+@pytest.mark.timeout(900)
 async def test_fifty_random_kills_each_end_in_the_same_transcript(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     process, journal = Process(tmp_path / "state"), tmp_path / "journal"
