@@ -139,49 +139,68 @@ def machine(folders: Mapping[str, Path]) -> dict[str, Any]:
     }
 
 
+class Progress:
+    """What has been found so far, written down after every trial: a run that is cut short keeps its figures."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.begun = args, time.monotonic()
+        self.missing: dict[str, str] = {}
+        self.machine: dict[str, Any] = {}
+        self.taken: list[tuple[str, str, str, Figures]] = []
+
+    def systems(self) -> list[System]:
+        """Those that can be had here; the others are missing."""
+        found = []
+        for system in chosen(self.args.only):
+            if why := system.why_missing():
+                self.missing[system.name] = why
+                say(self.begun, f"{system.name} is left out: {why}")
+            else:
+                found.append(system)
+        return found
+
+    def take(self, trial: Trial, place: Place) -> None:
+        """Measures one trial."""
+        try:
+            figures = place.measured(trial)
+        except (RuntimeError, OSError) as error:
+            self.missing[str(trial)] = str(error).strip().splitlines()[-1][:200]
+            print(f"failed: {error}", flush=True)
+        else:
+            self.taken.append((trial.job, trial.system.name, trial.medium, figures))
+            print(brief(figures), flush=True)
+        self.write()
+
+    def write(self) -> report.Row:
+        result = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "quick": self.args.quick,
+            "seed": self.args.seed,
+            "seconds": round(time.monotonic() - self.begun),
+            "machine": {**self.machine, "load_at_end": round(os.getloadavg()[0], 2)},
+            "media": self.args.media,
+            "systems": [system.name for system in SYSTEMS],
+            "missing": self.missing,
+            "rows": report.rows(self.taken),
+        }
+        self.args.results.parent.mkdir(exist_ok=True)
+        self.args.results.write_text(json.dumps(result, indent=1) + "\n")
+        return result
+
+
 def main() -> int:
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    begun = time.monotonic()
-    missing, systems = {}, []
-    for system in chosen(args.only):
-        if why := system.why_missing():
-            missing[system.name] = why
-            say(begun, f"{system.name} is left out: {why}")
-        else:
-            systems.append(system)
-    taken: list[tuple[str, str, str, Figures]] = []
+    progress = Progress(args)
+    systems = progress.systems()
     with places(args.media, systems) as where:
-        told = machine({medium: place.folder for medium, place in where.items()})
-        rounds = plan(args, systems)
-        count, all_ = 0, sum(map(len, rounds))
-        for trials in rounds:
-            for trial in trials:
-                count += 1
-                say(begun, f"{count}/{all_} {trial}", end=" ")
-                try:
-                    figures = where[trial.medium].measured(trial)
-                except (RuntimeError, OSError) as error:
-                    missing[str(trial)] = str(error).strip().splitlines()[-1][:200]
-                    print(f"failed: {error}", flush=True)
-                    continue
-                taken.append((trial.job, trial.system.name, trial.medium, figures))
-                print(brief(figures), flush=True)
-    result = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": args.quick,
-        "seed": args.seed,
-        "seconds": round(time.monotonic() - begun),
-        "machine": {**told, "load_at_end": round(os.getloadavg()[0], 2)},
-        "media": args.media,
-        "systems": [system.name for system in systems],
-        "missing": missing,
-        "rows": report.rows(taken),
-    }
-    args.results.parent.mkdir(exist_ok=True)
-    args.results.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\n{report.table(result)}\n\nwritten to {args.results}")
-    return 1 if any(OURS in name for name in missing) else 0
+        progress.machine = machine({medium: place.folder for medium, place in where.items()})
+        trials = [trial for trials in plan(args, systems) for trial in trials]
+        for count, trial in enumerate(trials, start=1):
+            say(progress.begun, f"{count}/{len(trials)} {trial}", end=" ")
+            progress.take(trial, where[trial.medium])
+    print(f"\n{report.table(progress.write())}\n\nwritten to {args.results}")
+    return 1 if any(OURS in name for name in progress.missing) else 0
 
 
 def say(begun: float, text: str, end: str = "\n") -> None:

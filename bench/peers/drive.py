@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +78,9 @@ async def drive(args: argparse.Namespace, system: System, local: Local) -> None:
         case "crash", True:
             say(ready=True)
             answers = await system.recover(runs)
+            for run, answer in zip(runs, answers, strict=True):
+                if answer != shape.answer:
+                    print(f"{run}: {answer}", file=sys.stderr)
             say(done=sum(answer == shape.answer for answer in answers))
         case _:
             await measure(args, system.one, shape, system.many, local.disk, local.pids)

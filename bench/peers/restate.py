@@ -124,7 +124,15 @@ class Restate(Local):
         return list(await asyncio.gather(*(self._attach(run) for run in runs)))
 
     async def recover(self, runs: list[str]) -> list[str]:
-        return list(await asyncio.gather(*(self._attach(run) for run in runs)))
+        return list(await asyncio.gather(*(self._go_on(run) for run in runs)))
+
+    async def _go_on(self, run: str) -> str:
+        """A run that was killed before the server had taken it is asked for again."""
+        async with self.session.get(f"{self.ingress}/restate/workflow/agent/{run}/attach") as answer:
+            if answer.status < 300:
+                return str(await answer.json(content_type=None))
+            said = f"{answer.status} {await answer.text()}"
+        return await self.one(run) if said.startswith("404") else said
 
     def pids(self) -> list[int]:
         return [*tree(self.server.pid), *tree(self.service.pid)]
