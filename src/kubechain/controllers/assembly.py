@@ -26,7 +26,7 @@ from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock
-from kubechain.resources.taskrun import TASK_RUNS, TaskRun
+from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.api import Api, Key
@@ -110,7 +110,7 @@ def _offered(caches: Caches) -> Wake[Tool]:
 
 def _runs_of_calls(caches: Caches) -> Wake[ToolCall]:
     """A child that is through, lost or gone wakes its run; one that is just there or at work does not."""
-    owners = owned(caches.calls, TASK_RUNS)
+    owners = owned(caches.calls, caches.runs)
 
     def keys(old: ToolCall | None, new: ToolCall | None) -> Iterable[Key]:
         settled = new is None or new.status.finished or new.status.phase == "OutcomeUnknown"

@@ -1,43 +1,63 @@
 """Which keys a change of another kind wakes. Plain functions; the event itself is dropped.
 
-Worker(controller, runs, wakes=(owned(tool_calls, TASK_RUNS), referred(tasks, runs, "task")))
+Worker(controller, runs, wakes=(owned(tool_calls, runs), referred(tasks, runs, "task")))
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of, owner_key
+from kubechain.runtime.ownership import controller_of, key_of, owner_key
 
 D = TypeVar("D", bound=Resource)
 R = TypeVar("R", bound=Resource)
+S = TypeVar("S", bound=Resource, covariant=True)
+
+
+class Source(Protocol[S]):
+    """What tells of changes: an informer of a kind, or of those objects of it that are named."""
+
+    @property
+    def synced(self) -> asyncio.Event: ...
+
+    def on_change(self, handler: Callable[[S | None, S | None], None]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wake(Generic[D]):
     """Changes of `informer` wake the keys that `keys(old, new)` names; one of the two may be None."""
 
-    informer: Informer[D]
+    informer: Source[D]
     keys: Callable[[D | None, D | None], Iterable[Key]]
 
 
-def owned(informer: Informer[D], owner_kind: Kind[R]) -> Wake[D]:
-    """A child's change wakes its controlling owner of that kind (both, when it changed hands)."""
+def owned(informer: Informer[D], owners: Informer[R]) -> Wake[D]:
+    """A child's change wakes its controlling owner among `owners` (both, when it changed hands).
+
+    An owner is known by its uid: one that took the name of a deleted one is not woken by the other's children, and
+    one that has not been seen yet is looked at when it is.
+    """
 
     def keys(old: D | None, new: D | None) -> Iterable[Key]:
-        owners = (owner_key(obj, owner_kind) for obj in (new, old) if obj is not None)
-        return dict.fromkeys(key for key in owners if key is not None)
+        found = (_owner(obj, owners) for obj in (new, old) if obj is not None)
+        return dict.fromkeys(key for key in found if key is not None)
 
     return Wake(informer, keys)
 
 
-def referred(informer: Informer[D], through: Informer[R], index: str) -> Wake[D]:
+def _owner(child: Resource, owners: Informer[R]) -> Key | None:
+    key, reference = owner_key(child, owners.kind), controller_of(child)
+    held = owners.get(key) if key is not None else None
+    return key if held is not None and reference is not None and held.metadata.uid == reference.uid else None
+
+
+def referred(informer: Source[D], through: Informer[R], index: str) -> Wake[D]:
     """A change wakes every object of `through` that names the changed one in its index `index`.
 
     Declare the index first: `runs.index("task", lambda run: local(run, [run.spec.task]))`. KeyError if it is not.

@@ -65,7 +65,7 @@ async def test_runs_walk_to_their_end_in_one_pass_per_step_and_none_is_stale() -
         calls.index("owner", owner_uids)
         events = EventRecorder(api, "test", now)
         controller = Counting(api, runs, calls, events)
-        worker = Worker(controller, runs, [owned(calls, TASK_RUNS)], events=events)
+        worker = Worker(controller, runs, [owned(calls, runs)], events=events)
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(part.run()) for part in (runs, calls, events, worker)]
             async with asyncio.timeout(20):

@@ -24,8 +24,10 @@ def tasks() -> Informer[Task]:
 
 
 @pytest.fixture
-def children() -> Wake[ToolCall]:
-    return owned(Informer(MemoryApi(), TOOL_CALLS), TASK_RUNS)
+def children(runs: Informer[TaskRun]) -> Wake[ToolCall]:
+    for name in ("a", "b", "r"):
+        runs.put(run(name, version=1))
+    return owned(Informer(MemoryApi(), TOOL_CALLS), runs)
 
 
 def test_a_child_wakes_its_owner_whether_it_comes_changes_or_goes(children: Wake[ToolCall]) -> None:
@@ -41,13 +43,29 @@ def test_a_child_that_changes_hands_wakes_both_owners(children: Wake[ToolCall]) 
     }
 
 
-def test_an_owner_of_another_kind_or_one_that_does_not_control_is_not_woken(children: Wake[ToolCall]) -> None:
+def test_a_child_of_a_run_that_was_replaced_does_not_wake_the_one_that_took_its_name(
+    runs: Informer[TaskRun], children: Wake[ToolCall]
+) -> None:
+    child = call("c", run("r"))
+    replaced = run("r", version=2)
+    replaced.metadata.uid = "another"
+    runs.put(replaced)
+    assert list(children.keys(child, None)) == []
+
+
+def test_a_child_of_a_run_not_seen_yet_wakes_nobody(children: Wake[ToolCall]) -> None:
+    assert list(children.keys(None, call("c", run("unseen")))) == []
+
+
+def test_an_owner_of_another_kind_or_one_that_does_not_control_is_not_woken(
+    tasks: Informer[Task], children: Wake[ToolCall]
+) -> None:
     foreign, loose = call("c", run("r")), call("c", run("r"))
     foreign.metadata.owner_references[0].api_version = "apps/v1"
     loose.metadata.owner_references[0].controller = False
     assert list(children.keys(None, foreign)) == []
     assert list(children.keys(None, loose)) == []
-    assert list(owned(children.informer, TASKS).keys(None, call("c", run("r")))) == []
+    assert list(owned(children.informer, tasks).keys(None, call("c", run("r")))) == []
 
 
 def test_a_change_wakes_those_that_refer_to_it(runs: Informer[TaskRun], tasks: Informer[Task]) -> None:

@@ -87,7 +87,7 @@ async def world(*answers: Answer, runs: int = 1, limit: int = 1000, chance: floa
     informer.index("task", lambda r: local(r, [r.spec.task]))
     events = EventRecorder(api, "test", lambda: datetime(2026, 1, 1, tzinfo=UTC))
     controller = Scripted(list(answers))
-    wakes = (owned(calls, TASK_RUNS), referred(tasks, informer, "task"))
+    wakes = (owned(calls, informer), referred(tasks, informer, "task"))
     worker = Worker(controller, informer, wakes, events=events, limit=limit, chance=lambda: chance)
     tasks_ = [asyncio.create_task(part.run()) for part in (informer, calls, tasks, events)]
     working = asyncio.create_task(worker.run())
@@ -408,7 +408,7 @@ async def test_nothing_is_looked_at_before_every_informer_has_synced() -> None:
     runs, calls = Informer(api, TASK_RUNS), Informer(api, TOOL_CALLS)
     controller = Scripted()
     events = EventRecorder(api, "test", lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    worker = Worker(controller, runs, [owned(calls, TASK_RUNS)], events=events)
+    worker = Worker(controller, runs, [owned(calls, runs)], events=events)
     async with asyncio.TaskGroup() as group:
         parts = [group.create_task(worker.run()), group.create_task(runs.run())]
         await asyncio.sleep(10)
