@@ -214,6 +214,9 @@ _BRIEF = (
     "kb_per_run",
     "resume_s",
     "done",
+    "open_at_kill",
+    "in_hand_at_kill",
+    "unsaved_at_kill",
     "model_repeats",
     "tool_repeats",
 )

@@ -7,7 +7,8 @@ called is the first one offered. It counts arrivals per run and turn, so repeate
 
     POST /v1/chat/completions   a reply, streamed when asked     GET /stats        totals
     POST /v1/messages           the same on Anthropic's wire     GET /times?run=   a run's arrivals: [[n, s], ...]
-    GET  /v1/models             an empty list                    POST /reset       forgets the counts
+    GET  /v1/models             an empty list                    GET /calls        [[run, n, asked, replied], ...]
+                                                                 POST /reset       forgets the counts
 """
 
 from __future__ import annotations
@@ -56,6 +57,15 @@ class _Request(msgspec.Struct):
 _read = msgspec.json.Decoder(_Request).decode
 
 
+class Call(msgspec.Struct, array_like=True):
+    """A call of the model: seconds of the machine's monotonic clock; `replied` is 0 until its reply was sent."""
+
+    run: str
+    n: int
+    asked: float
+    replied: float = 0.0
+
+
 class Ledger:
     """What arrived: how often each (run, turn) was asked, and when."""
 
@@ -66,13 +76,17 @@ class Ledger:
         self.total = 0
         self.times: dict[str, list[tuple[int, float]]] = {}
         self.asked: dict[tuple[str, int], int] = {}
+        self.calls: list[Call] = []
         self.waiting = 0
         self.most_waiting = 0
 
-    def note(self, run: str, n: int, at: float) -> None:
+    def note(self, run: str, n: int, at: float) -> Call:
+        call = Call(run, n, at)
+        self.calls.append(call)
         self.total += 1
         self.times.setdefault(run, []).append((n, at))
         self.asked[run, n] = self.asked.get((run, n), 0) + 1
+        return call
 
     def stats(self) -> dict[str, int]:
         """Totals; `repeated` are the calls beyond the first of each (run, turn)."""
@@ -139,7 +153,7 @@ class Connection(asyncio.Protocol):
         request = _read(body)
         run, n = _turn(request)
         shape = shape_of(request.model)
-        LEDGER.note(run, n, at)
+        call = LEDGER.note(run, n, at)
         tool = request.tools[0].function.name or request.tools[0].name if request.tools else ""
         wire = wires.anthropic if anthropic else wires.chat
         answer = wire(request.model, shape, run, n, tool, stream=request.stream)
@@ -147,13 +161,18 @@ class Connection(asyncio.Protocol):
         if shape.wait:
             LEDGER.waiting += 1
             LEDGER.most_waiting = max(LEDGER.most_waiting, LEDGER.waiting)
-            asyncio.get_running_loop().call_later(shape.wait / 1000, self._late, kind, answer)
+            asyncio.get_running_loop().call_later(shape.wait / 1000, self._late, call, kind, answer)
         else:
-            self._send(kind, answer)
+            self._answer(call, kind, answer)
 
-    def _late(self, kind: bytes, answer: bytes) -> None:
+    def _late(self, call: Call, kind: bytes, answer: bytes) -> None:
         LEDGER.waiting -= 1
-        self._send(kind, answer)
+        self._answer(call, kind, answer)
+
+    def _answer(self, call: Call, kind: bytes, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self._send(kind, answer)
+            call.replied = time.perf_counter()
 
     def _send(self, kind: bytes, answer: bytes) -> None:
         if not self.transport.is_closing():
@@ -169,6 +188,8 @@ def _look(url: str) -> Any:
             return LEDGER.stats()
         case "/times":
             return LEDGER.times.get(parse_qs(parts.query).get("run", [""])[0], [])
+        case "/calls":
+            return LEDGER.calls
         case "/reset":
             LEDGER.clear()
             return {}

@@ -57,6 +57,10 @@ class Engine:
         return self.state / "kubeconfig"
 
     @property
+    def database(self) -> Path:
+        return self.state / "store.db"
+
+    @property
     def pids(self) -> list[int]:
         return tree(self.child.pid)
 

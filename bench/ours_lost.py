@@ -10,16 +10,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.inflight import in_flight, lines
 from bench.job import Shape, echo
 from bench.kube import Kube, Phases
 from bench.ours import Engine, prepare, start
 from bench.ours_parked import CALL_PHASE
 from bench.process import get, lift
+from kubechain.resources.taskrun import TASK_RUNS
+from kubechain.store.engine import Store
 
 PATIENCE = 120.0
 
@@ -37,8 +42,9 @@ async def crashed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             lift(engine.pids)
             await kube.each(start(kube, task, f"c{n}") for n in range(args.n))
             await _half(args)
-            at = get(f"{args.model}/stats")
             engine.child.crash()
+    flight = in_flight(args.model, journal, engine.child.killed)
+    saved = await _saved(engine.database, folder / "copy")
     begun = time.perf_counter()
     engine = Engine(folder)
     with engine.child:
@@ -48,17 +54,27 @@ async def crashed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             seconds = time.perf_counter() - begun
             done = await _answers(kube, args, shape)
     stats = get(f"{args.model}/stats")
-    ran = Counter(journal.read_text().split("\n")[:-1])
+    ran = Counter(lines(journal))
     return {
         "n": args.n,
         "done": done,
-        "killed_at": at["total"],
+        **flight,
+        "unsaved_at_kill": flight["asked_at_kill"] - saved,
         "model_repeats": stats["repeated"],
         "tool_repeats": ran.total() - len(ran),
         "asked": asked,
         "ready_s": ready,
         "finish_s": seconds,
     }
+
+
+async def _saved(database: Path, folder: Path) -> int:
+    """Replies that are in the transcripts at the kill, read from a copy of what it left behind."""
+    folder.mkdir()
+    for file in database.parent.glob(f"{database.name}*"):
+        shutil.copy(file, folder)
+    async with Store.open(folder / database.name, clock=lambda: datetime.now(UTC)) as store:
+        return sum(run.status.turns for run in (await store.list(TASK_RUNS)).items)
 
 
 async def _half(args: argparse.Namespace) -> None:
@@ -89,7 +105,7 @@ async def _to_the_end(kube: Kube, args: argparse.Namespace, journal: Path) -> in
 
 async def _looked_up(kube: Kube, name: str, journal: Path) -> dict[str, Any]:
     given = json.loads((await kube.get("toolcalls", name))["spec"]["arguments"])
-    if f"{given['run']} {given['n']}" in journal.read_text().split("\n"):
+    if f"{given['run']} {given['n']}" in lines(journal):
         return {"phase": "Succeeded", "error": None, "result": echo(**given)}
     return {"phase": "Pending", "error": None}
 

@@ -59,6 +59,8 @@ class Child:
                 pass_fds=[keep] if keep >= 0 else [],
             )
         self.pid = self.process.pid
+        self.killed = 0.0
+        """When it was killed, by time.perf_counter()."""
 
     def line(self, seconds: float = 600.0) -> dict[str, Any]:
         """The next line of JSON that it prints. Raises RuntimeError with its last words when none comes."""
@@ -79,6 +81,7 @@ class Child:
     def crash(self) -> None:
         """SIGKILL to it alone: what it started has to notice by itself."""
         self.process.kill()
+        self.killed = time.perf_counter()
         self._gone()
 
     def kill(self) -> None:
@@ -86,6 +89,7 @@ class Child:
         for pid in tree(self.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.killed = time.perf_counter()
         self._gone()
 
     def stop(self, seconds: float = 10.0) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments import DEFAULTS
+from bench.inflight import in_flight, lines
 from bench.process import Child, Model
 from bench.systems import System
 
@@ -89,20 +90,21 @@ def _crashed(trial: Trial, folder: Path, model: Model, environment: Mapping[str,
     turns = DEFAULTS["crash"][0]
     with _driver(trial.words(folder, model.url), folder.parent, known) as driver:
         driver.line()
-        while (at := model.ask("/stats"))["total"] < trial.size * turns // 2:
+        while model.ask("/stats")["total"] < trial.size * turns // 2:
             time.sleep(0.005)
         driver.kill()
+    flight = in_flight(model.url, journal, driver.killed)
     begun = time.perf_counter()
     with _driver(trial.words(folder, model.url, "--again"), folder.parent, known) as driver:
         driver.line()
         ready = time.perf_counter() - begun
         done = driver.line()["done"]
         seconds = time.perf_counter() - begun
-    ran = Counter(journal.read_text().split("\n")[:-1])
+    ran = Counter(lines(journal))
     return {
         "n": trial.size,
         "done": done,
-        "killed_at": at["total"],
+        **flight,
         "model_repeats": model.ask("/stats")["repeated"],
         "tool_repeats": ran.total() - len(ran),
         "ready_s": ready,

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from bench import report
+from bench.inflight import in_flight
 from bench.job import TOOLS, Shape, asked, shape_of
 from bench.process import Model
 
 BENCH = Path(report.__file__).parent
-IN_EVERY_ENVIRONMENT = ("arguments", "chat", "job", "jobs", "process", "peers/drive", "peers/postgres")
+IN_EVERY_ENVIRONMENT = ("arguments", "chat", "inflight", "job", "jobs", "process", "peers/drive", "peers/postgres")
 SECONDS = 60.0
 
 
@@ -67,6 +68,21 @@ def test_the_model_server_calls_the_tool_until_the_last_turn_and_counts_what_is_
     assert last["content"] == shape.answer
     assert (stats["total"], stats["distinct"], stats["repeated"]) == (3, 2, 1)
     assert turns == [0, 0, 1]
+
+
+def test_what_was_in_flight_at_a_kill_is_told_by_the_model_server_and_the_tools_journal(tmp_path: Path) -> None:
+    shape, journal = Shape(2, wait=50), tmp_path / "journal"
+    with Model(tmp_path / "log") as model:
+        ask(model, {"model": shape.model, "messages": [asked("a")], "tools": TOOLS})
+        ((_, _, began, replied),) = model.ask("/calls")
+        assert in_flight(model.url, journal, began - 0.001)["asked_at_kill"] == 0
+        meanwhile = in_flight(model.url, journal, began + 0.025)
+        after = in_flight(model.url, journal, replied)
+        journal.write_text("a 0\n")
+        acted_upon = in_flight(model.url, journal, replied)
+    assert meanwhile == {"asked_at_kill": 1, "open_at_kill": 1, "in_hand_at_kill": 0}
+    assert after == {"asked_at_kill": 1, "open_at_kill": 0, "in_hand_at_kill": 1}
+    assert acted_upon == {"asked_at_kill": 1, "open_at_kill": 0, "in_hand_at_kill": 0}
 
 
 @pytest.mark.parametrize("words", [("bench.floor", "seq", "--store", "sqlite"), ("bench.ours", "seq")])
