@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
@@ -21,8 +21,7 @@ T = TypeVar("T")
 ALL_NAMESPACES = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """The name of an object of a kind that is known from elsewhere; what a work queue holds."""
 
     namespace: str

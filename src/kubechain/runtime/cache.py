@@ -141,7 +141,7 @@ class Cache(Generic[R]):
         if new is None:
             self._objects.pop(key)
         else:
-            self._objects.put(key, new)
+            key = self._objects.put(key, new)
         for index in self._indices.values():
             index.move(key, old, new)
         for handler in self._handlers:

@@ -89,6 +89,8 @@ class WorkQueue(Generic[K]):
             return None
         key = self._ready.popleft()
         self._waiting.discard(key)
+        if not self._ready:
+            self._waiting.clear()  # a set that held thousands keeps room for them until then
         self._active.add(key)
         return key
 

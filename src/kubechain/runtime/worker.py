@@ -35,6 +35,8 @@ D = TypeVar("D", bound=Resource)
 log = structlog.get_logger(__name__)
 
 LIMIT = 1_000
+BURST = 64
+"""Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Worker(Generic[R]):
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop)
         self._running = 0
+        self._begun = 0
+        """Passes begun in this turn of the event loop."""
         self._failing: dict[Key, _Failing] = {}
         self._urgent: set[Key] = set()
         """Keys woken, since their last pass began, because something else is asked of them or of what they use."""
@@ -135,7 +139,7 @@ class Worker(Generic[R]):
         self._nudged.discard(key)
 
     def _hand_out(self, group: asyncio.TaskGroup) -> None:
-        while self._running < self._limit and (key := self._queue.take()) is not None:
+        while self._running < self._limit and self._begun < BURST and (key := self._queue.take()) is not None:
             obj = self._informer.get(key)
             if obj is None:
                 self._forget(key)
@@ -143,9 +147,16 @@ class Worker(Generic[R]):
             elif not self._postponed(key):
                 self._urgent.discard(key)
                 self._nudged.discard(key)
+                if self._begun == 0:
+                    self._loop.call_soon(self._next_turn, group)
+                self._begun += 1
                 self._running += 1
                 self.passes += 1
                 group.create_task(self._reconcile(group, key, obj))
+
+    def _next_turn(self, group: asyncio.TaskGroup) -> None:
+        self._begun = 0
+        self._hand_out(group)
 
     def _postponed(self, key: Key) -> bool:
         """Puts back a failing key that nothing woke which would make a difference."""

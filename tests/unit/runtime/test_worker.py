@@ -21,7 +21,7 @@ from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.wakes import Wake, local, owned, referred
-from kubechain.runtime.worker import Worker
+from kubechain.runtime.worker import BURST, Worker
 from tests.unit.runtime.faketime import on_fake_time, settle
 from tests.unit.runtime.world import MemoryApi, call, finished, run, task
 
@@ -106,6 +106,19 @@ async def test_every_object_is_looked_at_once_at_the_start_and_again_on_change()
         await w.api.put_status(TASK_RUNS, finished(await w.api.get(TASK_RUNS, "r1", "default")))
         await asyncio.sleep(3600)
         assert w.controller.names[3:] == ["r1"]
+
+
+@on_fake_time
+async def test_thousands_that_are_due_at_once_are_begun_a_few_at_a_time() -> None:
+    in_hand = []
+
+    async def quick(_: TaskRun) -> Next:
+        in_hand.append(len(asyncio.all_tasks()))
+        return Done()
+
+    async with world(*[quick] * 1000, runs=1000) as w:
+        assert sorted(w.controller.names) == sorted(f"r{n}" for n in range(1000))
+        assert max(in_hand) <= 2 * BURST + 10, "passes begun that wait for nothing but their turn"
 
 
 @on_fake_time
