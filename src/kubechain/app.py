@@ -9,16 +9,19 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from msgspec import json
 
-from kubechain.cluster.remote import connect
+from kubechain.cluster.callers import Callers
+from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
+from kubechain.controllers.measured import Measured
+from kubechain.controllers.metrics import Metrics
 from kubechain.errors import SettingsError
 from kubechain.providers.models.router import Models
 from kubechain.providers.models.scripted.server import ScriptedModel
@@ -27,10 +30,12 @@ from kubechain.providers.tools.mcp import MCP
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
+from kubechain.runtime.metrics import text
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.worker import Worker
 from kubechain.samples import manifests
 from kubechain.server.http import serve
+from kubechain.server.probes import LOOPBACK, Probes, probing
 from kubechain.server.settings import ADMIN, ServerSettings
 from kubechain.server.tls import ensure, kubeconfig, write_private
 from kubechain.store.engine import Store
@@ -44,7 +49,7 @@ class Settings:
 
     `state` is the folder that holds everything (`up` alone); `port` 0 picks a free one; `model` "scripted" answers
     LLMs that name no baseURL; `model_delay` in seconds per scripted reply; `functions` are folders with users'
-    functions.
+    functions. `listen`: where `kubechain operator` answers for its health and metrics.
     """
 
     state: Path
@@ -55,6 +60,7 @@ class Settings:
     bare: bool = False
     functions: tuple[Path, ...] = ()
     base_urls: Mapping[str, str] = field(default_factory=dict)
+    listen: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Controlling:
     caches: Caches
     workers: tuple[Worker[Any], ...]
     events: EventRecorder
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +133,22 @@ async def operating(
         loops = await stack.enter_async_context(
             controlling(api, settings, base_urls, one_wire=scripted, namespace=namespace)
         )
-        running = Running(api.target.server, cluster.kubeconfig or Path(), model_line, 0)
+        port = await _probe(api, loops, settings, stack)
+        running = Running(api.target.server, cluster.kubeconfig or Path(), model_line, port)
         yield Program(running, api, loops)
+
+
+async def _probe(api: RemoteApi, loops: Controlling, settings: Settings, stack: AsyncExitStack) -> int:
+    """Health and metrics over HTTP, where the settings ask for them; the port, 0 where they do not."""
+    if settings.listen is None:
+        return 0
+    host, port = settings.listen
+    probes = Probes(
+        lambda: {informer.kind.kind: informer.synced.is_set() for informer in loops.caches.all()},
+        lambda: text(loops.metrics.readings(api.answered)),
+        None if host in LOOPBACK else Callers(api.target, "/metrics"),
+    )
+    return await stack.enter_async_context(probing(probes, host, port))
 
 
 async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
@@ -201,13 +222,15 @@ async def looping(api: Api, outside: Outside, namespace: str = ALL_NAMESPACES) -
     """The control loops over any `Api` and whoever is outside, without closing what is outside."""
     events = EventRecorder(api, CONTROLLER, now)
     world = caches(api, namespace)
-    loops = workers(api, world, outside, events, now)
+    measured = Measured(outside.models)
+    loops = workers(api, world, replace(outside, models=measured), events, now)
+    metrics = Metrics(world, loops, events, measured)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(i.run()) for i in world.all()]
         tasks += [group.create_task(events.run())]
         tasks += [group.create_task(w.run()) for w in loops]
         try:
-            yield Controlling(world, loops, events)
+            yield Controlling(world, loops, events, metrics)
         finally:
             for task in tasks:
                 task.cancel()

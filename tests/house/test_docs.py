@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from kubechain.cli import commands_page
+from kubechain.controllers.metrics import FAMILIES
 from kubechain.resources import reference_page
 from kubechain.resources.registry import OURS
+from kubechain.runtime.metrics import Family
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -67,6 +69,13 @@ def test_the_reference_is_the_one_the_models_give() -> None:
 def test_the_commands_are_those_of_the_program() -> None:
     written = (DOCS / "commands.md").read_text("utf-8")
     assert written == commands_page.document(), "run `python -m kubechain.cli.commands_page docs/commands.md`"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+def test_every_metric_is_documented_as_it_is(family: Family) -> None:
+    labels = ", ".join(f"`{label}`" for label in family.labels)
+    row = f"| `{family.name}` | {family.type} | {labels} | {family.help} |"
+    assert row in (DOCS / "metrics.md").read_text("utf-8").splitlines()
 
 
 def test_every_decision_is_listed_and_has_its_four_parts() -> None:

@@ -1,6 +1,6 @@
 """`kubechain operator`: the controllers of KubeChain over a Kubernetes cluster.
 
-A command of `main`; what the Deployment in a cluster runs. Keeps nothing on disk and serves nothing.
+A command of `main`; what the Deployment in a cluster runs. Keeps nothing on disk; serves its health and metrics.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from pathlib import Path
 import click
 
 from kubechain.cli import options
-from kubechain.cli.up import base_urls
+from kubechain.cli.up import base_urls, free_port
+from kubechain.errors import SettingsError
+
+LOOPBACK = "127.0.0.1"
+PORT = 8080
 
 
 @click.command("operator")
@@ -39,6 +43,13 @@ from kubechain.cli.up import base_urls
     multiple=True,
     help="Folder with Python modules that function tools may name. May be repeated.",
 )
+@click.option(
+    "--listen",
+    "address",
+    default="",
+    metavar="ADDRESS:PORT",
+    help="Where it answers /healthz, /readyz, /metrics; default 127.0.0.1:8080, or a free port if that is taken.",
+)
 def operator(
     kubeconfig: Path | None,
     context: str,
@@ -46,6 +57,7 @@ def operator(
     model: str | None,
     urls: tuple[str, ...],
     functions: tuple[Path, ...],
+    address: str,
 ) -> None:
     """Run the controllers over a Kubernetes cluster.
 
@@ -57,6 +69,7 @@ def operator(
     kubechain operator --context kind-kubechain --model scripted
     kubechain operator --namespace team-a                one namespace, with rights there alone
     """
+    listen = _address(address) if address else _default_address()
     told = base_urls() | dict(_provider_url(text) for text in urls)
     from kubechain.app import Settings  # the whole program: only the process that runs it needs it
     from kubechain.cli.serve import operate
@@ -67,13 +80,17 @@ def operator(
         model=model or "",
         functions=tuple(folder.resolve() for folder in functions),
         base_urls=told,
+        listen=listen,
     )
     where = f"namespace {namespace}" if namespace else "all namespaces"
     operate(
         settings,
         ClusterSettings(kubeconfig, context),
         namespace,
-        lambda now: options.complain(f"KubeChain controls {where} of {now.url}. {now.model_line}."),
+        lambda now: options.complain(
+            f"KubeChain controls {where} of {now.url}. {now.model_line}.\n"
+            f"Health and metrics: {_url(listen[0], now.port)}"
+        ),
     )
     options.complain("KubeChain stopped.")
 
@@ -83,3 +100,23 @@ def _provider_url(text: str) -> tuple[str, str]:
     if not provider or not url.startswith(("http://", "https://")):
         raise click.BadParameter(f"{text!r} is not PROVIDER=URL, as in openai=http://localhost:8000/v1")
     return provider, url
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is not ADDRESS:PORT, as in 0.0.0.0:8080", param_hint="--listen")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _default_address() -> tuple[str, int]:
+    """Loopback: several operators on one machine must not stand in each other's way."""
+    try:
+        free_port(PORT)
+    except SettingsError:
+        return LOOPBACK, 0
+    return LOOPBACK, PORT
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

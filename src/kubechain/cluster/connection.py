@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Connection:
         # aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that.
         self._writes._retry_connection = False
         self._watches = _session(limit=0)
+        self.answered: Counter[tuple[str, ...]] = Counter()
+        """Answers so far by method, HTTP code and the reason of a refusal; code 0: there was none."""
 
     async def close(self) -> None:
         await asyncio.gather(self._reads.close(), self._writes.close(), self._watches.close())
@@ -102,9 +105,13 @@ class Connection:
                 answer = await self._ask(session, request, timeout, fresh)
             async with answer:
                 if answer.status >= 400:
-                    raise refusal(answer.status, await answer.read(), answer.headers.get("Retry-After", ""))
+                    refused = refusal(answer.status, await answer.read(), answer.headers.get("Retry-After", ""))
+                    self.answered[request.method, str(answer.status), refused.reason] += 1
+                    raise refused
+                self.answered[request.method, str(answer.status), ""] += 1
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
+            self.answered[request.method, "0", Unreachable.reason] += 1
             cause = str(error) or type(error).__name__
             raise Unreachable(f"no answer from {self._target.server} to {request.method}: {cause}") from None
 

@@ -7,7 +7,7 @@ kind is typed. It keeps nothing: no cache, no retries, no list that goes on by i
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 import msgspec
@@ -58,6 +58,11 @@ class RemoteApi:
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
         self.target = target
+
+    @property
+    def answered(self) -> Mapping[tuple[str, ...], int]:
+        """How many answers there were so far, by method, HTTP code and the reason of a refusal."""
+        return self._connection.answered
 
     async def served(self) -> set[str]:
         """The plurals of our kinds that the server knows; those missing have no CRD there."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -67,6 +68,8 @@ class Worker(Generic[R]):
     ) -> None:
         self.passes = 0
         """Reconciles begun so far."""
+        self.failures: Counter[str] = Counter()
+        """Reconciles that failed so far, by reason; lost races among them."""
         self._controller = controller
         self._informer = informer
         self._wakes = wakes
@@ -103,6 +106,26 @@ class Worker(Generic[R]):
                 await self._loop.create_future()
             finally:
                 self._queue.close()
+
+    @property
+    def kind(self) -> str:
+        """The kind whose objects are looked after."""
+        return self._controller.kind.kind
+
+    @property
+    def depth(self) -> int:
+        """Keys that are due and not in hand."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Passes in hand."""
+        return self._running
+
+    @property
+    def failing(self) -> int:
+        """Objects whose last pass failed."""
+        return len(self._failing)
 
     def wake(self, key: Key) -> None:
         """Has the key looked at, whatever its failures: for what no informer sees."""
@@ -210,6 +233,7 @@ class Worker(Generic[R]):
         if verdict.wait < inf:
             self._queue.add_after(key, verdict.wait)
 
+        self.failures[verdict.reason] += 1
     def _tell(self, verdict: Verdict, key: Key, obj: R, error: BaseException) -> None:
         kind = self._controller.kind
         match verdict.audience:

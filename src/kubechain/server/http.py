@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -20,12 +18,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kubechain.errors import ApiError, Forbidden, MethodNotAllowed, SettingsError
+from kubechain.errors import ApiError, Forbidden, MethodNotAllowed
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.server import access, discovery, openapi, read, reviews, write
 from kubechain.server.bodies import plain_in
 from kubechain.server.call import Call
+from kubechain.server.embedding import serving
 from kubechain.server.paths import Target, resolve
 from kubechain.server.served import group_versions
 from kubechain.server.settings import ServerSettings, User
@@ -81,7 +80,7 @@ class Application:
         allowed = target.subresource.verbs if target.subresource else target.served.verbs
         if verb not in allowed:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        await access.check(self._api, user, verb, target)
+        await access.check(self._api, user, verb, target, request.query_params)
         call = Call(self._api, self._settings, self.stopping, request, user, target)
         if verb == "watch":
             return Watch(call)
@@ -183,74 +182,13 @@ async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
 
     Raises SettingsError when the address cannot be had.
     """
-    import uvicorn  # half the weight of this module: only a server pays for it
-
-    class Embedded(uvicorn.Server):
-        """uvicorn without its hold on the process: signals stay with the program."""
-
-        ready = asyncio.Event()
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            self.ready.set()
-
     application = Application(api, settings)
-    listening = _listen(settings)
-    port = listening.getsockname()[1]
-    config = uvicorn.Config(
+    async with serving(
         application,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.private_key,
-    )
-    _load(config, listening)
-    server = Embedded(config)
-    running = asyncio.create_task(server.serve(sockets=[listening]), name="api-server")
-    ready = asyncio.create_task(server.ready.wait())
-    await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
-    try:
-        if running.done():
-            await running
+        settings.host,
+        settings.port,
+        certificate=settings.certificate,
+        private_key=settings.private_key,
+        before_stop=application.stopping.set,
+    ) as port:
         yield Server(settings.host, port, tls=settings.certificate is not None)
-    finally:
-        ready.cancel()
-        application.stopping.set()
-        server.should_exit = True
-        await running
-
-
-def _load(config: Any, listening: socket.socket) -> None:
-    """Reads the TLS files. Raises SettingsError."""
-    try:
-        config.load()
-    except OSError as error:
-        listening.close()
-        text = f"cannot use the certificate {config.ssl_certfile} with the key {config.ssl_keyfile}"
-        raise SettingsError(f"{text}: {error}; remove both, and they are made anew") from error
-
-
-def _listen(settings: ServerSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms for an ACK.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.setblocking(False)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        listening.close()
-        where = f"{settings.host}:{settings.port}"
-        raise SettingsError(f"cannot listen on {where}: {error.strerror}; choose another port") from error
-    return listening

@@ -1,0 +1,105 @@
+"""uvicorn inside a program that has other things to do: it takes no signals and ends with its block.
+
+Called by `http` (the embedded API server) and `probes` (health and metrics of the operator). Knows no path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from kubechain.errors import SettingsError
+
+
+def _nothing() -> None:
+    """Nothing to do before the server stops."""
+
+
+@asynccontextmanager
+async def serving(
+    application: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+    before_stop: Callable[[], None] = _nothing,
+) -> AsyncIterator[int]:
+    """Answers requests until the block is left, then gives running ones two seconds; yields the port.
+
+    Raises SettingsError when the address or the certificate cannot be had.
+    """
+    import uvicorn  # half the weight of this module: only a server pays for it
+
+    class Embedded(uvicorn.Server):
+        """uvicorn without its hold on the process: signals stay with the program."""
+
+        ready = asyncio.Event()
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            self.ready.set()
+
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=certificate,
+        ssl_keyfile=private_key,
+    )
+    _load(config, listening)
+    server = Embedded(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]), name="http-server")
+    ready = asyncio.create_task(server.ready.wait())
+    await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if running.done():
+            await running
+        yield listening.getsockname()[1]
+    finally:
+        ready.cancel()
+        before_stop()
+        server.should_exit = True
+        await running
+
+
+def _load(config: Any, listening: socket.socket) -> None:
+    """Reads the TLS files. Raises SettingsError."""
+    try:
+        config.load()
+    except OSError as error:
+        listening.close()
+        text = f"cannot use the certificate {config.ssl_certfile} with the key {config.ssl_keyfile}"
+        raise SettingsError(f"{text}: {error}; remove both, and they are made anew") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setblocking(False)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return listening
