@@ -413,6 +413,29 @@ async def test_a_bound_role_opens_exactly_what_it_names(http: Client) -> None:
     assert (await http("GET", AGENTS_URL, token=PLAIN_TOKEN, impersonate_user="jane")).code == 403
 
 
+async def test_who_may_list_one_name_may_do_so_by_selecting_it_and_no_more(http: Client) -> None:
+    rbac, secrets = "/apis/rbac.authorization.k8s.io/v1/namespaces/default", "/api/v1/namespaces/default/secrets"
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"], "verbs": ["list", "watch"]}
+    await http("POST", f"{rbac}/roles", {"metadata": {"name": "one"}, "rules": [rule]})
+    binding = {
+        "metadata": {"name": "one"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "one"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}],
+    }
+    await http("POST", f"{rbac}/rolebindings", binding)
+    for name in ("one", "two"):
+        await http("POST", secrets, {"metadata": {"name": name}})
+    listed = await http("GET", f"{secrets}?fieldSelector=metadata.name=one", token=PLAIN_TOKEN)
+    assert [item["metadata"]["name"] for item in listed.body["items"]] == ["one"]
+    watched = await http(
+        "GET", f"{secrets}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Done", token=PLAIN_TOKEN
+    )
+    assert watched.code == 200
+    for query in ("", "?fieldSelector=metadata.name=two", "?fieldSelector=metadata.name!=two", "?fieldSelector=,"):
+        assert (await http("GET", f"{secrets}{query}", token=PLAIN_TOKEN)).code == 403, query
+    assert (await http("GET", f"{secrets}/one?fieldSelector=metadata.name=one", token=PLAIN_TOKEN)).code == 403
+
+
 async def test_an_account_s_token_speaks_for_it_until_the_account_is_gone(http: Client) -> None:
     accounts = "/api/v1/namespaces/default/serviceaccounts"
     await http("POST", accounts, {"metadata": {"name": "bot"}})

@@ -1,16 +1,18 @@
 """What the controllers see of the world: one informer per kind, with the indices that references need.
 
-Built once by `app`; every controller reads from it and none changes what is in it.
+Built once by `app`; every controller reads from it and none changes what is in it. Of Secrets it holds those that
+an LLM, a Tool or an MCPServer names, and asks for no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from kubechain.resources.agent import AGENTS, Agent
 from kubechain.resources.builtin import SECRETS, Secret
+from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM, LLMS
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer
 from kubechain.resources.reference import EnvVar, Header
@@ -20,6 +22,7 @@ from kubechain.resources.tool import TOOLS, Tool
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.informer import Informer
+from kubechain.runtime.named import NamedInformer
 from kubechain.runtime.wakes import local
 
 
@@ -34,9 +37,9 @@ class Caches:
     tasks: Informer[Task]
     runs: Informer[TaskRun]
     calls: Informer[ToolCall]
-    secrets: Informer[Secret]
+    secrets: NamedInformer[Secret]
 
-    def all(self) -> tuple[Informer[Any], ...]:
+    def all(self) -> tuple[NamedInformer[Secret] | Informer[Any], ...]:
         return (
             self.secrets, self.llms, self.tools, self.servers, self.agents, self.tasks, self.runs, self.calls,
         )  # fmt: skip
@@ -52,11 +55,9 @@ def caches(api: Api, namespace: str = "") -> Caches:
         tasks=Informer(api, TASKS, namespace),
         runs=Informer(api, TASK_RUNS, namespace),
         calls=Informer(api, TOOL_CALLS, namespace),
-        secrets=Informer(api, SECRETS, namespace),
+        secrets=NamedInformer(api, SECRETS),
     )
-    made.llms.index("secret", lambda llm: local(llm, _llm_secrets(llm)))
-    made.tools.index("secret", lambda tool: local(tool, _env_secrets(tool.env)))
-    made.servers.index("secret", lambda server: local(server, _env_secrets(server.spec.env)))
+    _name_secrets(made)
     made.agents.index("llm", lambda agent: local(agent, [agent.spec.llm_ref.name]))
     made.agents.index("tool", lambda agent: local(agent, [r.name for r in agent.spec.tools]))
     made.agents.index("server", lambda agent: local(agent, [r.name for r in agent.spec.mcp_servers]))
@@ -68,7 +69,29 @@ def caches(api: Api, namespace: str = "") -> Caches:
     return made
 
 
-def _llm_secrets(llm: LLM) -> list[str]:
+def _name_secrets(made: Caches) -> None:
+    """A Secret is wanted as long as anyone names it."""
+    _index_secrets(made, made.llms, lambda llm: local(llm, llm_secrets(llm)))
+    _index_secrets(made, made.tools, lambda tool: local(tool, _env_secrets(tool.env)))
+    _index_secrets(made, made.servers, lambda server: local(server, _env_secrets(server.spec.env)))
+
+
+def _index_secrets(made: Caches, informer: Informer[R], named_by: Callable[[R], list[str]]) -> None:
+    informer.index("secret", named_by)
+
+    def follow(old: R | None, new: R | None) -> None:
+        for text in {name for obj in (old, new) if obj is not None for name in named_by(obj)}:
+            key = Key(*text.split("/", 1))
+            if any(i.keys_by("secret", text) for i in (made.llms, made.tools, made.servers)):
+                made.secrets.want(key)
+            else:
+                made.secrets.release(key)
+
+    informer.on_change(follow)
+
+
+def llm_secrets(llm: LLM) -> list[str]:
+    """The names of the Secrets that an LLM names."""
     key = [llm.spec.api_key_from.secret_key_ref.name] if llm.spec.api_key_from else []
     return key + _env_secrets(llm.spec.headers)
 

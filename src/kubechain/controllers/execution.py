@@ -23,10 +23,10 @@ class Tools:
     functions: FunctionRunner
     sessions: MCPSessions
 
-    def environment(self, provider: Tool | MCPServer) -> Environment | Missing:
+    async def environment(self, provider: Tool | MCPServer) -> Environment | Missing:
         """The variables of the tool's process, secrets filled in: looked for before anything is begun."""
         variables = provider.env if isinstance(provider, Tool) else provider.spec.env
-        return named_values(provider.metadata.namespace, variables, self.caches.secrets)
+        return await named_values(provider.metadata.namespace, variables, self.caches.secrets)
 
     async def call(self, call: ToolCall, step: Execute, env: Environment) -> str:
         """The result as text. Raises ToolError, Terminal or Transient."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider
 from kubechain.agents.toolbox import Verdict
-from kubechain.controllers.caches import Caches
+from kubechain.controllers.caches import Caches, llm_secrets
 from kubechain.controllers.readiness import judged
 from kubechain.controllers.secrets import Missing, endpoint_of, versions
 from kubechain.errors import Terminal, Transient
@@ -35,7 +35,7 @@ class LLMController:
     kind = LLMS
 
     async def reconcile(self, llm: LLM) -> Next:
-        endpoint = endpoint_of(llm, self.caches.secrets, self.base_urls)
+        endpoint = await endpoint_of(llm, self.caches.secrets, self.base_urls)
         if isinstance(endpoint, Missing):
             await self._write(llm, Verdict("Pending", endpoint.reason, endpoint.detail))
             return Done()
@@ -62,6 +62,4 @@ class LLMController:
             self.caches.llms.remember(await self.api.put_status(LLMS, replace(llm, status=status)))
 
     def _version(self, llm: LLM) -> str:
-        names = [llm.spec.api_key_from.secret_key_ref.name] if llm.spec.api_key_from else []
-        names += [h.value_from.secret_key_ref.name for h in llm.spec.headers if h.value_from]
-        return versions(llm.metadata.namespace, names, self.caches.secrets)
+        return versions(llm.metadata.namespace, llm_secrets(llm), self.caches.secrets)

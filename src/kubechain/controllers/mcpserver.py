@@ -36,7 +36,7 @@ class MCPServerController:
     kind = MCP_SERVERS
 
     async def reconcile(self, server: MCPServer) -> Next:
-        env = named_values(server.metadata.namespace, server.spec.env, self.caches.secrets)
+        env = await named_values(server.metadata.namespace, server.spec.env, self.caches.secrets)
         if isinstance(env, Missing):
             await self._write(server, Verdict("Pending", env.reason, env.detail), server.status)
             return Done()

@@ -5,15 +5,17 @@ Values go to the provider that needs them and nowhere else; what is missing is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kubechain.agents.ports.model import Endpoint
+from kubechain.errors import Forbidden
 from kubechain.resources.builtin import Secret
 from kubechain.resources.llm import LLM
 from kubechain.resources.reference import EnvVar, Header, SecretKeyRef
 from kubechain.runtime.api import Key
-from kubechain.runtime.informer import Informer
+from kubechain.runtime.named import NamedInformer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,12 @@ class Missing:
     detail: str
 
 
-def secret_value(namespace: str, ref: SecretKeyRef, secrets: Informer[Secret]) -> str | Missing:
+async def secret_value(namespace: str, ref: SecretKeyRef, secrets: NamedInformer[Secret]) -> str | Missing:
     """The text under a key of a Secret."""
-    secret = secrets.get(Key(namespace, ref.name))
+    try:
+        secret = await secrets.read(Key(namespace, ref.name))
+    except Forbidden as error:
+        return Missing("SecretForbidden", refused(namespace, ref.name, str(error)))
     if secret is None:
         return Missing("SecretNotFound", f'Secret "{ref.name}" not found; create it with a key "{ref.key}"')
     value = secret.value(ref.key)
@@ -35,8 +40,8 @@ def secret_value(namespace: str, ref: SecretKeyRef, secrets: Informer[Secret]) -
     return value
 
 
-def named_values(
-    namespace: str, variables: Iterable[EnvVar] | Iterable[Header], secrets: Informer[Secret]
+async def named_values(
+    namespace: str, variables: Iterable[EnvVar] | Iterable[Header], secrets: NamedInformer[Secret]
 ) -> dict[str, str] | Missing:
     """Names and values with secrets filled in, or the first that is missing."""
     values: dict[str, str] = {}
@@ -44,29 +49,45 @@ def named_values(
         if variable.value_from is None:
             values[variable.name] = variable.value or ""
             continue
-        found = secret_value(namespace, variable.value_from.secret_key_ref, secrets)
+        found = await secret_value(namespace, variable.value_from.secret_key_ref, secrets)
         if isinstance(found, Missing):
             return found
         values[variable.name] = found
     return values
 
 
-def endpoint_of(llm: LLM, secrets: Informer[Secret], base_urls: Mapping[str, str]) -> Endpoint | Missing:
+async def endpoint_of(
+    llm: LLM, secrets: NamedInformer[Secret], base_urls: Mapping[str, str]
+) -> Endpoint | Missing:
     """Where and as whom the LLM is called. `base_urls` (by provider) stand in where the LLM names none."""
     namespace, key = llm.metadata.namespace, ""
     if llm.spec.api_key_from is not None:
-        found = secret_value(namespace, llm.spec.api_key_from.secret_key_ref, secrets)
+        found = await secret_value(namespace, llm.spec.api_key_from.secret_key_ref, secrets)
         if isinstance(found, Missing):
             return found
         key = found.strip()
-    headers = named_values(namespace, llm.spec.headers, secrets)
+    headers = await named_values(namespace, llm.spec.headers, secrets)
     if isinstance(headers, Missing):
         return headers
     base_url = llm.spec.parameters.base_url or base_urls.get(llm.spec.provider)
     return Endpoint(llm=llm, api_key=key, headers=tuple(headers.items()), base_url=base_url)
 
 
-def versions(namespace: str, names: Iterable[str], secrets: Informer[Secret]) -> str:
+def refused(namespace: str, name: str, said: str) -> str:
+    """What to do about a Secret that the API server refuses to show, `said` being its sentence."""
+    found = re.search(r'[Uu]ser "([^"]+)"', said)
+    user = found[1] if found else "USER"
+    account = re.fullmatch(r"system:serviceaccount:([^:]+):([^:]+)", user)
+    subject = f"--serviceaccount={account[1]}:{account[2]}" if account else f"--user={user}"
+    role = f"kubechain-secret-{name} -n {namespace}"
+    return (
+        f'Secret "{name}" in namespace "{namespace}" may not be read by {user}; allow it: '
+        f"kubectl create role {role} --verb=list,watch --resource=secrets --resource-name={name} && "
+        f"kubectl create rolebinding {role} --role=kubechain-secret-{name} {subject}"
+    )
+
+
+def versions(namespace: str, names: Iterable[str], secrets: NamedInformer[Secret]) -> str:
     """A fingerprint of Secrets that changes when any of them does."""
     found = [secrets.get(Key(namespace, name)) for name in names]
     return ",".join(f"{s.metadata.uid[:8]}.{s.metadata.resource_version}" for s in found if s is not None)

@@ -90,7 +90,7 @@ class TaskRunController:
         self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, ToolCall(metadata=meta, spec=spec)))
 
     async def _ask(self, run: TaskRun, ask: Ask) -> None:
-        endpoint = endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
+        endpoint = await endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
         if isinstance(endpoint, Missing):
             await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
             return

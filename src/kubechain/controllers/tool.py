@@ -37,7 +37,7 @@ class ToolController:
             ready = Verdict("Ready", "External", "Its calls wait for a result from outside")
             await self._write(tool, ready, _told(tool, FunctionSignature("", Raw(b'{"type":"object"}'))))
             return Done()
-        env = named_values(tool.metadata.namespace, function.env, self.caches.secrets)
+        env = await named_values(tool.metadata.namespace, function.env, self.caches.secrets)
         if isinstance(env, Missing):
             await self._write(tool, Verdict("Pending", env.reason, env.detail), tool.status)
             return Done()

@@ -72,7 +72,7 @@ class ToolCallController:
             case ReadBack(what):
                 await self._read_back(call, what)
             case Execute() as step:
-                env = self.tools.environment(step.provider)
+                env = await self.tools.environment(step.provider)
                 if isinstance(env, Missing):
                     await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
                 else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import TypeVar, assert_never
@@ -17,13 +18,14 @@ from typing import TypeVar, assert_never
 import msgspec
 import structlog
 
-from kubechain.errors import ApiError, Gone
+from kubechain.errors import ApiError, Forbidden, Gone
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.cache import Cache
 from kubechain.runtime.ownership import key_of
+from kubechain.runtime.selectors import FieldSelector
 
 R = TypeVar("R", bound=Resource)
 log = structlog.get_logger(__name__)
@@ -33,7 +35,10 @@ PAGE = 500
 
 
 class Informer(Cache[R]):
-    """The cache of `kind`, in one namespace or all. Handlers and indices are best set before `run`."""
+    """The cache of `kind`, in one namespace or all, of what `fields` selects.
+
+    Handlers and indices are best set before `run`.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Informer(Cache[R]):
         kind: Kind[R],
         namespace: str = ALL_NAMESPACES,
         *,
+        fields: FieldSelector | None = None,
         keep: Callable[[R], R] | None = None,
         chance: Chance = random.random,
         page: int = PAGE,
@@ -49,8 +55,11 @@ class Informer(Cache[R]):
         self.kind = kind
         self.synced = asyncio.Event()
         """Set once the first list is in the cache."""
+        self.on_answer: Callable[[ApiError | None], None] = lambda error: None
+        """Told of None whenever a list is in the cache, and of the error when it could not be had."""
         self._api = api
         self._namespace = namespace
+        self._fields = fields or FieldSelector()
         self._chance = chance
         self._page = page
         self._since = ""
@@ -60,6 +69,11 @@ class Informer(Cache[R]):
     def remember(self, obj: R) -> None:
         if self._namespace in (ALL_NAMESPACES, obj.metadata.namespace):
             super().remember(obj)
+
+    def forget(self) -> None:
+        """Drops what is held; the next list brings it back."""
+        self._since = ""
+        self.retain((), sys.maxsize)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -77,6 +91,10 @@ class Informer(Cache[R]):
                 self._since = ""
                 self._complain(error)
             except ApiError as error:
+                if not self._since:
+                    self.on_answer(error)
+                elif isinstance(error, Forbidden):  # to watch; whether to list as well is asked again
+                    self._since = ""
                 self._complain(error)
                 asked = not_before(error.details.retry_after, self._chance)
             except OSError as error:
@@ -98,7 +116,7 @@ class Informer(Cache[R]):
         present: set[Key] = set()
         token = ""
         while True:
-            options = ListOptions(limit=self._page, continue_token=token)
+            options = ListOptions(fields=self._fields, limit=self._page, continue_token=token)
             page = await self._api.list(self.kind.raw, self._namespace, options)
             for document in page.items:
                 if (key := self._take(document)) is not None:
@@ -108,9 +126,10 @@ class Informer(Cache[R]):
         self.retain(present, int(page.resource_version))
         self._reached(page.resource_version)
         self.synced.set()
+        self.on_answer(None)
 
     async def _watch(self) -> None:
-        options = WatchOptions(since=self._since, bookmarks=True)
+        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True)
         async with aclosing(self._api.watch(self.kind.raw, self._namespace, options)) as stream:
             async for event in stream:
                 self._failures, self._complaint = 0, ""

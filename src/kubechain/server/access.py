@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 
-from kubechain.errors import Details, Forbidden, Unauthorized
+from kubechain.errors import BadRequest, Details, Forbidden, Unauthorized
 from kubechain.runtime.api import Api
+from kubechain.runtime.selectors import parse_fields
 from kubechain.server import accounts, roles
 from kubechain.server.paths import Target
 from kubechain.server.settings import ServerSettings, User
@@ -61,11 +63,12 @@ def impersonated(user: User, headers: Headers) -> User:
     return _authenticated(User(name, groups, headers.get("impersonate-uid", ""), extra))
 
 
-async def check(api: Api, user: User, verb: str, target: Target) -> None:
+async def check(api: Api, user: User, verb: str, target: Target, query: Mapping[str, str]) -> None:
     """Raises Forbidden, with the text of a real API server, when the user may not do it."""
     kind = target.served.kind
     subresource = target.subresource.name if target.subresource else ""
-    request = roles.Request(verb, kind.group, kind.plural, subresource, target.namespace, target.name)
+    name = target.name or (_selected(query) if verb in ("list", "watch") else "")
+    request = roles.Request(verb, kind.group, kind.plural, subresource, target.namespace, name)
     if not await roles.allows(api, user, request):
         raise refusal(user, request)
 
@@ -88,6 +91,14 @@ def refusal(user: User, request: roles.Request) -> Forbidden:
         f'in API group "{request.group}" {where}',
         Details(name=request.name, group=request.group, kind=request.resource),
     )
+
+
+def _selected(query: Mapping[str, str]) -> str:
+    """The one name that a list or watch is about: who may have that object may list and watch it so."""
+    try:
+        return parse_fields(query.get("fieldSelector", "")).equal_to("metadata.name") or ""
+    except BadRequest:
+        return ""
 
 
 def _authenticated(user: User) -> User:
