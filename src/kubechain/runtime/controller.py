@@ -17,7 +17,13 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing more to do until something changes."""
+    """Nothing more to do until something changes.
+
+    `seen` is the version of its own writing that the pass has already acted on: that one alone is no reason to look
+    again.
+    """
+
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class WorkQueue(Generic[K]):
             self._again.discard(key)
             self.add(key)
 
+    def dismiss(self, key: K) -> None:
+        """Forgets that a key in hand was added meanwhile."""
+        self._again.discard(key)
+
     def close(self) -> None:
         """No key is handed out any more, and no timer is left."""
         self.closed = True

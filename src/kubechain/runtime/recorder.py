@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 import structlog
@@ -111,7 +112,7 @@ class EventRecorder:
             metadata=ObjectMeta(
                 name=_event_name(obj.metadata.name, micros), namespace=obj.metadata.namespace or "default"
             ),
-            event_time=(_EPOCH + micros * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            event_time=_written(micros),
             reporting_controller=self._controller,
             reporting_instance=self._instance,
             action=action,
@@ -152,6 +153,17 @@ def _capped(note: str) -> str:
     """The note in at most 1,024 bytes of UTF-8, an ellipsis showing the cut."""
     encoded = note.encode()
     return note if len(encoded) <= NOTE_BYTES else encoded[: NOTE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def _written(micros: int) -> str:
+    """metav1.MicroTime, from microseconds since 1970."""
+    second, fraction = divmod(micros, 1_000_000)
+    return f"{_second(second)}.{fraction:06}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _event_name(name: str, micros: int) -> str:

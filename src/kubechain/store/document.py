@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind, T
-from kubechain.resources.model import ObjectMeta
+from kubechain.resources.model import ObjectMeta, Resource
 from kubechain.store.refusals import undecodable
 
 _PARTS = msgspec.json.Decoder(dict[str, Raw])
@@ -25,6 +25,7 @@ class _Head(msgspec.Struct):
 
 _HEAD = msgspec.json.Decoder(_Head)
 _TEXT = msgspec.json.Decoder(str | None)
+_HEADER = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ def meta_of(body: bytes) -> ObjectMeta:
 
 def given(kind: Kind[T], obj: T) -> Document:
     """The document that a caller hands in. Raises BadRequest when it is none, or one of another kind."""
+    if isinstance(obj, Resource):
+        return _typed(kind.encode(obj), obj.metadata)
     try:
         body = kind.encode(obj)
         if (
@@ -75,6 +78,16 @@ def given(kind: Kind[T], obj: T) -> Document:
     except msgspec.MsgspecError as error:
         raise undecodable(kind, error) from error
     return Document(meta, parts)
+
+
+def _typed(body: bytes, meta: ObjectMeta) -> Document:
+    """The document of an object that is of its kind by its type."""
+    if b"\n" in body:
+        body = msgspec.json.format(body, indent=-1)
+    parts = _PARTS.decode(body)
+    for name in _HEADER:
+        parts.pop(name, None)
+    return Document(msgspec.structs.replace(meta), parts)
 
 
 def _meta(raw: Raw | None) -> ObjectMeta:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import structlog
 
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
@@ -185,17 +186,17 @@ class Store:
     async def create(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
         outcome = await self._written(lambda: self._writes.create(kind, document, dry_run=dry_run))
-        return kind.decode(outcome.body)
+        return _answer(kind, obj, outcome)
 
     async def put(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
         outcome = await self._written(lambda: self._writes.put(kind, document, dry_run=dry_run))
-        return kind.decode(outcome.body)
+        return _answer(kind, obj, outcome)
 
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
         outcome = await self._written(lambda: self._writes.put_status(kind, document, dry_run=dry_run))
-        return kind.decode(outcome.body)
+        return _answer(kind, obj, outcome)
 
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False
@@ -216,7 +217,7 @@ class Store:
             outcome = await self._written(lambda: self._writes.create(kind, document))
         except AlreadyExists:
             return await self.get(kind, document.meta.name, document.meta.namespace)
-        return kind.decode(outcome.body)
+        return _answer(kind, obj, outcome)
 
     async def confirm(self, kind: Kind[T], obj: T) -> None:
         meta = obj.metadata if isinstance(obj, Resource) else given(kind, obj).meta
@@ -292,6 +293,13 @@ def _version(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise refusals.no_version(text)
     return int(text)
+
+
+def _answer(kind: Kind[T], given: T, outcome: Outcome) -> T:
+    """The object as written: the given one under its new metadata where nothing else became another."""
+    if isinstance(given, Resource) and outcome.meta is not None:
+        return msgspec.structs.replace(given, metadata=outcome.meta)
+    return kind.decode(outcome.body)
 
 
 def _added(kind: Kind[T], body: bytes) -> Change[T]:

@@ -153,8 +153,9 @@ class Ledger:
         for entry in batch.entries:
             self._remember(entry)
         self.committed = batch.entries[-1].revision
-        self._publish(batch.entries)
+        # Who wrote hears of it first: what it has in hand then need not be decoded again from its watch.
         batch.end()
+        self._publish(batch.entries)
         if self._collecting.entries and not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)

@@ -176,6 +176,17 @@ def test_a_timer_that_fires_a_shade_early_still_releases_its_key(
     assert queue.take() == "a"
 
 
+def test_a_key_added_during_its_pass_and_dismissed_is_not_handed_out_again(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    assert queue.take() == "a"
+    queue.add("a")
+    queue.dismiss("a")
+    queue.done("a")
+    assert taken(queue) == []
+    queue.add("a")
+    assert taken(queue) == ["a"]
+
+
 def test_readiness_is_announced_for_each_key_that_becomes_ready(queue: WorkQueue[str]) -> None:
     heard: list[str | None] = []
     queue.on_ready = lambda: heard.append(queue.take())

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from kubechain.errors import Conflict, Terminal, Transient
@@ -200,6 +201,41 @@ async def test_a_remembered_write_is_seen_by_the_pass_that_it_wakes_though_the_w
         w.api.unmute()
         await settle()
         assert len(phases) == 2
+
+
+def _waiting(obj: TaskRun, on: str) -> TaskRun:
+    return replace(obj, status=replace(obj.status, waiting_on=on))
+
+
+@on_fake_time
+async def test_a_write_that_the_pass_has_acted_on_already_asks_for_no_other_pass() -> None:
+    async with world(Done()) as w:
+
+        async def write(_: TaskRun) -> Next:
+            written = await w.api.put_status(
+                TASK_RUNS, _waiting(await w.api.get(TASK_RUNS, "r0", "default"), str(len(w.controller.asked)))
+            )
+            w.runs.remember(written)
+            return Done(seen=written.metadata.resource_version)
+
+        async def write_while_others_do(obj: TaskRun) -> Next:
+            answer = await write(obj)
+            await w.api.put_status(TASK_RUNS, _waiting(await w.api.get(TASK_RUNS, "r0", "default"), "other"))
+            await settle()
+            return answer
+
+        async def write_while_a_child_settles(obj: TaskRun) -> Next:
+            answer = await write(obj)
+            await w.api.create(TOOL_CALLS, call("late", obj))
+            await settle()
+            return answer
+
+        for answer, passes in ((write, 1), (write_while_others_do, 2), (write_while_a_child_settles, 2)):
+            begun = len(w.controller.asked)
+            w.controller.answers = [answer]
+            w.worker.wake(Key("default", "r0"))
+            await asyncio.sleep(3600)
+            assert len(w.controller.asked) - begun == passes, answer.__name__
 
 
 @on_fake_time

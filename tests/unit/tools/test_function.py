@@ -15,6 +15,7 @@ from kubechain.agents.ports.tool import FunctionCall, ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.function import Functions
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
+from kubechain.providers.tools.worker import THREADS
 from tests.unit.tools.processes import ended, heard, pipe, said
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -142,6 +143,23 @@ async def test_an_async_function_that_times_out_is_cancelled_and_its_worker_stay
         pid = int(await heard(place))
     assert isinstance(late.result(), Transient)
     assert int(await functions.call(call("pid"))) == pid
+
+
+async def test_more_calls_than_a_worker_has_threads_wait_for_one_and_those_given_up_never_run(
+    functions: Functions, tmp_path: Path
+) -> None:
+    gate = os.open(pipe(tmp_path, "gate"), os.O_RDWR)
+    async with asyncio.TaskGroup() as group:
+        busy = [group.create_task(functions.call(call("take", pipe=f"{tmp_path}/gate"))) for _ in range(THREADS)]
+        late = group.create_task(_error(functions, call("touch", timeout=0.5, file=f"{tmp_path}/touched")))
+        waiting = group.create_task(functions.call(call("pid", timeout=30)))
+        assert isinstance(await late, Transient)
+        assert not waiting.done() and not any(task.done() for task in busy)
+        os.write(gate, b"." * THREADS)
+    os.close(gate)
+    assert {task.result() for task in busy} == {"."}
+    assert waiting.result() == await functions.call(call("pid")), "giving up what had not begun costs no worker"
+    assert not (tmp_path / "touched").exists()
 
 
 async def test_what_a_function_prints_goes_to_the_log_and_never_into_the_result(functions: Functions) -> None:

@@ -6,11 +6,14 @@ Both ends call it; the frames have a socket of their own, so nothing a function 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from io import BufferedReader
 
 import msgspec
 from msgspec import Raw, Struct
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
+_LENGTH = 4
 
 
 class Inspect(Struct, tag=True, frozen=True):
@@ -78,26 +81,48 @@ _replies = msgspec.json.Decoder(Reply)
 def frame(message: Request | Reply) -> bytes:
     """A message as it goes over the socket."""
     body = msgspec.json.encode(message)
-    return len(body).to_bytes(4) + body
+    return len(body).to_bytes(_LENGTH) + body
 
 
-async def read_request(stream: asyncio.StreamReader) -> Request | None:
-    """The next request, or None at the end."""
-    body = await _body(stream)
-    return None if body is None else _requests.decode(body)
-
-
-async def read_reply(stream: asyncio.StreamReader) -> Reply | None:
-    """The next reply, or None at the end. Raises msgspec.DecodeError on anything that is not one."""
-    body = await _body(stream)
-    return None if body is None else _replies.decode(body)
-
-
-async def _body(stream: asyncio.StreamReader) -> bytes | None:
+def read_request(stream: BufferedReader) -> Request | None:
+    """The next request, once it is there; None at the end."""
     try:
-        length = int.from_bytes(await stream.readexactly(4))
-        if length > MAX_FRAME_BYTES:
-            return None
-        return await stream.readexactly(length)
-    except (asyncio.IncompleteReadError, ConnectionError):
+        length = int.from_bytes(stream.read(_LENGTH))
+        body = stream.read(length)
+    except ConnectionError:
         return None
+    return _requests.decode(body) if body and len(body) == length else None
+
+
+class Replies(asyncio.Protocol):
+    """The program's end: hands every reply to `on_reply`; `ended` is set when there will be no more."""
+
+    def __init__(self, on_reply: Callable[[Reply], None]) -> None:
+        self.ended = asyncio.Event()
+        self._on_reply = on_reply
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data if self._rest else data
+        begin = 0
+        while len(data) - begin >= _LENGTH:
+            end = begin + _LENGTH + int.from_bytes(data[begin : begin + _LENGTH])
+            if end - begin > MAX_FRAME_BYTES:
+                self._transport.close()
+                return
+            if end > len(data):
+                break
+            try:
+                reply = _replies.decode(memoryview(data)[begin + _LENGTH : end])
+            except msgspec.DecodeError:
+                self._transport.close()
+                return
+            self._on_reply(reply)
+            begin = end
+        self._rest = data[begin:]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ended.set()

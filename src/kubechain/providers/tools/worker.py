@@ -1,7 +1,7 @@
 """The process in which users' Python functions run: `python -I -u -m kubechain.providers.tools.worker`.
 
 `worker_process` starts it with a socket, the program's process id and the folders to import from, and speaks
-frames.py over that socket. Functions run at the same time: plain ones in threads, async ones on the event loop.
+frames.py over that socket. Functions run at the same time: plain ones in threads, async ones on an event loop.
 What they print goes to stdout and stderr, which nobody parses. It ends with its socket, and it never sees an
 environment variable that the manifest did not give (beside PATH, HOME and LANG).
 """
@@ -14,12 +14,11 @@ import inspect
 import os
 import socket
 import sys
+import threading
 import traceback
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections import deque
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 from kubechain.providers.tools.frames import (
     Call,
@@ -37,7 +36,6 @@ from kubechain.providers.tools.result import NotText, as_text, limited
 from kubechain.providers.tools.signature import Signature, UnfitArguments, UnfitFunction, signature
 from kubechain.providers.tools.tether import tie
 
-Result = TypeVar("Result")
 Function = tuple[Callable[..., object], Signature]
 THREADS = 64
 """Plain functions that run at the same time; further calls wait for a thread."""
@@ -94,93 +92,161 @@ def load(entrypoint: str) -> Function:
 
 
 class Worker:
-    """Answers the requests that come over one socket."""
+    """Answers the requests that come over one socket.
 
-    def __init__(self, writer: asyncio.StreamWriter, files: Files) -> None:
-        self._writer = writer
+    Each thread of the crew reads a request, leaves the reading to another thread, and runs the function itself:
+    no request waits for a hop between threads. Coroutines run on the event loop of the main thread.
+    """
+
+    def __init__(self, connection: socket.socket, files: Files, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
         self._files = files
-        self._threads = ThreadPoolExecutor(THREADS)
-        self._answering: dict[int, asyncio.Task[None]] = {}
+        self._loop = loop
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._crew = threading.Lock()
+        self._free = 0
+        self._running = 0
+        """Threads that wait for their turn to read, and threads that run something; under `_crew`."""
+        self._waiting: deque[Inspect | Call] = deque()
+        self._open: set[int] = set()
+        self._cancelled: set[int] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._loaded: dict[str, Function] = {}
 
-    def take(self, request: Inspect | Call | Cancel) -> None:
-        """Starts answering a request, or stops."""
-        if isinstance(request, Cancel):
-            if task := self._answering.get(request.id):
-                task.cancel()
-            return
-        task = asyncio.create_task(self._answer(request))
-        self._answering[request.id] = task
-        task.add_done_callback(lambda _: self._answering.pop(request.id, None))
+    def recruit(self) -> None:
+        """One more thread for the crew."""
+        threading.Thread(target=self._serve, name="function", daemon=True).start()
 
-    async def _answer(self, request: Inspect | Call) -> None:
+    def _serve(self) -> None:
+        """The life of a thread of the crew."""
+        while True:
+            with self._crew:
+                self._free += 1
+            with self._reading:
+                request: Inspect | Call | None = self._next()
+            while request is not None:
+                self._answer(request)
+                request = self._done()
+
+    def _next(self) -> Inspect | Call:
+        """Reads until there is something to run and a thread to spare for it, which is this one."""
+        while True:
+            request = read_request(self._stream)
+            if request is None:
+                # Not a return: that would wait for threads, and one of them may never end.
+                os._exit(0)
+            if isinstance(request, Cancel):
+                self._cancel(request.id)
+                continue
+            self._open.add(request.id)
+            with self._crew:
+                if self._running == THREADS:
+                    self._waiting.append(request)
+                    continue
+                self._running += 1
+                self._free -= 1
+                if not self._free:
+                    self.recruit()
+            return request
+
+    def _done(self) -> Inspect | Call | None:
+        """What has waited longest for a thread; None: this one goes back to reading."""
+        with self._crew:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._running -= 1
+            return None
+
+    def _cancel(self, number: int) -> None:
+        """Stops a coroutine, or what has not begun. A function that runs in a thread cannot be stopped."""
+        with self._crew:
+            waiting = next((request for request in self._waiting if request.id == number), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+        if waiting is not None:
+            self._reply(Failed(number, "cancelled"))
+        elif number in self._open:
+            self._cancelled.add(number)
+            self._loop.call_soon_threadsafe(self._stop, number)
+
+    def _stop(self, number: int) -> None:
+        if task := self._tasks.get(number):
+            task.cancel()
+
+    def _answer(self, request: Inspect | Call) -> None:
+        reply: Reply | None
         try:
-            match request:
-                case Inspect():
-                    reply: Reply = await self._describe(request)
-                case Call():
-                    reply = await self._call(request)
+            reply = self._describe(request) if isinstance(request, Inspect) else self._call(request)
         except NoFunction as error:
             reply = Unusable(request.id, error.reason, limited(str(error)))
-        # Written whole before the next one begins: nothing here awaits between two parts of a frame.
-        self._writer.write(frame(reply))
+        if reply is not None:
+            self._reply(reply)
 
-    async def _describe(self, request: Inspect) -> Described:
-        _, found = await self._function(request.entrypoint)
+    def _reply(self, reply: Reply) -> None:
+        self._open.discard(reply.id)
+        self._cancelled.discard(reply.id)
+        with self._writing:
+            self._connection.sendall(frame(reply))
+
+    def _describe(self, request: Inspect) -> Described:
+        _, found = self._function(request.entrypoint)
         return Described(request.id, found.description, found.parameters, self._files.stale())
 
-    async def _call(self, request: Call) -> Returned | Failed:
-        function, found = await self._function(request.entrypoint)
+    def _call(self, request: Call) -> Reply | None:
+        """The answer; None when it comes later, from the event loop."""
+        function, found = self._function(request.entrypoint)
         try:
             positional, named = found.bind(request.arguments, request.idempotency_key)
-            run = partial(function, *positional, **named)
-            result = run() if inspect.iscoroutinefunction(function) else await self._in_thread(run)
+            result = function(*positional, **named)
             if inspect.isawaitable(result):
-                result = await result
+                self._loop.call_soon_threadsafe(self._begin, request.id, result)
+                return None
             return Returned(request.id, limited(as_text(result)))
         except (UnfitArguments, NotText) as error:
             return Failed(request.id, limited(str(error)))
-        except asyncio.CancelledError:
-            return Failed(request.id, "cancelled")
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a user's function does
-            traceback.print_exc()
-            return Failed(request.id, limited(f"{type(error).__name__}: {error}"))
+            return _raised(request.id, error)
 
-    async def _function(self, entrypoint: str) -> Function:
-        """Imports in a thread: that may take long, and the others go on meanwhile."""
-        if entrypoint not in self._loaded:
-            self._loaded[entrypoint] = await self._in_thread(partial(load, entrypoint))
+    def _begin(self, number: int, result: Awaitable[object]) -> None:
+        """Has the event loop wait for a result."""
+        task = self._tasks[number] = self._loop.create_task(self._await(number, result))
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        if number in self._cancelled:
+            task.cancel()
+
+    async def _await(self, number: int, awaitable: Awaitable[object]) -> None:
+        reply: Reply
+        try:
+            reply = Returned(number, limited(as_text(await awaitable)))
+        except NotText as error:
+            reply = Failed(number, limited(str(error)))
+        except asyncio.CancelledError:
+            reply = Failed(number, "cancelled")
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            reply = _raised(number, error)
+        self._reply(reply)
+
+    def _function(self, entrypoint: str) -> Function:
+        found = self._loaded.get(entrypoint)
+        if found is None:
+            found = self._loaded[entrypoint] = load(entrypoint)
             self._files.note()
-        return self._loaded[entrypoint]
-
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        """Runs work in a thread. A thread cannot be stopped: once it runs, cancelling waits for its end."""
-        future = self._threads.submit(_without_stop_iteration, work)
-        running = asyncio.wrap_future(future)
-        while True:
-            try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                if future.cancel() or future.done():
-                    raise
+        return found
 
 
-def _without_stop_iteration(work: Callable[[], Result]) -> Result:
-    """An asyncio future takes any exception but this one."""
-    try:
-        return work()
-    except StopIteration as error:
-        raise RuntimeError("raised StopIteration") from error
+def _raised(number: int, error: BaseException) -> Failed:
+    traceback.print_exception(error)
+    name, text = type(error).__name__, str(error)
+    return Failed(number, limited(f"{name}: {text}" if text else f"raised {name}"))
 
 
 async def serve(connection: socket.socket, folders: list[str]) -> None:
     """Answers until the other end is closed."""
-    reader, writer = await asyncio.open_connection(sock=connection)
-    worker = Worker(writer, Files(folders))
-    while (request := await read_request(reader)) is not None:
-        worker.take(request)
-    # Not a return: that would wait for threads, and one of them may never end.
-    os._exit(0)
+    loop = asyncio.get_running_loop()
+    Worker(connection, Files(folders), loop).recruit()
+    await loop.create_future()
 
 
 def main() -> None:

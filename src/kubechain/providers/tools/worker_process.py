@@ -13,11 +13,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from kubechain.errors import Transient
 from kubechain.providers.tools.environment import environment, secrets
-from kubechain.providers.tools.frames import Call, Cancel, Inspect, Reply, frame, read_reply
+from kubechain.providers.tools.frames import Call, Cancel, Inspect, Replies, Reply, Request, frame
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.process import ending, finish, start
 
@@ -48,11 +46,13 @@ class WorkerProcess:
         self._folders = folders
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._output = Output("function worker", secrets(env))
-        loop = asyncio.get_running_loop()
-        self._writer: asyncio.Future[asyncio.StreamWriter] = loop.create_future()
-        self._idle: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
+        self._used = self._loop.time()
+        self._idle = self._loop.call_later(IDLE_SECONDS, self._look)
         self._end = "was ended"
-        self.task = loop.create_task(self._live(), name="function worker")
+        self.task = self._loop.create_task(self._live(), name="function worker")
         self.task.add_done_callback(self._fail)
 
     @property
@@ -74,51 +74,51 @@ class WorkerProcess:
 
     async def ask(self, request: Inspect | Call, timeout: float) -> Reply:
         """The worker's answer. Raises TimeoutError, or Transient when the worker dies first."""
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Reply] = self._loop.create_future()
         self._pending[request.id] = answer
-        self._rest()
+        expiry = self._loop.call_later(timeout, _expire, answer)
         try:
-            async with asyncio.timeout(timeout):
-                writer = await asyncio.shield(self._writer)
-                writer.write(frame(request))
-                await writer.drain()
-                return await asyncio.shield(answer)
+            self._send(request)
+            return await answer
         except TimeoutError:
-            await self._cancel(request.id, answer)
+            await self._cancel(request.id)
             raise
         except asyncio.CancelledError:
             self._send(Cancel(request.id))
             self._retired = True
             raise
-        except ConnectionError as error:
-            raise Transient(f"the worker process ended: {error}", reason="WorkerDied") from error
         finally:
+            expiry.cancel()
             del self._pending[request.id]
+            self._used = self._loop.time()
             if self._retired:
                 self.retire()
-            self._rest()
 
-    async def _cancel(self, number: int, answer: asyncio.Future[Reply]) -> None:
+    async def _cancel(self, number: int) -> None:
         """Asks the worker to stop one call; retires it when it does not say at once that it has."""
         self.suspect = True
+        stopped = self._pending[number] = self._loop.create_future()
         self._send(Cancel(number))
-        await asyncio.wait({answer}, timeout=CANCEL_SECONDS)
-        if answer.done() and answer.exception() is None:
+        await asyncio.wait({stopped}, timeout=CANCEL_SECONDS)
+        if stopped.done() and stopped.exception() is None:
             self.suspect = False
         else:
             self._retired = True
 
-    def _send(self, message: Cancel) -> None:
-        if self._writer.done() and not self._writer.cancelled() and self._writer.exception() is None:
-            self._writer.result().write(frame(message))
+    def _send(self, message: Request) -> None:
+        """What is said before the worker listens is kept for it."""
+        if self._transport is None:
+            self._unsent.append(frame(message))
+        else:
+            self._transport.write(frame(message))
 
-    def _rest(self) -> None:
-        """Starts or stops the clock of an unused worker."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-        if not self._pending and not self.task.done():
-            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.retire)
+    def _look(self) -> None:
+        """Retires a worker that was not used for long; looks again when it could be time."""
+        left = self._used + IDLE_SECONDS - self._loop.time()
+        if not self._pending and left <= 0:
+            self.retire()
+        else:
+            self._idle = self._loop.call_later(max(left, 1.0), self._look)
 
     async def _live(self) -> None:
         try:
@@ -149,28 +149,32 @@ class WorkerProcess:
         return [*own, *(str(folder) for folder in self._folders)]
 
     async def _hand_out(self, ours: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=ours)
-        self._writer.set_result(writer)
+        """Until the worker says nothing more."""
+        transport, replies = await self._loop.create_connection(lambda: Replies(self._answered), sock=ours)
         try:
-            while (reply := await read_reply(reader)) is not None:
-                answer = self._pending.get(reply.id)
-                if answer is not None and not answer.done():
-                    answer.set_result(reply)
-        except msgspec.DecodeError:
-            return
+            transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+            self._transport = transport
+            await replies.ended.wait()
         finally:
             self._retired = True
-            writer.close()
+            transport.close()
+
+    def _answered(self, reply: Reply) -> None:
+        answer = self._pending.get(reply.id)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
 
     def _fail(self, _: asyncio.Task[None]) -> None:
         """Tells everyone who still waits; also runs when the task was cancelled before it began."""
-        if self._idle is not None:
-            self._idle.cancel()
+        self._idle.cancel()
         printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
         error = Transient(f"the worker process {self._end} before it answered{printed}", reason="WorkerDied")
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(error)
-        if not self._writer.done():
-            self._writer.set_exception(error)
-            self._writer.exception()
+
+
+def _expire(answer: asyncio.Future[Reply]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
