@@ -62,11 +62,28 @@ class TaskRunController:
             case Wait(on, expected):
                 if not expected:
                     await self._tell(run, on)
-            case Call(missing):
-                await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in missing))
+            case Call() as call:
+                await self._call(run, call)
             case Ask() as ask:
-                await self._ask(run, ask)
+                saved = await self._ask(run, ask)
+                if saved is not None:
+                    return await self._go_on(saved)
         return Done()
+
+    async def _go_on(self, run: TaskRun) -> Next:
+        """Hands out the calls of a reply that was just saved: no other pass is needed for that."""
+        step = next_step(self._observe(run))
+        if isinstance(step, Call):
+            await self._call(run, step)
+            return Done(seen=run.metadata.resource_version)
+        return Done()
+
+    async def _call(self, run: TaskRun, call: Call) -> None:
+        """Has all children that are missing."""
+        if len(call.missing) == 1:
+            await self._ensure(run, *call.missing[0])
+        else:
+            await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in call.missing))
 
     def _observe(self, run: TaskRun) -> Scene:
         namespace, caches = run.metadata.namespace, self.caches
@@ -89,11 +106,12 @@ class TaskRunController:
         meta = child_meta(run, name)
         self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, ToolCall(metadata=meta, spec=spec)))
 
-    async def _ask(self, run: TaskRun, ask: Ask) -> None:
+    async def _ask(self, run: TaskRun, ask: Ask) -> TaskRun | None:
+        """The run with the reply saved; None where there is none, and the run says why."""
         endpoint = await endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
         if isinstance(endpoint, Missing):
             await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
-            return
+            return None
         await self.api.confirm(TASK_RUNS, run)
         try:
             run, reply = await self._reply(run, ask, endpoint)
@@ -105,13 +123,14 @@ class TaskRunController:
             raise
         except Terminal as error:
             await self._fail(run, error)
-            return
+            return None
         moved = sealed(run, ask.unsaved)
         await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
-        await self._save(run, status)
+        saved = await self._save(run, status)
         self._narrate(run, status, ask.agent)
+        return saved
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
         """One reply with something in it; a wait of over a second shows as phase Running."""
@@ -143,26 +162,29 @@ class TaskRunController:
         await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
         self.events.warning(TASK_RUNS, run, error.reason, str(error))
 
-    async def _save(self, run: TaskRun, status: TaskRunStatus) -> None:
-        """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it."""
+    async def _save(self, run: TaskRun, status: TaskRunStatus) -> TaskRun | None:
+        """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it.
+
+        None where the run is gone.
+        """
         name, namespace = run.metadata.name, run.metadata.namespace
         for _ in range(5):
             try:
                 wanted = replace(run, status=status)
                 written = await through_trouble(partial(self.api.put_status, TASK_RUNS, wanted))
                 self.caches.runs.remember(written)
-                return
+                return written
             except Conflict:
                 fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
                 if fresh.status == status:  # an earlier try was taken, and its answer lost
                     self.caches.runs.remember(fresh)
-                    return
+                    return fresh
                 if _newer(fresh, run):
                     if not _same_conversation(fresh, run):
                         raise
                     run = fresh
             except NotFound:
-                return
+                return None
         raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
 
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:

@@ -35,7 +35,10 @@ Decision = Callable[[Kind[Any], Document, Document], Document]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write answers, and the future that ends when it is on disk (None: nothing was written)."""
+    """What a write answers, and the future that ends when it is on disk (None: nothing was written).
+
+    `meta` is there when the rest of the answer is what the caller has given.
+    """
 
     body: bytes
     landed: Landed | None = None
