@@ -37,7 +37,7 @@ class Wake(Generic[D]):
     keys: Callable[[D | None, D | None], Iterable[Key]]
 
 
-def owned(informer: Informer[D], owners: Informer[R]) -> Wake[D]:
+def owned(informer: Source[D], owners: Informer[R]) -> Wake[D]:
     """A child's change wakes its controlling owner among `owners` (both, when it changed hands).
 
     An owner is known by its uid: one that took the name of a deleted one is not woken by the other's children, and
