@@ -218,6 +218,14 @@ class Worker(Generic[R]):
             case _:
                 assert_never(next_)
 
+    def _dismiss(self, key: Key, seen: str) -> None:
+        """Drops another pass over a key that only the pass's own write, acted on already, has asked for."""
+        if not seen or key in self._urgent or key in self._nudged:
+            return
+        held = self._informer.get(key)
+        if held is not None and held.metadata.resource_version == seen:
+            self._queue.dismiss(key)
+
     def _failed(self, key: Key, obj: R, error: BaseException) -> None:
         if self._informer.get(key) is None:
             self._forget(key)
@@ -237,14 +245,6 @@ class Worker(Generic[R]):
     def _tell(self, verdict: Verdict, key: Key, obj: R, error: BaseException) -> None:
         kind = self._controller.kind
         match verdict.audience:
-    def _dismiss(self, key: Key, seen: str) -> None:
-        """Drops another pass over a key that only the pass's own write, acted on already, has asked for."""
-        if not seen or key in self._urgent or key in self._nudged:
-            return
-        held = self._informer.get(key)
-        if held is not None and held.metadata.resource_version == seen:
-            self._queue.dismiss(key)
-
             case "object":
                 self._events.warning(kind, obj, verdict.reason, str(error))
             case "operator":

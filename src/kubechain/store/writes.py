@@ -43,18 +43,15 @@ class Outcome:
     body: bytes
     landed: Landed | None = None
     gone: bool = False
+    meta: ObjectMeta | None = None
 
 
 def _uid() -> str:
-    meta: ObjectMeta | None = None
     """A random UUID (version 4), in half the time that the standard library takes."""
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) % 4]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
-
-class Writes:
-    """Create, put, patch and delete as plain calls."""
 
 def _as_given(given: Document, new: Document, outcome: Outcome) -> Outcome:
     """The outcome, with a note where nothing but the metadata became another."""
@@ -62,6 +59,9 @@ def _as_given(given: Document, new: Document, outcome: Outcome) -> Outcome:
         return outcome
     return replace(outcome, meta=new.meta)
 
+
+class Writes:
+    """Create, put, patch and delete as plain calls."""
 
     def __init__(self, ledger: Ledger, kinds: Mapping[int, Kind[Any]], clock: Clock) -> None:
         self._ledger = ledger
