@@ -19,8 +19,8 @@ R = TypeVar("R", bound=Resource)
 class Done:
     """Nothing more to do until something changes.
 
-    `seen` is the version of its own writing that the pass has already acted on: that one alone is no reason to look
-    again.
+    `seen` is the version of its own writing that the pass has already acted on: that one alone is no reason to
+    look again.
     """
 
     seen: str = ""
