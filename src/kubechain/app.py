@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from kubechain.controllers.measured import Measured
 from kubechain.controllers.metrics import Metrics
 from kubechain.errors import SettingsError
 from kubechain.providers.models.router import Models
-from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.providers.tools.function import Functions
 from kubechain.providers.tools.mcp import MCP
 from kubechain.resources.registry import OURS
@@ -41,6 +41,8 @@ from kubechain.server.tls import ensure, kubeconfig, write_private
 from kubechain.store.engine import Store
 
 CONTROLLER = "kubechain"
+FIRST_CALL = "kubechain.providers.models.chat"
+"""What the first model call would import otherwise, while it waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ async def run(program: AbstractAsyncContextManager[Program], ready: Callable[[Ru
     """Serves until cancelled; `ready` is called once everything answers."""
     async with program as running:
         ready(running.running)
+        await asyncio.to_thread(import_module, FIRST_CALL)
         await asyncio.get_running_loop().create_future()
 
 
@@ -154,6 +157,8 @@ async def _probe(api: RemoteApi, loops: Controlling, settings: Settings, stack: 
 async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
     """Where LLMs without a baseURL are answered, and the sentence that says so."""
     if settings.model == "scripted":
+        from kubechain.providers.models.scripted.server import ScriptedModel
+
         model = await stack.enter_async_context(ScriptedModel(delay=settings.model_delay))
         urls = dict.fromkeys(("openai", "anthropic", "mistral", "ollama", "openai-compatible"), model.base_url)
         return urls, f"LLMs without a baseURL are answered by the scripted model at {model.base_url}"

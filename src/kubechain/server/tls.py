@@ -7,11 +7,12 @@ across restarts, so that kubeconfigs stay good. Never overwrites an authority.
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import json
 import os
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kubechain.resources.model import Clock
@@ -20,6 +21,7 @@ _HOSTS = ("localhost", "127.0.0.1", "::1")
 _CA_LIFE = timedelta(days=3650)
 _SERVER_LIFE = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,30 @@ def ensure(directory: Path, clock: Clock, hosts: tuple[str, ...] = ()) -> TlsFil
         write_private(files["ca.key"], key)
         write_private(files["ca.crt"], certificate)
     wanted = tuple(dict.fromkeys((*_HOSTS, *hosts)))
-    if not _still_good(files["server.crt"], files["server.key"], files["ca.crt"], wanted, clock()):
-        certificate, key = _server(files["ca.crt"].read_bytes(), files["ca.key"].read_bytes(), wanted, clock())
-        write_private(files["server.key"], key)
-        write_private(files["server.crt"], certificate)
+    parts, note = (files["ca.crt"], files["server.crt"], files["server.key"]), directory / "server.good"
+    if not _noted(note, parts, wanted, clock()):
+        until = _good_until(files["server.crt"], files["server.key"], files["ca.crt"], wanted)
+        if until <= clock() + _RENEW_BEFORE:
+            certificate, key = _server(files["ca.crt"].read_bytes(), files["ca.key"].read_bytes(), wanted, clock())
+            write_private(files["server.key"], key)
+            write_private(files["server.crt"], certificate)
+            until = clock() + _SERVER_LIFE
+        write_private(note, f"{_digest(parts, wanted)} {until.isoformat()}".encode())
     return TlsFiles(files["server.crt"], files["server.key"], files["ca.crt"].read_text())
+
+
+def _noted(note: Path, parts: tuple[Path, ...], hosts: tuple[str, ...], now: datetime) -> bool:
+    """Whether these very files were found good before: decoding them takes a tenth of a start."""
+    try:
+        digest, until = note.read_text().split()
+        return digest == _digest(parts, hosts) and datetime.fromisoformat(until) > now + _RENEW_BEFORE
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(parts: tuple[Path, ...], hosts: tuple[str, ...]) -> str:
+    contents = [part.read_bytes() for part in parts]
+    return hashlib.sha256(b"\0".join([*contents, *(host.encode() for host in hosts)])).hexdigest()
 
 
 def kubeconfig(url: str, ca_pem: str, token: str, namespace: str = "default") -> str:
@@ -132,21 +153,22 @@ def _server(ca_pem: bytes, ca_key_pem: bytes, hosts: tuple[str, ...], now: datet
     return _pem(certificate), _key_pem(key)
 
 
-def _still_good(certificate: Path, key: Path, ca: Path, hosts: tuple[str, ...], now: datetime) -> bool:
+def _good_until(certificate: Path, key: Path, ca: Path, hosts: tuple[str, ...]) -> datetime:
+    """When the certificate ends; long ago where there is none, or none of this authority for these hosts."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
     if not (certificate.exists() and key.exists()):
-        return False
+        return _NEVER
     held = x509.load_pem_x509_certificate(certificate.read_bytes())
     try:
         held.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.read_bytes()))
     except (ValueError, TypeError, InvalidSignature):
-        return False
+        return _NEVER
     names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     covered = {str(n) for n in names.get_values_for_type(x509.DNSName)}
     covered |= {str(n) for n in names.get_values_for_type(x509.IPAddress)}
-    return covered >= set(hosts) and held.not_valid_after_utc > now + _RENEW_BEFORE
+    return held.not_valid_after_utc if covered >= set(hosts) else _NEVER
 
 
 def _is_address(host: str) -> bool:

@@ -1,18 +1,29 @@
 """All model providers behind one: `Models` picks the adapter by the LLM's provider.
 
-app.py makes one and gives it to the controllers, which see only the port ModelProvider. It never retries.
+app.py makes one and gives it to the controllers, which see only the port ModelProvider. It never retries. What
+speaks HTTP is imported when a model is first asked: it is a third of the weight of a start.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
-from kubechain.providers.models.chat import ChatCompletions, utc_now
-from kubechain.providers.models.connections import Connections
-from kubechain.providers.models.library import AnthropicLibrary
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    chat: ModelProvider
+    anthropic: ModelProvider
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Models:
@@ -24,15 +35,18 @@ class Models:
     def __init__(
         self, *, limit: int = 0, trust_env: bool = False, one_wire: bool = False, clock: Clock = utc_now
     ) -> None:
+        self._limit, self._trust_env, self._clock = limit, trust_env, clock
         self._one_wire = one_wire
-        connections = Connections(limit=limit, trust_env=trust_env)
-        self._chat = ChatCompletions(connections, clock)
-        self._anthropic = AnthropicLibrary(connections, clock)
+        self._adapters: _Adapters | None = None
+        self._importing = asyncio.Lock()
 
-    def _adapter(self, endpoint: Endpoint) -> ModelProvider:
+    async def _adapter(self, endpoint: Endpoint) -> ModelProvider:
+        async with self._importing:
+            if self._adapters is None:
+                self._adapters = await asyncio.to_thread(_adapters, self._limit, self._trust_env, self._clock)
         if self._one_wire and endpoint.llm.spec.parameters.base_url is None:
-            return self._chat
-        return self._anthropic if endpoint.llm.spec.provider == "anthropic" else self._chat
+            return self._adapters.chat
+        return self._adapters.anthropic if endpoint.llm.spec.provider == "anthropic" else self._adapters.chat
 
     async def ask(
         self,
@@ -42,13 +56,22 @@ class Models:
         progress: Progress | None = None,
     ) -> Reply:
         """One reply; see the port for what it raises."""
-        return await self._adapter(endpoint).ask(endpoint, messages, tools, progress)
+        return await (await self._adapter(endpoint)).ask(endpoint, messages, tools, progress)
 
     async def check(self, endpoint: Endpoint) -> str:
         """A cheap check that the key is accepted; the sentence for DETAIL."""
-        return await self._adapter(endpoint).check(endpoint)
+        return await (await self._adapter(endpoint)).check(endpoint)
 
     async def close(self) -> None:
         """Closes the connections of every adapter."""
-        await self._chat.close()
-        await self._anthropic.close()
+        if self._adapters is not None:
+            await asyncio.gather(self._adapters.chat.close(), self._adapters.anthropic.close())
+
+
+def _adapters(limit: int, trust_env: bool, clock: Clock) -> _Adapters:
+    from kubechain.providers.models.chat import ChatCompletions
+    from kubechain.providers.models.connections import Connections
+    from kubechain.providers.models.library import AnthropicLibrary
+
+    connections = Connections(limit=limit, trust_env=trust_env)
+    return _Adapters(ChatCompletions(connections, clock), AnthropicLibrary(connections, clock))

@@ -1,0 +1,184 @@
+"""HTTP to one API server: connections kept, credentials kept fresh, answers as bytes or as lines.
+
+What `connection.opened` gives; imported there, when it is called. Knows nothing of kinds. A write is sent once:
+only where the server answered 401, which means that it did nothing, and the credentials have changed since, is a
+request sent a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from tempfile import NamedTemporaryFile
+from urllib.parse import urlencode
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from kubechain import __version__
+from kubechain.cluster.answers import refusal
+from kubechain.cluster.connection import Request, Unreachable
+from kubechain.cluster.credentials import Identity
+from kubechain.cluster.lines import lines
+from kubechain.cluster.target import Target
+from kubechain.errors import Unauthorized
+
+CONNECTIONS = 100
+"""Requests at a time, below what an API server works on at once (200 writes, 400 reads); watches come on top."""
+KEPT_SECONDS = 60.0
+_PARTS_FROM = 1 << 20
+_REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=10)
+_WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_HEADERS = {"User-Agent": f"kubechain/{__version__} (operator)", "Accept-Encoding": "identity"}
+
+
+class HttpConnection:
+    """One API server, spoken to as one user."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._tls: tuple[Identity, ssl.SSLContext | bool] | None = None
+        self._reads = _session()
+        self._writes = _session()
+        # aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that.
+        self._writes._retry_connection = False
+        self._watches = _session(limit=0)
+        self.answered: Counter[tuple[str, ...]] = Counter()
+        """Answers so far by method, HTTP code and the reason of a refusal; code 0: there was none."""
+
+    async def close(self) -> None:
+        await asyncio.gather(self._reads.close(), self._writes.close(), self._watches.close())
+
+    async def prepare(self) -> None:
+        """Looks whether there are credentials and certificates that can be used. Raises Unauthorized."""
+        await self._context(await self._target.credentials.identity())
+
+    async def send(self, request: Request) -> bytes:
+        """The body of a good answer. Raises errors.ApiError."""
+        session = self._reads if request.method == "GET" else self._writes
+        async with self._answered(session, request, _REQUEST) as answer:
+            return await answer.read()
+
+    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The lines of a good answer, until the server or the network ends it. Raises errors.ApiError."""
+        async with self._answered(self._watches, request, _WATCH) as answer:
+            try:
+                async for line in lines(answer.content.iter_any()):
+                    yield line
+            except (aiohttp.ClientError, OSError):
+                return
+
+    @asynccontextmanager
+    async def _answered(
+        self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            identity = await self._target.credentials.identity()
+            answer = await self._ask(session, request, timeout, identity)
+            if answer.status == 401 and (fresh := await self._renewed(identity)) is not None:
+                answer.release()
+                answer = await self._ask(session, request, timeout, fresh)
+            async with answer:
+                if answer.status >= 400:
+                    refused = refusal(answer.status, await answer.read(), answer.headers.get("Retry-After", ""))
+                    self.answered[request.method, str(answer.status), refused.reason] += 1
+                    raise refused
+                self.answered[request.method, str(answer.status), ""] += 1
+                yield answer
+        except (aiohttp.ClientError, OSError) as error:
+            self.answered[request.method, "0", Unreachable.reason] += 1
+            cause = str(error) or type(error).__name__
+            raise Unreachable(f"no answer from {self._target.server} to {request.method}: {cause}") from None
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout, identity: Identity
+    ) -> aiohttp.ClientResponse:
+        headers = CIMultiDict(self._target.impersonate)
+        headers["Accept"] = request.accept
+        if identity.token:
+            headers["Authorization"] = f"Bearer {identity.token}"
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return await session.request(
+            request.method,
+            URL(f"{self._target.server}{request.path}{query}", encoded=True),
+            data=_payload(request.body),
+            headers=headers,
+            timeout=timeout,
+            ssl=await self._context(identity),
+            server_hostname=self._target.server_name or None,
+            allow_redirects=False,
+        )
+
+    async def _renewed(self, refused: Identity) -> Identity | None:
+        """Another identity than the one that was refused, where there is one by now."""
+        self._target.credentials.refused()
+        fresh = await self._target.credentials.identity()
+        return fresh if fresh != refused else None
+
+    async def _context(self, identity: Identity) -> ssl.SSLContext | bool:
+        """Made anew only when the client certificate has changed."""
+        held = self._tls
+        if held is not None and (held[0].certificate, held[0].key) == (identity.certificate, identity.key):
+            return held[1]
+        try:
+            tls = await asyncio.to_thread(context, self._target, identity)
+        except ssl.SSLError as error:
+            raise Unauthorized(
+                f"the certificates for {self._target.server} cannot be used ({error.reason}): see the kubeconfig"
+            ) from None
+        self._tls = identity, tls
+        return tls
+
+
+def context(target: Target, identity: Identity) -> ssl.SSLContext:
+    """TLS that trusts the target's authority alone (the system's where it names none). Raises ssl.SSLError."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not target.verify:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    elif target.authority:
+        tls.load_verify_locations(cadata=target.authority)
+    else:
+        tls.load_default_certs()
+    if identity.certificate:
+        with NamedTemporaryFile("w") as pem:  # the standard library loads client certificates from files only
+            pem.write(f"{identity.certificate}\n{identity.key}\n")
+            pem.flush()
+            tls.load_cert_chain(pem.name)
+    return tls
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    """A body of megabytes goes out in parts: aiohttp writes bytes in one step, and says so with a warning."""
+    return body if body is None or len(body) < _PARTS_FROM else BytesIO(body)
+
+
+def _session(limit: int = CONNECTIONS) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT_SECONDS, socket_factory=_socket)
+    return aiohttp.ClientSession(
+        connector=connector, headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
+
+
+def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:
+    """A socket that notices within half a minute that nobody is at the other end, even when nothing is sent."""
+    family, type_, protocol, *_ = address
+    made = socket.socket(family, type_, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 15),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 30_000),
+    ):
+        if hasattr(socket, option):  # not every system has each
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
