@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import json
 
 from kubechain.cluster.callers import Callers
+from kubechain.cluster.connection import opened
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.controllers.assembly import Outside, workers
@@ -32,6 +33,10 @@ from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.metrics import text
 from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.replicas.lease import Group
+from kubechain.runtime.replicas.lives import Lives, living
+from kubechain.runtime.replicas.replica import ReplicaSettings
+from kubechain.runtime.replicas.share import Share, alone
 from kubechain.runtime.worker import Worker
 from kubechain.samples import manifests
 from kubechain.server.http import serve
@@ -91,7 +96,12 @@ class Program:
 
     running: Running
     api: Api
-    loops: Controlling
+    current: Callable[[], Controlling]
+
+    @property
+    def loops(self) -> Controlling:
+        """Those of this moment: a replica that was cut off begins anew with others."""
+        return self.current()
 
 
 async def run(program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None]) -> None:
@@ -116,14 +126,21 @@ async def embedded(settings: Settings) -> AsyncIterator[Program]:
         if fresh and not settings.bare:
             await _install_samples(store)
         running = await _serve(store, settings, stack, model_line)
-        yield Program(running, store, loops)
+        yield Program(running, store, lambda: loops)
 
 
 @asynccontextmanager
 async def operating(
-    settings: Settings, cluster: ClusterSettings, namespace: str = ALL_NAMESPACES
+    settings: Settings,
+    cluster: ClusterSettings,
+    namespace: str = ALL_NAMESPACES,
+    replica: ReplicaSettings | None = None,
 ) -> AsyncIterator[Program]:
-    """The controllers over a real API server, for one namespace or all. Raises SettingsError, ApiError."""
+    """The controllers over a real API server, for one namespace or all, as one replica among others.
+
+    Raises SettingsError, ApiError.
+    """
+    replica = replica or ReplicaSettings()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connect(cluster))
         if missing := {kind.plural for kind in OURS} - await api.served():
@@ -133,22 +150,32 @@ async def operating(
             )
         base_urls, model_line = await _models(settings, stack)
         scripted = settings.model == "scripted"
-        loops = await stack.enter_async_context(
-            controlling(api, settings, base_urls, one_wire=scripted, namespace=namespace)
+        # Requests of their own: no burst of work is to keep a replica from renewing its Lease.
+        leases = RemoteApi(await stack.enter_async_context(opened(api.target)), api.target)
+        lives = await stack.enter_async_context(
+            living(
+                leases,
+                Group(namespace or replica.namespace or api.target.namespace, namespace),
+                replica,
+                now,
+                lambda share: controlling(
+                    api, settings, base_urls, one_wire=scripted, namespace=namespace, share=share
+                ),
+            )
         )
-        port = await _probe(api, loops, settings, stack)
+        port = await _probe(api, lives, settings, stack)
         running = Running(api.target.server, cluster.kubeconfig or Path(), model_line, port)
-        yield Program(running, api, loops)
+        yield Program(running, api, lambda: lives.loops)
 
 
-async def _probe(api: RemoteApi, loops: Controlling, settings: Settings, stack: AsyncExitStack) -> int:
+async def _probe(api: RemoteApi, lives: Lives[Controlling], settings: Settings, stack: AsyncExitStack) -> int:
     """Health and metrics over HTTP, where the settings ask for them; the port, 0 where they do not."""
     if settings.listen is None:
         return 0
     host, port = settings.listen
     probes = Probes(
-        lambda: {informer.kind.kind: informer.synced.is_set() for informer in loops.caches.all()},
-        lambda: text(loops.metrics.readings(api.answered)),
+        lambda: {informer.kind.kind: informer.synced.is_set() for informer in lives.loops.caches.all()},
+        lambda: text(lives.loops.metrics.readings(api.answered)),
         None if host in LOOPBACK else Callers(api.target, "/metrics"),
     )
     return await stack.enter_async_context(probing(probes, host, port))
@@ -212,23 +239,30 @@ async def controlling(
     *,
     one_wire: bool = False,
     namespace: str = ALL_NAMESPACES,
+    share: Share | None = None,
 ) -> AsyncIterator[Controlling]:
     """The controllers over any `Api`, running while the context is open. Leaving it is a crash they survive."""
     models, functions, sessions = Models(one_wire=one_wire), Functions(settings.functions), MCP()
     try:
-        async with looping(api, Outside(models, functions, sessions, base_urls), namespace) as loops:
+        async with looping(api, Outside(models, functions, sessions, base_urls), namespace, share) as loops:
             yield loops
     finally:
         await asyncio.gather(models.close(), functions.close(), sessions.close())
 
 
 @asynccontextmanager
-async def looping(api: Api, outside: Outside, namespace: str = ALL_NAMESPACES) -> AsyncIterator[Controlling]:
-    """The control loops over any `Api` and whoever is outside, without closing what is outside."""
-    events = EventRecorder(api, CONTROLLER, now)
+async def looping(
+    api: Api, outside: Outside, namespace: str = ALL_NAMESPACES, share: Share | None = None
+) -> AsyncIterator[Controlling]:
+    """The control loops over any `Api` and whoever is outside, without closing what is outside.
+
+    `share`: what of the work is this replica's; by default all of it.
+    """
+    share = share or alone()
+    events = EventRecorder(api, CONTROLLER, now, instance=share.holder)
     world = caches(api, namespace)
     measured = Measured(outside.models)
-    loops = workers(api, world, replace(outside, models=measured), events, now)
+    loops = workers(api, world, replace(outside, models=measured), events, now, share)
     metrics = Metrics(world, loops, events, measured)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(i.run()) for i in world.all()]

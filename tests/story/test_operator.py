@@ -34,7 +34,12 @@ async def home(kubernetes: Kubernetes, tmp_path: Path) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def operator(home: Place, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The running process, once it says that it controls; killed at the end where it still runs."""
-    environment = {**os.environ, "KUBECONFIG": str(home.kubeconfig), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(home.kubeconfig),
+        "PYTHONUNBUFFERED": "1",
+        "POD_NAME": "operator",
+    }
     command = [sys.executable, "-m", "kubechain.cli.main", "operator", "--namespace", home.namespace, *words]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment
@@ -49,7 +54,7 @@ async def operator(home: Place, *words: str) -> AsyncIterator[asyncio.subprocess
         if process.returncode is None:
             process.kill()
         async with asyncio.timeout(SECONDS):
-            await process.communicate()
+            print((await process.communicate())[1].decode())
 
 
 async def apply(home: Place, *texts: str) -> None:

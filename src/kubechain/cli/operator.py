@@ -15,6 +15,8 @@ from kubechain.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
 PORT = 8080
+SHORTEST = 3
+"""Seconds."""
 
 
 @click.command("operator")
@@ -50,6 +52,27 @@ PORT = 8080
     metavar="ADDRESS:PORT",
     help="Where it answers /healthz, /readyz, /metrics; default 127.0.0.1:8080, or a free port if that is taken.",
 )
+@click.option("--replica", default="", metavar="NAME", help="Its name among the replicas; default: $POD_NAME.")
+@click.option(
+    "--lease-namespace",
+    default="",
+    metavar="NAME",
+    help="Where replicas find each other by Leases; default: the pod's or the context's own, or that of -n.",
+)
+@click.option(
+    "--lease-duration",
+    type=options.Duration(),
+    default="12s",
+    show_default=True,
+    help="How long a replica that says nothing counts as alive.",
+)
+@click.option(
+    "--drain",
+    type=options.Duration(),
+    default="20s",
+    show_default=True,
+    help="How long a replica that is told to end goes on with calls in hand.",
+)
 def operator(
     kubeconfig: Path | None,
     context: str,
@@ -58,6 +81,10 @@ def operator(
     urls: tuple[str, ...],
     functions: tuple[Path, ...],
     address: str,
+    replica: str,
+    lease_namespace: str,
+    lease_duration: float,
+    drain: float,
 ) -> None:
     """Run the controllers over a Kubernetes cluster.
 
@@ -74,7 +101,12 @@ def operator(
     from kubechain.app import Settings  # the whole program: only the process that runs it needs it
     from kubechain.cli.serve import operate
     from kubechain.cluster.target import ClusterSettings
+    from kubechain.runtime.replicas.replica import ReplicaSettings, identity
 
+    if lease_duration < SHORTEST:
+        raise click.BadParameter(
+            f"at least {SHORTEST} s, or busy replicas lose them", param_hint="--lease-duration"
+        )
     settings = Settings(
         state=Path(),
         model=model or "",
@@ -87,6 +119,7 @@ def operator(
         settings,
         ClusterSettings(kubeconfig, context),
         namespace,
+        ReplicaSettings(replica or identity(), lease_namespace, lease_duration, drain),
         lambda now: options.complain(
             f"KubeChain controls {where} of {now.url}. {now.model_line}.\n"
             f"Health and metrics: {_url(listen[0], now.port)}"

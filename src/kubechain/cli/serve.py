@@ -18,6 +18,7 @@ from kubechain.app import Program, Running, Settings, embedded, operating, run
 from kubechain.cli.instance import Instance
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import KubechainError
+from kubechain.runtime.replicas.replica import ReplicaSettings
 
 
 def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
@@ -30,10 +31,14 @@ def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
 
 
 def operate(
-    settings: Settings, cluster: ClusterSettings, namespace: str, ready: Callable[[Running], None]
+    settings: Settings,
+    cluster: ClusterSettings,
+    namespace: str,
+    replica: ReplicaSettings,
+    ready: Callable[[Running], None],
 ) -> None:
     """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
-    _run(operating(settings, cluster, namespace), ready)
+    _run(operating(settings, cluster, namespace, replica), ready)
 
 
 def _run(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:

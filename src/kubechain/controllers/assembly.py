@@ -34,6 +34,7 @@ from kubechain.runtime.controller import Controller
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.replicas.share import Led, Sharded, Share, alone
 from kubechain.runtime.wakes import Wake, owned, referred
 from kubechain.runtime.worker import Worker
 
@@ -49,12 +50,13 @@ class Outside:
 
 
 def workers(
-    api: Api, caches: Caches, outside: Outside, events: EventRecorder, clock: Clock
+    api: Api, caches: Caches, outside: Outside, events: EventRecorder, clock: Clock, share: Share | None = None
 ) -> tuple[Worker[Any], ...]:
-    """One worker per kind, not running yet."""
+    """One worker per kind, not running yet. `share`: what of the work is this replica's; by default all of it."""
+    share = share or alone()
     c, o = caches, outside
     runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock)
-    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), Results(api), events, clock)
+    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), Results(api), events, clock, share)
     servers = MCPServerController(api, c, o.sessions, clock)
     agents_wake = (
         referred(c.llms, c.agents, "llm"),
@@ -72,22 +74,41 @@ def workers(
     calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c), _calls_of_secret(c))
 
     def worker(controller: Controller[R], informer: Informer[R], *wakes: Wake[Any]) -> Worker[R]:
-        return Worker(controller, informer, wakes, events=events)
+        return Worker(controller, informer, wakes, events=events, turns=Led(share))
 
     def finished(obj: TaskRun | ToolCall) -> bool:
         return obj.status.finished
 
     servers_worker = worker(servers, c.servers, referred(c.secrets, c.servers, "secret"))
     o.sessions.on_change = partial(_look_again, servers, servers_worker)
-    return (
+    made: tuple[Worker[Any], ...] = (
         worker(LLMController(api, c, o.models, o.base_urls, clock), c.llms, referred(c.secrets, c.llms, "secret")),
         worker(ToolController(api, c, o.functions, clock), c.tools, referred(c.secrets, c.tools, "secret")),
         servers_worker,
         worker(AgentController(api, c, clock), c.agents, *agents_wake),
         worker(TaskController(api, c, clock), c.tasks, referred(c.agents, c.tasks, "agent")),
-        Worker(runs, c.runs, runs_wake, events=events, at_rest=finished),
-        Worker(calls, c.calls, calls_wake, events=events, at_rest=finished),
+        Worker(runs, c.runs, runs_wake, events=events, at_rest=finished, turns=Sharded(share, _shard_of_run)),
+        Worker(
+            calls,
+            c.calls,
+            calls_wake,
+            events=events,
+            at_rest=finished,
+            turns=Sharded(share, _shard_of_call, lambda call: call.status.holder),
+        ),
     )
+    for one in made:
+        share.on_change(one.look_again)
+    return made
+
+
+def _shard_of_run(run: TaskRun) -> str:
+    return f"{run.metadata.namespace}/{run.metadata.name}"
+
+
+def _shard_of_call(call: ToolCall) -> str:
+    """That of its run: both live on one replica."""
+    return f"{call.metadata.namespace}/{call.spec.task_run}"
 
 
 def _look_again(controller: MCPServerController, worker: Worker[MCPServer], owner: str) -> None:

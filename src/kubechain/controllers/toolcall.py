@@ -1,7 +1,8 @@
 """The ToolCall controller: runs one tool once, as safely as its nature asks.
 
 What must not repeat is marked Running before it starts; a call found Running was cut off and follows its tool's
-onInterrupt. A tool that fails has its error as its result: the model is told, the run goes on.
+onInterrupt: the worker hands none over that another living replica holds. A tool that fails has its error as its
+result: the model is told, the run goes on.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
 from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.replicas.share import Share, alone
 
 ERROR = 16 * 1024
 """Characters of an error that are kept."""
@@ -52,6 +54,7 @@ class ToolCallController:
     results: Results
     events: EventRecorder
     clock: Clock
+    share: Share = field(default_factory=alone)
     _deaths: dict[str, int] = field(default_factory=dict)
     kind = TOOL_CALLS
 
@@ -119,9 +122,12 @@ class ToolCallController:
             waiting_on="",
             error="",
             result="",
+            holder=self.share.holder,
         )
         if step.mark:
             call = await self._put(call, running)
+            if not self.share.good():
+                raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up, and is taken for dead")
         try:
             call, result = await self._call(call, step, env, running)
         except (ToolError, Terminal) as error:
@@ -157,7 +163,7 @@ class ToolCallController:
 
     async def _lose_track(self, call: ToolCall, why: str, *, ran: bool = False) -> None:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
-        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error), ran=ran)
+        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error, holder=""), ran=ran)
         way_on = (
             f"Look what it did, then say so: kubechain settle toolcall/{call.metadata.name} with --result, "
             "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
@@ -176,6 +182,7 @@ class ToolCallController:
             error=error[:ERROR],
             waiting_on="",
             completion_time=timestamp(self.clock()),
+            holder="",
         )
         await self._save(call, status, ran=ran)
         if phase == "Succeeded":

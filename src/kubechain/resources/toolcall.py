@@ -49,6 +49,7 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
     waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
+    holder: Annotated[str, doc("Which replica of the operator is at work on it; empty for none.")] = ""
 
     @property
     def finished(self) -> bool:

@@ -29,6 +29,7 @@ from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.queue import WorkQueue
 from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.replicas.share import Turn, Turns
 from kubechain.runtime.wakes import Wake
 
 R = TypeVar("R", bound=Resource)
@@ -52,7 +53,8 @@ class _Failing:
 class Worker(Generic[R]):
     """Made inside the running loop, before the informers run. `limit`: passes at the same time.
 
-    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody.
+    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody. `turns`: whether an object
+    is ours to act on; one that is not is set aside until `look_again`.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Worker(Generic[R]):
         limit: int = LIMIT,
         chance: Chance = random.random,
         at_rest: Callable[[R], bool] = lambda obj: False,
+        turns: Turns[R] | None = None,
     ) -> None:
         self.passes = 0
         """Reconciles begun so far."""
@@ -77,6 +80,9 @@ class Worker(Generic[R]):
         self._limit = limit
         self._chance = chance
         self._at_rest = at_rest
+        self._turns: Turns[R] = turns or Turns()
+        self._aside: dict[Key, Turn] = {}
+        """Keys that were woken while they were not ours to act on."""
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop)
         self._running = 0
@@ -132,6 +138,12 @@ class Worker(Generic[R]):
         self._urgent.add(key)
         self._queue.add(key)
 
+    def look_again(self, everything: bool) -> None:
+        """Turns may have changed: of all that was set aside, or of what another replica holds alone."""
+        for key in [key for key, turn in self._aside.items() if everything or turn == "held"]:
+            del self._aside[key]
+            self._queue.add(key)
+
     def _changed(self, old: R | None, new: R | None) -> None:
         if new is None:
             if old is not None:
@@ -160,12 +172,17 @@ class Worker(Generic[R]):
         self._failing.pop(key, None)
         self._urgent.discard(key)
         self._nudged.discard(key)
+        self._aside.pop(key, None)
 
     def _hand_out(self, group: asyncio.TaskGroup) -> None:
         while self._running < self._limit and self._begun < BURST and (key := self._queue.take()) is not None:
             obj = self._informer.get(key)
             if obj is None:
                 self._forget(key)
+                self._queue.done(key)
+            elif (turn := self._turns.of(obj)) != "ours":
+                self._forget(key)
+                self._aside[key] = turn
                 self._queue.done(key)
             elif not self._postponed(key):
                 self._urgent.discard(key)
@@ -175,6 +192,7 @@ class Worker(Generic[R]):
                 self._begun += 1
                 self._running += 1
                 self.passes += 1
+                self._turns.begun(obj)
                 group.create_task(self._reconcile(group, key, obj))
 
     def _next_turn(self, group: asyncio.TaskGroup) -> None:
@@ -205,6 +223,7 @@ class Worker(Generic[R]):
             self._failed(key, obj, error)
         finally:
             self._running -= 1
+            self._turns.ended(obj)
             self._queue.done(key)
         self._hand_out(group)
 

@@ -141,8 +141,9 @@ class MemoryApi:
 
     async def put(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         held: Any = self._held(kind, obj)
-        meta = replace(held.metadata, generation=held.metadata.generation + 1)
-        made: T = self._record("MODIFIED", kind, replace(obj, metadata=meta))  # type: ignore[type-var]
+        given: Any = obj
+        meta = replace(given.metadata, uid=held.metadata.uid, generation=held.metadata.generation + 1)
+        made: T = self._record("MODIFIED", kind, replace(given, metadata=meta))
         return made
 
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:

@@ -1,0 +1,87 @@
+"""A replica that lives again: the control loops run while it holds its Lease, are cut off when it loses it, and
+begin anew once it can take it again.
+
+`app` opens it. Told to end, a replica hands over, finishes what is in its hands for a while, and gives its Lease
+back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Generic, TypeVar
+
+import structlog
+
+from kubechain.resources.model import Clock
+from kubechain.runtime.api import Api
+from kubechain.runtime.replicas.lease import Group
+from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettings, joined
+from kubechain.runtime.replicas.share import Share
+
+L = TypeVar("L")
+log = structlog.get_logger(__name__)
+
+
+class Lives(Generic[L]):
+    """`work` runs the control loops for a share, and gives what can be looked at meanwhile."""
+
+    def __init__(
+        self,
+        join: Callable[[], AbstractAsyncContextManager[Replica]],
+        work: Callable[[Share], AbstractAsyncContextManager[L]],
+    ) -> None:
+        self.replica: Replica | None = None
+        """This life; None between two."""
+        self.begun = asyncio.Event()
+        """Set while there is one."""
+        self._join, self._work = join, work
+        self._loops: L | None = None
+
+    @property
+    def loops(self) -> L:
+        """What the loops of this life, or the last one, gave. Not before `begun`."""
+        if self._loops is None:
+            raise RuntimeError("the first life of this replica has not begun")
+        return self._loops
+
+    async def run(self) -> None:
+        """One life after the other, until cancelled. Raises SettingsError."""
+        while True:
+            try:
+                await self._live()
+            except* LeaseLost as lost:
+                log.warning("cut off, beginning anew", why=str(lost.exceptions[0]))
+            finally:
+                self.replica = None
+                self.begun.clear()
+
+    async def _live(self) -> None:
+        async with self._join() as replica, self._work(replica.share) as loops:
+            self.replica, self._loops = replica, loops
+            self.begun.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                if not replica.lost:
+                    await replica.drain()
+
+
+@asynccontextmanager
+async def living(
+    api: Api,
+    group: Group,
+    settings: ReplicaSettings,
+    clock: Clock,
+    work: Callable[[Share], AbstractAsyncContextManager[L]],
+) -> AsyncIterator[Lives[L]]:
+    """A replica at work while the block lasts, from the moment it has begun."""
+    lives = Lives(lambda: joined(api, group, settings, clock), work)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(lives.run())
+        await lives.begun.wait()
+        try:
+            yield lives
+        finally:
+            task.cancel()

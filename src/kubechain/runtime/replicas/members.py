@@ -1,0 +1,137 @@
+"""Which replicas are alive: their Leases watched, and judged by how long nothing has changed in them.
+
+Time is this process's own, counted from the moment a change was seen: what other clocks say does not matter. That
+a Lease has run out is looked up before it is believed: a watch that stands still makes nobody dead.
+It only reads, and never gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kubechain.errors import ApiError, NotFound
+from kubechain.resources.builtin import LEASES, Lease
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.replicas.claim import Claim, claim_of
+from kubechain.runtime.replicas.lease import SCOPE, Group
+
+RETRY = 1.0
+"""Seconds until an expiry that could not be looked up is looked up again."""
+DEFAULT_DURATION = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A replica that is alive; `holder` is this life of it."""
+
+    name: str
+    holder: str
+    claim: Claim
+
+
+@dataclass(slots=True)
+class _Sign:
+    """The last sign of life: what it said, and when (loop time) the Lease has run out."""
+
+    said: tuple[str | None, str | None]
+    until: float
+
+
+class Members:
+    """The replicas of a group. `changed` is called whenever `alive` or the leader's Lease may have."""
+
+    def __init__(self, api: Api, group: Group, changed: Callable[[], None]) -> None:
+        self.informer = Informer(api, LEASES, group.namespace)
+        self._expired: dict[str, float] = {}
+        """Leases that have run out, and when (loop time)."""
+        self._api, self._group, self._changed = api, group, changed
+        self._signs: dict[str, _Sign] = {}
+        self._news = asyncio.Event()
+        self.informer.on_change(self._seen)
+
+    def alive(self) -> list[Member]:
+        """All that are alive, whatever they claim."""
+        found = (self.informer.get(Key(self._group.namespace, name)) for name in self._signs)
+        return [
+            _member(lease) for lease in found if lease is not None and lease.metadata.name not in self._expired
+        ]
+
+    def leader(self) -> Lease | None:
+        """The leader's Lease, whoever holds it."""
+        return self.informer.get(Key(self._group.namespace, self._group.leader))
+
+    async def run(self) -> None:
+        """Watches and judges until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.informer.run())
+            group.create_task(self._judge())
+
+    def _seen(self, old: Lease | None, new: Lease | None) -> None:
+        about = new or old
+        if about is None:
+            return
+        name = about.metadata.name
+        if about.metadata.labels.get(SCOPE) == self._group.scope:
+            if new is None or not new.spec.holder_identity:
+                self._signs.pop(name, None)
+                self._expired.pop(name, None)
+            else:
+                self._sign_of_life(new)
+        elif name != self._group.leader:
+            return
+        self._changed()
+
+    def _sign_of_life(self, lease: Lease) -> None:
+        name, said = lease.metadata.name, (lease.spec.holder_identity, lease.spec.renew_time)
+        held = self._signs.get(name)
+        if held is None or held.said != said:
+            duration = lease.spec.lease_duration_seconds or DEFAULT_DURATION
+            self._signs[name] = _Sign(said, asyncio.get_running_loop().time() + duration)
+            self._expired.pop(name, None)
+            self._news.set()
+
+    def run_out_before(self, moment: float) -> list[Lease]:
+        """Leases that had run out by then (loop time)."""
+        names = [name for name, since in self._expired.items() if since < moment]
+        found = (self.informer.get(Key(self._group.namespace, name)) for name in names)
+        return [lease for lease in found if lease is not None]
+
+    async def _judge(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self.informer.synced.wait()
+        self._changed()
+        while True:
+            self._news.clear()
+            waiting = {name: sign for name, sign in self._signs.items() if name not in self._expired}
+            first = min((sign.until for sign in waiting.values()), default=None)
+            try:
+                async with asyncio.timeout_at(first):
+                    await self._news.wait()
+            except TimeoutError:
+                for name, sign in waiting.items():
+                    if sign.until <= loop.time():
+                        await self._look_up(name, sign)
+
+    async def _look_up(self, name: str, sign: _Sign) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(RETRY):
+                fresh = await self._api.get(LEASES, name, self._group.namespace)
+        except NotFound:
+            pass
+        except (ApiError, OSError, TimeoutError):
+            sign.until = loop.time() + RETRY
+            return
+        else:
+            self.informer.remember(fresh)
+        if self._signs.get(name) is sign:
+            self._expired[name] = loop.time()
+            self._changed()
+
+
+def _member(lease: Lease) -> Member:
+    name = lease.metadata.name
+    return Member(name, lease.spec.holder_identity or "", claim_of(name, lease.metadata.annotations))
