@@ -17,6 +17,20 @@ def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) 
     assert done.stdout.split() == []
 
 
+def test_a_start_waits_for_nothing_that_the_first_model_call_or_a_cluster_needs() -> None:
+    unwanted = ("aiohttp", "rich", "attr", "cryptography", "pydantic")
+    code = (
+        "import sys; from kubechain.cli.importing import lightly\n"
+        "with lightly(): import kubechain.app, kubechain.cli.serve\n"
+        f"print(*(m for m in {unwanted!r} if m in sys.modules))\n"
+        "import rich, structlog; structlog.get_logger().warning('still writes', exc_info=ValueError('text'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    first, *log = done.stdout.splitlines()
+    assert first == ""
+    assert "ValueError: text" in log[-1]
+
+
 def test_a_command_of_the_command_line_imports_neither_the_program_nor_an_http_library() -> None:
     unwanted = (
         "aiohttp",

@@ -18,6 +18,7 @@ import click
 from kubechain import __version__
 from kubechain.cli import background, options
 from kubechain.cli.exits import CommandError
+from kubechain.cli.importing import lightly
 from kubechain.cli.instance import Instance, Lock, running
 from kubechain.cli.kubeconfig import state_home
 from kubechain.errors import SettingsError
@@ -91,8 +92,9 @@ def up(
     with Lock.take(state) as lock:
         free_port(port)
         lock.record(Instance(os.getpid(), __version__))
-        from kubechain.app import Settings  # the whole program: only the process that serves needs it
-        from kubechain.cli.serve import serve
+        with lightly():
+            from kubechain.app import Settings  # the whole program: only the process that serves needs it
+            from kubechain.cli.serve import serve
 
         settings = Settings(
             state=state,
