@@ -7,14 +7,14 @@ refused for age. One per life of the program; it keeps every promise of the port
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from kubechain.errors import ApiError, Conflict, Details, Gone, InternalError, Timeout, TooManyRequests
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import Kind
+from kubechain.resources.kind import Kind, R
 from kubechain.runtime.api import (
     ALL_NAMESPACES,
     Api,
@@ -26,6 +26,7 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
+from kubechain.runtime.checkpoint import one_by_one
 from kubechain.runtime.selectors import parse_fields
 from kubechain.store.document import meta_of
 from tests.chaos.fate import Life
@@ -147,6 +148,11 @@ class FaultyApi:
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         effect = lambda: self._store.put_status(kind, obj, dry_run=dry_run)  # noqa: E731
         return await self._writing(f"put_status {_name(kind, obj)}", effect, conflicts=True)
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
+        return await one_by_one(self, kind, obj, child_kind, children)
 
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kubechain.errors import (
     AlreadyExists,
@@ -809,6 +810,34 @@ async def test_ensure_makes_once_and_then_answers_with_what_is_there(api: Api, n
     made = await asyncio.gather(*(api.ensure(TASKS, task(namespace)) for _ in range(5)))
     assert len({m.metadata.uid for m in made}) == 1
     assert await api.ensure(TASKS, task(namespace)) == made[0]
+
+
+async def test_a_checkpoint_saves_the_status_and_makes_the_children_it_asks_for(api: Api, namespace: str) -> None:
+    made = await settled(api, task(namespace))
+    there = await api.create(AGENTS, agent(namespace, "a2"))
+    wanted = replace(made, status=replace(made.status, status_detail="two agents"))
+    saved, children = await api.checkpoint(TASKS, wanted, AGENTS, [agent(namespace, "a1"), agent(namespace, "a2")])
+    assert saved == await api.get(TASKS, "t1", namespace)
+    assert saved.status.status_detail == "two agents"
+    assert list(children) == [await api.get(AGENTS, "a1", namespace), there]
+
+
+async def test_a_checkpoint_of_an_old_version_makes_no_child(api: Api, namespace: str) -> None:
+    old = await settled(api, task(namespace))
+    await api.patch(TASKS, "t1", namespace, {"spec": {"userMessage": "other"}})
+    with pytest.raises(Conflict):
+        await api.checkpoint(TASKS, old, AGENTS, [agent(namespace)])
+    with pytest.raises(NotFound):
+        await api.get(AGENTS, "a1", namespace)
+
+
+async def test_a_child_that_cannot_be_made_leaves_the_checkpoint_saved(api: Api, namespace: str) -> None:
+    made = await settled(api, task(namespace))
+    wanted = replace(made, status=replace(made.status, status_detail="saved"))
+    nowhere = agent("no-such-namespace")
+    saved, children = await api.checkpoint(TASKS, wanted, AGENTS, [nowhere, agent(namespace)])
+    assert (await api.get(TASKS, "t1", namespace)).status.status_detail == saved.status.status_detail == "saved"
+    assert [child.metadata.namespace for child in children] == [namespace]
 
 
 async def test_confirm_holds_for_the_newest_version_alone(api: Api, namespace: str) -> None:

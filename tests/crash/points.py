@@ -20,7 +20,7 @@ from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Repl
 from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, FunctionSignature
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import Kind
+from kubechain.resources.kind import Kind, R
 from kubechain.resources.message import Message
 from kubechain.resources.model import Resource
 from kubechain.resources.segment import TranscriptSegment
@@ -34,6 +34,7 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
+from kubechain.runtime.checkpoint import one_by_one
 
 T = TypeVar("T")
 STILL = 30
@@ -159,6 +160,11 @@ class WatchedApi:
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         async with self._effect("put_status", kind, obj):
             return await self.inner.put_status(kind, obj, dry_run=dry_run)
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
+        return await one_by_one(self, kind, obj, child_kind, children)
 
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False

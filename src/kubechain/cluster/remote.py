@@ -7,7 +7,7 @@ kind is typed. It keeps nothing: no cache, no retries, no list that goes on by i
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import msgspec
@@ -19,7 +19,7 @@ from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.target import ClusterSettings, Target, located, of_service_account
 from kubechain.errors import AlreadyExists, BadRequest, Conflict, Details, NotFound
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import GROUP, VERSION, Kind, T
+from kubechain.resources.kind import GROUP, VERSION, Kind, R, T
 from kubechain.resources.model import Clock, Resource
 from kubechain.runtime.api import (
     ALL_NAMESPACES,
@@ -31,6 +31,7 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
+from kubechain.runtime.checkpoint import one_by_one
 from kubechain.runtime.clock import now
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
 
@@ -111,6 +112,11 @@ class RemoteApi:
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         meta, body = _given(kind, obj)
         return await self._write("PUT", kind, path(kind, meta.namespace, meta.name) + "/status", body, dry_run)
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
+        return await one_by_one(self, kind, obj, child_kind, children)
 
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False

@@ -62,28 +62,11 @@ class TaskRunController:
             case Wait(on, expected):
                 if not expected:
                     await self._tell(run, on)
-            case Call() as call:
-                await self._call(run, call)
+            case Call(missing):
+                await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in missing))
             case Ask() as ask:
-                saved = await self._ask(run, ask)
-                if saved is not None:
-                    return await self._go_on(saved)
+                return await self._ask(run, ask)
         return Done()
-
-    async def _go_on(self, run: TaskRun) -> Next:
-        """Hands out the calls of a reply that was just saved: no other pass is needed for that."""
-        step = next_step(self._observe(run))
-        if isinstance(step, Call):
-            await self._call(run, step)
-            return Done(seen=run.metadata.resource_version)
-        return Done()
-
-    async def _call(self, run: TaskRun, call: Call) -> None:
-        """Has all children that are missing."""
-        if len(call.missing) == 1:
-            await self._ensure(run, *call.missing[0])
-        else:
-            await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in call.missing))
 
     def _observe(self, run: TaskRun) -> Scene:
         namespace, caches = run.metadata.namespace, self.caches
@@ -103,15 +86,13 @@ class TaskRunController:
 
     async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
         """The child under its computed name; that it exists already is success."""
-        meta = child_meta(run, name)
-        self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, ToolCall(metadata=meta, spec=spec)))
+        self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, _child(run, name, spec)))
 
-    async def _ask(self, run: TaskRun, ask: Ask) -> TaskRun | None:
-        """The run with the reply saved; None where there is none, and the run says why."""
+    async def _ask(self, run: TaskRun, ask: Ask) -> Next:
         endpoint = await endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
         if isinstance(endpoint, Missing):
             await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
-            return None
+            return Done()
         await self.api.confirm(TASK_RUNS, run)
         try:
             run, reply = await self._reply(run, ask, endpoint)
@@ -123,14 +104,14 @@ class TaskRunController:
             raise
         except Terminal as error:
             await self._fail(run, error)
-            return None
+            return Done()
         moved = sealed(run, ask.unsaved)
         await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
-        saved = await self._save(run, status)
+        seen = await self._save(run, status)
         self._narrate(run, status, ask.agent)
-        return saved
+        return Done(seen)
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
         """One reply with something in it; a wait of over a second shows as phase Running."""
@@ -162,30 +143,39 @@ class TaskRunController:
         await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
         self.events.warning(TASK_RUNS, run, error.reason, str(error))
 
-    async def _save(self, run: TaskRun, status: TaskRunStatus) -> TaskRun | None:
+    async def _save(self, run: TaskRun, status: TaskRunStatus) -> str:
         """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it.
 
-        None where the run is gone.
+        The version as of which the calls that it asks for are there as well; "" where another pass has to look.
         """
         name, namespace = run.metadata.name, run.metadata.namespace
         for _ in range(5):
             try:
                 wanted = replace(run, status=status)
-                written = await through_trouble(partial(self.api.put_status, TASK_RUNS, wanted))
+                calls = self._due(wanted)
+                save = partial(self.api.checkpoint, TASK_RUNS, wanted, TOOL_CALLS, calls)
+                written, made = await through_trouble(save)
                 self.caches.runs.remember(written)
-                return written
+                for call in made:
+                    self.caches.calls.remember(call)
+                return written.metadata.resource_version if len(made) == len(calls) else ""
             except Conflict:
                 fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
                 if fresh.status == status:  # an earlier try was taken, and its answer lost
                     self.caches.runs.remember(fresh)
-                    return fresh
+                    return ""
                 if _newer(fresh, run):
                     if not _same_conversation(fresh, run):
                         raise
                     run = fresh
             except NotFound:
-                return None
+                return ""
         raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
+
+    def _due(self, run: TaskRun) -> list[ToolCall]:
+        """The children that the last reply of a run asks for."""
+        step = next_step(self._observe(run))
+        return [_child(run, name, spec) for name, spec in step.missing] if isinstance(step, Call) else []
 
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
         if run.status.turns == 0:
@@ -198,6 +188,10 @@ class TaskRunController:
             self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
         else:
             self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
+
+
+def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
+    return ToolCall(metadata=child_meta(run, name), spec=spec)
 
 
 def _newer(fresh: TaskRun, run: TaskRun) -> bool:

@@ -8,12 +8,12 @@ Semantics are those of a Kubernetes API server: a resource version on every obje
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import Kind
+from kubechain.resources.kind import Kind, R
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
 
 T = TypeVar("T")
@@ -142,6 +142,16 @@ class Api(Protocol):
 
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         """Replaces status alone; same comparison."""
+        ...
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
+        """Replaces status alone, then ensures the children that it asks for: in one go where the engine can.
+
+        The written object, and the children that are there now. One that could not be made is left out and raises
+        nothing, since the status is saved by then: look again.
+        """
         ...
 
     async def patch(

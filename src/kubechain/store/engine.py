@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ import structlog
 
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import Kind, T
+from kubechain.resources.kind import Kind, R, T
 from kubechain.resources.model import Clock, Resource
 from kubechain.resources.registry import ALL
 from kubechain.runtime.api import (
@@ -197,6 +197,32 @@ class Store:
         document = given(kind, obj)
         outcome = await self._written(lambda: self._writes.put_status(kind, document, dry_run=dry_run))
         return _answer(kind, obj, outcome)
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
+        document, made = given(kind, obj), list[R]()
+
+        def write() -> Outcome:
+            outcome = self._writes.put_status(kind, document)
+            for child in children:
+                with suppress(ApiError):
+                    made.append(self._ensured(child_kind, child))
+            return outcome
+
+        outcome = await self._written(write)
+        # Decided in one turn of the event loop: all of it landed in one transaction.
+        return _answer(kind, obj, outcome), made
+
+    def _ensured(self, kind: Kind[R], obj: R) -> R:
+        """Decides on a create, or finds what is there."""
+        try:
+            return _answer(kind, obj, self._writes.create(kind, given(kind, obj)))
+        except AlreadyExists:
+            found = self._ledger.state(self._writes.address(kind, obj.metadata.namespace, obj.metadata.name))
+            if found is None:
+                raise
+            return kind.decode(found.body)
 
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False

@@ -36,6 +36,7 @@ class _Batch:
             if not landed.done():
                 if problem:
                     landed.set_exception(InternalError(problem))
+                    landed.exception()  # of several that end together, one is awaited
                 else:
                     landed.set_result(None)
         if self.over is not None and not self.over.done():

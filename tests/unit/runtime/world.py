@@ -6,7 +6,7 @@ Only what informers, recorders and test controllers ask of the port `Api`. Used 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from kubechain.errors import AlreadyExists, ApiError, Conflict, Gone, NotFound
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import Kind, owner_reference
+from kubechain.resources.kind import Kind, R, owner_reference
 from kubechain.resources.model import ObjectMeta, Resource
 from kubechain.resources.task import Task, TaskSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec, TaskRunStatus
@@ -168,6 +168,11 @@ class MemoryApi:
     async def patch(
         self, kind: Kind[T], name: str, namespace: str, merge: JsonObject, *, status: bool = False
     ) -> T:
+        raise ApiError("not asked for by the runtime")
+
+    async def checkpoint(
+        self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
+    ) -> tuple[T, Sequence[R]]:
         raise ApiError("not asked for by the runtime")
 
     async def ensure(self, kind: Kind[T], obj: T) -> T:
