@@ -52,12 +52,12 @@ class Kind(Generic[T]):
     selectable: tuple[str, ...] = ()
     """Dotted paths, besides metadata.name and metadata.namespace, that field selectors may name."""
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
         """(group, plural): the same for the typed and the raw form."""
         return self.group, self.plural
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
@@ -65,7 +65,7 @@ class Kind(Generic[T]):
     def singular(self) -> str:
         return self.kind.lower()
 
-    @property
+    @cached_property
     def qualified(self) -> str:
         """`agents.kubechain.humanlayer.dev` (`secrets` for the core group), as error texts name it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -2,21 +2,25 @@
 
 Guarantees: telling never blocks and never raises; eventTime strictly increases, so the story of an object reads in
 order whatever order the writes arrive in; the same reason and note about the same object are not written again for
-a while. Caveats: events are dropped, and counted, when the API is slower than the story, and lost on a crash.
+a while; what an object does again and again (Normal events of one reason) is written once a second at the most, as
+one Event with the last note and a count. Caveats: events are dropped, and counted, when the API is slower than the
+story, and lost on a crash.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, TypeVar
+from itertools import islice
+from typing import Any, Literal, TypeVar
 
 import structlog
 
 from kubechain.errors import ApiError
-from kubechain.resources.builtin import EVENTS, Event, ObjectReference
+from kubechain.resources.builtin import EVENTS, Event, EventSeries, ObjectReference
 from kubechain.resources.kind import GROUP, Kind
 from kubechain.resources.model import Clock, ObjectMeta, Resource
 from kubechain.runtime.api import Api
@@ -28,14 +32,33 @@ NOTE_BYTES = 1024
 REMEMBERED = 512
 """Events told lately that are not told again."""
 _NAME_LENGTH = 253
+SERIES = 1.0
+"""Seconds that a further Event of one reason about one object waits for more of its kind."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class _Told:
+    """An event that waits to be written. `first`, `last`: microseconds since 1970; `due`: the loop's time."""
+
+    kind: Kind[Any]
+    meta: ObjectMeta
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    note: str
+    first: int
+    last: int
+    due: float
+    count: int = 1
 
 
 class EventRecorder:
     """`name` is who reports (`kubechain.humanlayer.dev/NAME`), `instance` which of its replicas.
 
     `pause` (seconds) is how long an event waits for others to be written with it, `batch` how many at the most.
+    Made inside the running loop.
     """
 
     def __init__(
@@ -60,7 +83,16 @@ class EventRecorder:
         self._clock = clock
         self._batch = batch
         self._pause = pause
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(capacity)
+        self._capacity = capacity
+        self._waiting: dict[tuple[str, ...], _Told] = {}
+        """By object, type and reason; of warnings by note as well, for each says something else."""
+        self._later: dict[str, list[_Told]] = {}
+        """Those of them that are not due yet, by object."""
+        self._written: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        """When what was written in the last second, in the loop's time."""
+        self._news = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._told: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
         self._memory = min(capacity, REMEMBERED)
         self._forget_after = forget_after
@@ -76,53 +108,71 @@ class EventRecorder:
         self._tell("Warning", kind, obj, reason, note, action)
 
     async def run(self) -> None:
-        """Writes until cancelled: a moment after the first event, everything told by then at once."""
+        """Writes until cancelled: a moment after the first event, everything due by then at once."""
         while True:
-            batch = [await self._queue.get()]
-            if self._queue.empty():
-                await asyncio.sleep(self._pause)
-            while len(batch) < self._batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            await asyncio.gather(*map(self._write, batch))
+            await self._news.wait()
+            await asyncio.sleep(self._pause)
+            self._news.clear()
+            while due := self._take_due():
+                await asyncio.gather(*map(self._write, due))
+            if not self._waiting:
+                self._quiet.set()
+            else:
+                loop = asyncio.get_running_loop()
+                loop.call_at(min(told.due for told in self._waiting.values()), self._news.set)
 
     async def flush(self) -> None:
         """Returns when everything told so far is written or lost; needs `run` running."""
-        await self._queue.join()
+        for told in self._waiting.values():
+            told.due = 0.0
+        self._news.set()
+        await self._quiet.wait()
+
+    def _take_due(self) -> list[_Told]:
+        now = asyncio.get_running_loop().time()
+        due = list(islice((what for what, told in self._waiting.items() if told.due <= now), self._batch))
+        for what in due:
+            self._written[what] = now
+            self._written.move_to_end(what)
+        while self._written and now - next(iter(self._written.values())) > SERIES:
+            self._written.popitem(last=False)
+        return [self._waiting.pop(what) for what in due]
 
     def _tell(
         self, type_: Literal["Normal", "Warning"], kind: Kind[R], obj: R, reason: str, note: str, action: str
     ) -> None:
         note = _capped(note)
         now = self._clock()
-        what = (obj.metadata.uid, reason, note)
-        if self._told_lately(what, now):
+        meta = obj.metadata
+        if self._told_lately((meta.uid, reason, note), now):
             return
-        if self._queue.full():
+        what = (meta.uid, reason) if type_ == "Normal" else (meta.uid, reason, note)
+        micros = max((now - _EPOCH) // _MICROSECOND, self._last + 1)
+        if (waiting := self._waiting.get(what)) is not None:
+            waiting.note, waiting.last, waiting.count = note, micros, waiting.count + 1
+        elif len(self._waiting) >= self._capacity:
             self.dropped += 1
             return
-        micros = self._last = max((now - _EPOCH) // _MICROSECOND, self._last + 1)
-        regarding = ObjectReference(
-            api_version=kind.api_version,
-            kind=kind.kind,
-            namespace=obj.metadata.namespace,
-            name=obj.metadata.name,
-            uid=obj.metadata.uid,
-        )
-        event = Event(
-            metadata=ObjectMeta(
-                name=_event_name(obj.metadata.name, micros), namespace=obj.metadata.namespace or "default"
-            ),
-            event_time=_written(micros),
-            reporting_controller=self._controller,
-            reporting_instance=self._instance,
-            action=action,
-            reason=reason,
-            regarding=regarding,
-            note=note,
-            type=type_,
-        )
-        self._queue.put_nowait(event)
-        self._keep_in_mind(what, now)
+        else:
+            self._wait(what, _Told(kind, meta, type_, reason, action, note, micros, micros, 0.0))
+        self._last = micros
+        self._keep_in_mind((meta.uid, reason, note), now)
+
+    def _wait(self, what: tuple[str, ...], told: _Told) -> None:
+        """Puts an event among those to be written: soon, or in a while where the object has just said the like.
+
+        Something new about an object takes along what it has said before.
+        """
+        uid = told.meta.uid
+        if (written := self._written.get(what)) is not None:
+            told.due = written + SERIES
+            self._later.setdefault(uid, []).append(told)
+        else:
+            for earlier in self._later.pop(uid, ()):
+                earlier.due = 0.0
+        self._waiting[what] = told
+        self._quiet.clear()
+        self._news.set()
 
     def _told_lately(self, what: tuple[str, str, str], now: datetime) -> bool:
         before = self._told.get(what)
@@ -134,13 +184,37 @@ class EventRecorder:
         if len(self._told) > self._memory:
             self._told.popitem(last=False)
 
-    async def _write(self, event: Event) -> None:
+    async def _write(self, told: _Told) -> None:
+        if told.due:
+            self._later.pop(told.meta.uid, None)
         try:
-            await self._api.create(EVENTS, event)
+            await self._api.create(EVENTS, self._event(told))
         except (ApiError, OSError) as error:
             self._lose(error)
-        finally:
-            self._queue.task_done()
+
+    def _event(self, told: _Told) -> Event:
+        kind, meta = told.kind, told.meta
+        name = _event_name(meta.name, told.first)
+        return Event(
+            metadata=ObjectMeta(name=name, namespace=meta.namespace or "default"),
+            event_time=_micro_time(told.first),
+            series=EventSeries(count=told.count, last_observed_time=_micro_time(told.last))
+            if told.count > 1
+            else None,
+            reporting_controller=self._controller,
+            reporting_instance=self._instance,
+            action=told.action,
+            reason=told.reason,
+            regarding=ObjectReference(
+                api_version=kind.api_version,
+                kind=kind.kind,
+                namespace=meta.namespace,
+                name=meta.name,
+                uid=meta.uid,
+            ),
+            note=told.note,
+            type=told.type,
+        )
 
     def _lose(self, error: Exception) -> None:
         self.lost += 1
@@ -155,7 +229,7 @@ def _capped(note: str) -> str:
     return note if len(encoded) <= NOTE_BYTES else encoded[: NOTE_BYTES - 3].decode(errors="ignore") + "…"
 
 
-def _written(micros: int) -> str:
+def _micro_time(micros: int) -> str:
     """metav1.MicroTime, from microseconds since 1970."""
     second, fraction = divmod(micros, 1_000_000)
     return f"{_second(second)}.{fraction:06}Z"

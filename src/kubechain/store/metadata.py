@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from kubechain.errors import Cause
@@ -74,7 +75,8 @@ def problems(meta: ObjectMeta, old: ObjectMeta | None = None) -> list[Cause]:
 def _label_problems(labels: dict[str, str]) -> Iterator[Cause]:
     field = "metadata.labels"
     for key, value in labels.items():
-        yield from _key_problems(field, key)
+        if not _is_key(key):
+            yield from _key_problems(field, key)
         if len(value) > 63:
             yield bad_value(field, f'"{value}"', "must be no more than 63 characters")
         elif value and not _QUALIFIED.fullmatch(value):
@@ -87,6 +89,12 @@ def _annotation_problems(annotations: dict[str, str]) -> Iterator[Cause]:
         yield from _key_problems(field, key)
     if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _ANNOTATION_BYTES:
         yield Cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATION_BYTES} bytes", field)
+
+
+@lru_cache(maxsize=256)
+def _is_key(key: str) -> bool:
+    """Whether it may name a label: few keys are in use, on many objects."""
+    return not list(_key_problems("", key))
 
 
 def _key_problems(field: str, key: str) -> Iterator[Cause]:

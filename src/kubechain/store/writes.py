@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -57,7 +57,7 @@ def _as_given(given: Document, new: Document, outcome: Outcome) -> Outcome:
     """The outcome, with a note where nothing but the metadata became another."""
     if outcome.landed is None or outcome.gone or new.parts != given.parts:
         return outcome
-    return replace(outcome, meta=new.meta)
+    return Outcome(outcome.body, outcome.landed, meta=new.meta)
 
 
 class Writes:

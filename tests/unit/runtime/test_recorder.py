@@ -72,14 +72,46 @@ async def test_what_was_told_lately_is_not_written_again_until_it_is_forgotten()
     api, clock = MemoryApi(), Clock()
     async with recording(api, clock) as recorder:
         for _ in range(3):
-            recorder.normal(TASK_RUNS, subject(), "Asked", "Turn 1")
-        recorder.normal(TASK_RUNS, subject(), "Asked", "Turn 2")
-        recorder.normal(TASK_RUNS, subject(uid="u2"), "Asked", "Turn 1")
+            recorder.warning(TASK_RUNS, subject(), "Asked", "Turn 1")
+        recorder.warning(TASK_RUNS, subject(), "Asked", "Turn 2")
+        recorder.warning(TASK_RUNS, subject(uid="u2"), "Asked", "Turn 1")
         await within(1, recorder.flush())
         assert [e.note for e in written(api)] == ["Turn 1", "Turn 2", "Turn 1"]
         clock.moment += timedelta(minutes=11)
-        recorder.normal(TASK_RUNS, subject(), "Asked", "Turn 1")
+        recorder.warning(TASK_RUNS, subject(), "Asked", "Turn 1")
         await within(1, recorder.flush())
+        assert len(written(api)) == 4
+
+
+@on_fake_time
+async def test_what_an_object_does_again_and_again_is_one_event_a_second_with_a_count() -> None:
+    api, clock = MemoryApi(), Clock()
+    async with recording(api, clock) as recorder:
+        for n in range(1, 41):
+            clock.moment += timedelta(seconds=0.1)
+            recorder.normal(TASK_RUNS, subject(), "Asked", f"Turn {n}")
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
+    events = written(api)
+    assert sum(event.series.count if event.series else 1 for event in events) == 40
+    assert 4 <= len(events) <= 6
+    assert events[0].note == "Turn 1" and events[-1].note == "Turn 40"
+    assert events[-1].series is not None and events[-1].series.last_observed_time > (events[-1].event_time or "")
+
+
+@on_fake_time
+async def test_something_new_about_an_object_takes_along_what_still_waits() -> None:
+    api = MemoryApi()
+    async with recording(api, Clock()) as recorder:
+        for n in range(3):
+            recorder.normal(TASK_RUNS, subject(), "Asked", f"Turn {n}")
+            recorder.normal(TASK_RUNS, subject("other", uid="u2"), "Asked", f"Turn {n}")
+            await asyncio.sleep(0.2)
+        assert [event.note for event in written(api)] == ["Turn 0", "Turn 0"]
+        recorder.normal(TASK_RUNS, subject(), "Answered", "Done.")
+        await asyncio.sleep(0.2)
+        about = [event.note for event in written(api) if event.regarding.name == "r"]
+        assert about == ["Turn 0", "Turn 2", "Done."]
         assert len(written(api)) == 4
 
 
@@ -88,7 +120,7 @@ async def test_times_and_names_tell_the_order_even_when_the_clock_stands_still()
     api = MemoryApi()
     async with recording(api, Clock()) as recorder:
         for n in range(20):
-            recorder.normal(TASK_RUNS, subject(), "Step", f"step {n}")
+            recorder.warning(TASK_RUNS, subject(), "Step", f"step {n}")
         await within(1, recorder.flush())
     assert [e.note for e in written(api)] == [f"step {n}" for n in range(20)]
     assert [e.note for e in sorted(written(api), key=lambda e: e.metadata.name)] == [
@@ -100,7 +132,7 @@ async def test_times_and_names_tell_the_order_even_when_the_clock_stands_still()
 async def test_what_the_queue_cannot_hold_is_dropped_and_counted_and_nobody_waits() -> None:
     recorder = EventRecorder(MemoryApi(), "c", Clock(), capacity=3)
     for n in range(5):
-        recorder.normal(TASK_RUNS, subject(), "Step", f"step {n}")
+        recorder.warning(TASK_RUNS, subject(), "Step", f"step {n}")
     assert recorder.dropped == 2
 
 
@@ -108,10 +140,10 @@ async def test_what_the_queue_cannot_hold_is_dropped_and_counted_and_nobody_wait
 async def test_a_dropped_event_can_be_told_again() -> None:
     api = MemoryApi()
     async with recording(api, Clock(), capacity=1) as recorder:
-        recorder.normal(TASK_RUNS, subject(), "Step", "first")
-        recorder.normal(TASK_RUNS, subject(), "Step", "second")
+        recorder.warning(TASK_RUNS, subject(), "Step", "first")
+        recorder.warning(TASK_RUNS, subject(), "Step", "second")
         await within(1, recorder.flush())
-        recorder.normal(TASK_RUNS, subject(), "Step", "second")
+        recorder.warning(TASK_RUNS, subject(), "Step", "second")
         await within(1, recorder.flush())
     assert [e.note for e in written(api)] == ["first", "second"]
 
@@ -122,7 +154,7 @@ async def test_an_api_that_refuses_costs_the_event_and_nothing_else() -> None:
     with capture_logs() as logs:
         async with recording(api, Clock()) as recorder:
             for n in range(3):
-                recorder.normal(TASK_RUNS, subject(), "Step", f"step {n}")
+                recorder.warning(TASK_RUNS, subject(), "Step", f"step {n}")
             await within(1, recorder.flush())
             assert recorder.lost == 2
     assert len(written(api)) == 1
@@ -133,8 +165,8 @@ async def test_an_api_that_refuses_costs_the_event_and_nothing_else() -> None:
 async def test_long_notes_and_names_are_cut_to_what_kubernetes_takes() -> None:
     api = MemoryApi()
     async with recording(api, Clock()) as recorder:
-        recorder.normal(TASK_RUNS, subject("a" * 235 + "." + "b" * 17), "Step", "é" * 600)
-        recorder.normal(TASK_RUNS, subject(), "Step", "x" * 1024)
+        recorder.warning(TASK_RUNS, subject("a" * 235 + "." + "b" * 17), "Step", "é" * 600)
+        recorder.warning(TASK_RUNS, subject(), "Step", "x" * 1024)
         await within(1, recorder.flush())
     long, fits = written(api)
     assert len(long.note.encode()) <= 1024

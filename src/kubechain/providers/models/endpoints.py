@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from kubechain.agents.ports.model import Endpoint
@@ -54,12 +55,7 @@ def root(endpoint: Endpoint) -> str:
             f"{subject(endpoint)}: provider {spec.provider} has no address; set spec.parameters.baseURL",
             reason="InvalidRequest",
         )
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _usable(url):
         raise Terminal(
             f"{subject(endpoint)}: spec.parameters.baseURL is not an address such as https://host/v1; correct it",
             reason="InvalidRequest",
@@ -67,12 +63,23 @@ def root(endpoint: Endpoint) -> str:
     return url
 
 
+@lru_cache(maxsize=256)
+def _usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=256)
 def below(url: str, path: str) -> str:
     """`url` with `/path` behind it; a query in `url` (as in `?api-version=1`) stays at the end."""
     base, mark, query = url.partition("?")
     return f"{base.rstrip('/')}/{path}{mark}{query}"
 
 
+@lru_cache(maxsize=256)
 def host(url: str) -> str:
     """Host and port alone, which may be shown to anybody."""
     return urlsplit(url).netloc.rpartition("@")[2]
