@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,20 @@ def kubernetes() -> Iterator[Kubernetes]:
         asyncio.run(install(Path(given)))
         yield Kubernetes(Path(given))
         return
+    with started() as kubernetes:
+        yield kubernetes
+
+
+@contextmanager
+def started(*options: str) -> Iterator[Kubernetes]:
+    """A cluster with our CRDs, for as long as the block lasts; `options` are further flags of kube-apiserver."""
     try:
         installed()
     except PartMissing as missing:
         if os.environ.get("CI") == "true" and os.environ.get("KUBECHAIN_REQUIRE_APISERVER") == "1":
             raise
         pytest.skip(str(missing))
-    running = _Running()
+    running = _Running(options)
     running.start()
     try:
         yield running.answer()
@@ -66,8 +73,9 @@ def kubernetes() -> Iterator[Kubernetes]:
 class _Running(threading.Thread):
     """A cluster that outlives the event loops of the tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: tuple[str, ...]) -> None:
         super().__init__(name="kubernetes", daemon=True)
+        self._options = options
         self._ready = threading.Event()
         self._made: Kubernetes | None = None
         self._error: BaseException | None = None
@@ -84,7 +92,7 @@ class _Running(threading.Thread):
 
     async def _serve(self) -> None:
         self._loop, self._enough = asyncio.get_running_loop(), asyncio.Event()
-        async with Cluster() as cluster:
+        async with Cluster(*self._options) as cluster:
             await install(cluster.kubeconfig)
             self._made = Kubernetes(cluster.kubeconfig, cluster.folder / "audit.log")
             self._ready.set()

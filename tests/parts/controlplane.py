@@ -7,7 +7,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-CONTROLLERS = "garbage-collector-controller,namespace-controller,serviceaccount-controller"
+CONTROLLERS = ("garbage-collector", "namespace", "serviceaccount", "clusterrole-aggregation")
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -59,7 +59,7 @@ def controller_flags(folder: Path) -> list[str]:
     return [
         "kube-controller-manager",
         f"--kubeconfig={folder}/kubeconfig",
-        f"--controllers={CONTROLLERS}",
+        f"--controllers={','.join(f'{name}-controller' for name in CONTROLLERS)}",
         "--leader-elect=false",
         "--secure-port=0",
     ]

@@ -1,7 +1,7 @@
 """Who may do what in a cluster: the rights of the operator, verb by verb, and roles for people.
 
 Pure: manifests as JSON, for `kubechain install`, the chart and the tests that start the operator with these rights
-and no others. A verb stands here because a request of the operator needs it; tests/cluster takes each away once.
+and no others. A verb stands here because a request of the operator needs it; a test takes each away once.
 Secrets are granted by name alone.
 """
 
@@ -66,10 +66,14 @@ def operator(account: Account, namespace: str = "") -> list[JsonObject]:
     return _granted(account.name, namespace, operator_rules(), account)
 
 
-def replicas(account: Account) -> list[JsonObject]:
-    """What replicas need to agree among themselves: Leases, in the operator's own namespace."""
+def replicas(account: Account, namespace: str = "") -> list[JsonObject]:
+    """What replicas need to agree among themselves: Leases.
+
+    They are in the one namespace that is looked after, so that whoever looks after the same one finds the others;
+    in the account's own where that is all of them.
+    """
     rules = [_rule((LEASES,), *READ, "create", "update", "delete")]
-    return _granted(f"{account.name}-replicas", account.namespace, rules, account)
+    return _granted(f"{account.name}-replicas", namespace or account.namespace, rules, account)
 
 
 def secrets(account: Account, named: Iterable[tuple[str, str]]) -> list[JsonObject]:
