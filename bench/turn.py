@@ -12,7 +12,6 @@ import cProfile
 import json
 import os
 import pstats
-import sqlite3
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -43,9 +42,8 @@ _API = "kubechain.humanlayer.dev/v1alpha1"
 class Bench:
     """A running program and what it has used so far."""
 
-    def __init__(self, program: Program, database: Path) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self.database = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
 
     async def create(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         document = {
@@ -71,7 +69,7 @@ class Bench:
 
     def writes(self) -> Counter[str]:
         """Lines of the log so far, by kind."""
-        rows = self.database.execute(
+        rows = self.program.api._ledger.reader.execute(  # type: ignore[attr-defined]
             "SELECT plural, count(*), sum(length(body)) FROM log "
             "JOIN resource ON resource.id = log.resource GROUP BY 1"
         )
@@ -147,7 +145,7 @@ async def measure(runs: int, shape: Shape, folder: Path, profile: bool) -> dict[
     profiler = cProfile.Profile() if profile else None
     with Model(folder / "model.log") as model:
         async with embedded(settings) as program:
-            bench = Bench(program, folder / "state" / "store.db")
+            bench = Bench(program)
             task = await prepare(bench, model.url, shape)
             for n in range(3):
                 await bench.run(f"warm-{n}", task)

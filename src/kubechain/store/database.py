@@ -1,7 +1,7 @@
 """The SQLite file: its tables, its two connections, and every statement that is not a page of a list.
 
-`log` holds each document once and only grows; `current` points to the newest line of every object. Who uses which
-connection when is the writer's to say. Knows nothing of Kubernetes semantics.
+`log` holds each document once and only grows; `current` points to the newest line of every object. What is
+committed reaches the file later, through the journal: see the writer. Knows nothing of Kubernetes semantics.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kubechain.errors import SettingsError
 from kubechain.store.record import DELETED, Address, Entry
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
-_VERSION = 1
-_PAGE = 1024
-"""A write touches the log's last page, one of `current` and its own overflow: small pages, less to sync."""
+_VERSION = 2
+"""2: what is newest may be in the journal alone. A file of format 1 is one whose journal is empty."""
+_PAGE = 4096
 
 _SCHEMA = """
 BEGIN EXCLUSIVE;
@@ -46,7 +46,7 @@ COMMIT;
 
 
 def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """(writing, reading) connections to the file, made where there is none. Raises SettingsError."""
+    """(the loop's, the thread's) connections to the file, made where there is none. Raises SettingsError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     try:
@@ -62,24 +62,32 @@ def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, s
             raise SettingsError(f"{path} was written by a newer KubeChain (format {version}): use that version")
         if version == 0:
             writing.executescript(_SCHEMA)
-            writing.execute(f"PRAGMA user_version = {_VERSION}")
-        reading = _connection(path)
+        writing.execute(f"PRAGMA user_version = {_VERSION}")
         writing.execute("PRAGMA cache_size = -1024")  # KiB: what is hot is remembered as objects already
-        reading.execute("PRAGMA cache_size = -512")
-        reading.execute("PRAGMA query_only = ON")
+        writing.execute("PRAGMA cache_spill = OFF")  # what is not taken over yet stays in memory
+        carrying = _connection(path)
+        carrying.execute(f"PRAGMA synchronous = {synchronous}")
+        carrying.execute("PRAGMA cache_size = -64")
     except sqlite3.Error as error:
         raise SettingsError(f"{path} cannot be used as a store: {error}") from error
-    return writing, reading
+    return writing, carrying
 
 
 def _connection(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=64)
 
 
 def number_resources(cx: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """The lasting number of each (group, plural); new ones get the next."""
     cx.executemany("INSERT OR IGNORE INTO resource (api_group, plural) VALUES (?, ?)", list(keys))
     return {(group, plural): id_ for id_, group, plural in cx.execute("SELECT * FROM resource")}
+
+
+def leave_syncing_to_the_journal(writing: sqlite3.Connection) -> None:
+    """Brings all that is committed into the file, and has later commits wait for no disk."""
+    writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    (synchronous,) = writing.execute("PRAGMA synchronous").fetchone()
+    writing.execute(f"PRAGMA synchronous = {min(synchronous, 1)}")
 
 
 def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
@@ -145,6 +153,12 @@ def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes, str, bool] |
         at,
     ).fetchone()
     return None if row is None else (row[0], row[1], row[2], bool(row[3]))
+
+
+def document(cx: sqlite3.Connection, revision: int) -> bytes:
+    """The document of a line of the log."""
+    (body,) = cx.execute("SELECT body FROM log WHERE rev = ?", (revision,)).fetchone()
+    return bytes(body)
 
 
 def dependants(cx: sqlite3.Connection, uid: str) -> list[Address]:

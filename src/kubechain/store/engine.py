@@ -40,6 +40,7 @@ from kubechain.store.document import given, meta_of
 from kubechain.store.garbage import Garbage
 from kubechain.store.history import History
 from kubechain.store.hub import Hub, Subscription
+from kubechain.store.journal import Journal, begin
 from kubechain.store.ledger import Ledger
 from kubechain.store.matching import Matcher
 from kubechain.store.namespaces import Namespaces
@@ -62,9 +63,12 @@ class Store:
         """Opens the file, and makes it where there is none; blocks. Raises SettingsError."""
         self._clock = clock
         self._remember = remember
-        self._writing, self._reading = database.connect(path, synchronous)
-        numbers = database.number_resources(self._writing, [kind.key for kind in kinds])
+        self._connection, self._carrier = database.connect(path, synchronous)
+        numbers = database.number_resources(self._connection, [kind.key for kind in kinds])
         self._kinds = {numbers[kind.key]: kind for kind in kinds}
+        self._journal = Journal(path.with_name(f"{path.name}-commits"), sync=synchronous != "OFF")
+        database.leave_syncing_to_the_journal(self._connection)
+        begin(self._connection, self._journal)
 
     @classmethod
     @asynccontextmanager
@@ -92,7 +96,7 @@ class Store:
 
     async def _start(self) -> None:
         self._hub = Hub()
-        self._ledger = Ledger(self._writing, self._reading, self._publish, self._remember)
+        self._ledger = Ledger(self._connection, self._carrier, self._journal, self._publish, self._remember)
         self._writes = Writes(self._ledger, self._kinds, self._clock)
         self._history = History(self._ledger, self._writes, self._clock)
         self._namespaces = Namespaces(self._ledger, self._writes, self._kinds)
@@ -108,8 +112,8 @@ class Store:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hub.close()
         await self._ledger.close()
-        self._reading.close()
-        await asyncio.to_thread(self._writing.close)
+        self._carrier.close()
+        await asyncio.to_thread(self._connection.close)
 
     def _publish(self, entries: Sequence[Entry]) -> None:
         self._hub.publish(entries)
@@ -161,7 +165,7 @@ class Store:
                 yield _added(kind, body)
             if options.initial_events:
                 yield Bookmark(str(position), initial_end=True)
-        subscription = Subscription(kind, number, matcher, position)
+        subscription = Subscription(kind, number, matcher, position, options.known)
         self._hub.add(subscription)
         if options.bookmarks:
             subscription.remind(_BOOKMARK_EVERY)
@@ -298,7 +302,7 @@ class Store:
     def _bookmark(self, subscription: Subscription) -> Bookmark:
         """How far a watch is that has taken everything there was."""
         subscription.bookmark_due = False
-        subscription.position = max(subscription.position, self._ledger.committed)
+        subscription.position = max(subscription.position, self._ledger.shown)
         return Bookmark(str(subscription.position))
 
 

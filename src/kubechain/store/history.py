@@ -22,7 +22,7 @@ from kubechain.store.writes import Writes
 _KEEP = 5 * 60
 _KEEP_EVENTS = 60 * 60
 _MARK_EVERY = 60
-_STEP = 500
+_STEP = 200
 
 
 class History:
@@ -70,6 +70,7 @@ class History:
         while self.compacted < target:
             after, self.compacted = self.compacted, min(self.compacted + _STEP, target)
             await self._ledger.run(_compaction(after, self.compacted))
+            await asyncio.sleep(0)
 
     @property
     def _unmarked(self) -> bool:

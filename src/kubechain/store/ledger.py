@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 
 from kubechain.errors import InternalError
 from kubechain.store import database
+from kubechain.store.journal import Journal
 from kubechain.store.recent import Recent
 from kubechain.store.record import Address, Entry, Stored
 from kubechain.store.writer import Job, Writer
 
 Landed = asyncio.Future[None]
-_LINE = 4 * 1024
-"""Bytes that a log line writes besides its document: the pages of `log`, `current` and `owner` it touches."""
 
 
 class _Batch:
@@ -51,8 +50,9 @@ class Ledger:
 
     def __init__(
         self,
-        writing: sqlite3.Connection,
-        reading: sqlite3.Connection,
+        connection: sqlite3.Connection,
+        carrier: sqlite3.Connection,
+        journal: Journal,
         publish: Callable[[Sequence[Entry]], None],
         remember: int,
     ) -> None:
@@ -63,21 +63,20 @@ class Ledger:
         self._collecting = _Batch()
         self._under_way: _Batch | None = None
         self._flush_due = self._closed = False
-        self._writer = Writer(writing, reading)
-        self._next = database.newest_revision(reading) + 1
+        self._writer = Writer(connection, carrier, journal)
+        self.reader = connection
+        """The connection to read from: it sees all that is committed."""
+        self._next = database.newest_revision(connection) + 1
         self.committed = self._next - 1
-        """The newest revision that is on disk and published."""
+        """The newest revision that is on disk."""
+        self.shown = self.committed
+        """The newest revision that watches have been told of."""
         self.batches = 0
         """How many transactions have carried writes since the store was opened."""
 
     @property
     def next_revision(self) -> int:
         return self._next
-
-    @property
-    def reader(self) -> sqlite3.Connection:
-        """The connection to read from, now and without an await in between."""
-        return self._writer.reader
 
     def state(self, at: Address) -> Stored | None:
         """The newest decided state of an object, on disk or on its way there."""
@@ -87,7 +86,7 @@ class Ledger:
     def stored(self, at: Address) -> Stored | None:
         """The newest state of an object that is on disk."""
         found = self._recent.get(at)
-        if found is None and (row := database.state(self._writer.reader, at)) is not None:
+        if found is None and (row := database.state(self.reader, at)) is not None:
             found = Stored(*row)
             self._recent.put(at, found)
         return found
@@ -114,7 +113,7 @@ class Ledger:
             await asyncio.wait([batch.over])
 
     async def run(self, job: Job) -> None:
-        """Has the thread run a job of upkeep in a transaction of its own, between two batches."""
+        """Runs a job of upkeep between two batches; what it did may have to be done again after a crash."""
         future: Landed = self._loop.create_future()
 
         def done(error: Exception | None) -> None:
@@ -125,7 +124,7 @@ class Ledger:
             else:
                 future.set_exception(error)
 
-        self._writer.hand_over(job, done)
+        self._writer.run(job, done)
         await future
 
     async def close(self) -> None:
@@ -141,10 +140,7 @@ class Ledger:
         self.batches += 1
         batch, self._collecting = self._collecting, _Batch()
         self._under_way = batch
-        size = sum(len(entry.body) + _LINE for entry in batch.entries)
-        self._writer.write(
-            lambda cx: database.append(cx, batch.entries), size, lambda error: self._landed(batch, error)
-        )
+        self._writer.write(batch.entries, lambda error: self._landed(batch, error))
 
     def _landed(self, batch: _Batch, error: Exception | None) -> None:
         self._under_way = None
@@ -154,12 +150,16 @@ class Ledger:
         for entry in batch.entries:
             self._remember(entry)
         self.committed = batch.entries[-1].revision
-        # Who wrote hears of it first: what it has in hand then need not be decoded again from its watch.
+        # Who wrote hears of it first: what it has in hand by then need not be sent to it by its watch.
         batch.end()
-        self._publish(batch.entries)
+        self._loop.call_soon(self._show, batch.entries)
         if self._collecting.entries and not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
+
+    def _show(self, entries: Sequence[Entry]) -> None:
+        self.shown = entries[-1].revision
+        self._publish(entries)
 
     def _remember(self, entry: Entry) -> None:
         if self._pending.get(entry.at) is entry:

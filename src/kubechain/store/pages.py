@@ -69,14 +69,10 @@ def read(
     cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int | None, after: Place | None, size: int
 ) -> Slice:
     """The matching ones among the next `size` objects, as of `revision`, or of the present for None."""
-    cx.execute("BEGIN")
-    try:
-        at = database.newest_revision(cx) if revision is None else revision
-        changed = {} if revision is None else _changed_since(cx, resource, matcher, at)
-        items, rest = _chunk(cx, resource, matcher, changed, after, size)
-        return Slice(items, at, rest)
-    finally:
-        cx.execute("COMMIT")
+    at = database.newest_revision(cx) if revision is None else revision
+    changed = {} if revision is None else _changed_since(cx, resource, matcher, at)
+    items, rest = _chunk(cx, resource, matcher, changed, after, size)
+    return Slice(items, at, rest)
 
 
 def remaining(cx: sqlite3.Connection, resource: int, matcher: Matcher, place: Place) -> int:

@@ -1,7 +1,8 @@
-"""The connection that writes, and whose turn it is to use it: the loop's while commits are quick, else a thread's.
+"""Commits: a record in the journal, synced, then the same in a transaction of the database that stays open.
 
-Called by the ledger. A transaction is begun and committed by one of the two in one go, and never by the loop
-while the thread has anything to do. Never decides what is written.
+Called by the ledger. The loop alone uses the connection, so every read sees all that was committed. The journal is
+written by the loop while its syncs are quick, else by a thread; that thread also takes the journal over into the
+database file once it is long, and commits wait meanwhile. Never decides what is written.
 """
 
 from __future__ import annotations
@@ -11,68 +12,117 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import structlog
+
+from kubechain.store import database
+from kubechain.store.journal import Journal, begin, encoded
 from kubechain.store.pace import Pace
+from kubechain.store.record import Entry
 
 Job = Callable[[sqlite3.Connection], object]
 Done = Callable[[Exception | None], None]
-_CHECKPOINT = 16 * 1024 * 1024
-"""Bytes of write-ahead log after which it is carried over into the database."""
+_LONG = 4 * 1024 * 1024
+"""Bytes of journal after which the database file takes it over."""
+log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Jobs go through it in order, each in a transaction of its own."""
+    """Commits go through it in order. `carrier` is the thread's connection to the same file."""
 
-    def __init__(self, writing: sqlite3.Connection, reading: sqlite3.Connection) -> None:
-        self._writing = writing
-        self._reading = reading
+    def __init__(self, connection: sqlite3.Connection, carrier: sqlite3.Connection, journal: Journal) -> None:
+        self._connection = connection
+        self._carrier = carrier
+        self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._pace = Pace()
         self._handed_over = 0
-        self._unchecked = 0
-        self._jobs: queue.SimpleQueue[tuple[Job, Done] | None] = queue.SimpleQueue()
+        self._take_over_at = _LONG
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
-    @property
-    def reader(self) -> sqlite3.Connection:
-        """The connection to read from, now and without an await in between.
-
-        The writing one knows that nobody else writes and keeps its pages; the other forgets them at every commit.
-        """
-        return self._reading if self._handed_over else self._writing
-
-    def write(self, job: Job, size: int, done: Done) -> None:
-        """Commits about `size` bytes; `done` hears of it on the loop, perhaps before this returns."""
-        self._unchecked += size
+    def write(self, entries: Sequence[Entry], done: Done) -> None:
+        """Commits the entries; `done` hears of it on the loop, perhaps before this returns."""
+        record = encoded(entries)
         begun = time.monotonic()
         if self._handed_over or not self._pace.is_quick(begun):
-            self.hand_over(job, done)
+            self._put(lambda: self._journal.append(record), lambda error: self._synced(entries, error, done))
             return
-        error = _transact(self._writing, job)
+        error = _tried(lambda: self._journal.append(record))
         ended = time.monotonic()
         self._pace.took(ended - begun, ended)
-        if self._unchecked > _CHECKPOINT:
-            self._checkpoint()
-        done(error)
+        self._synced(entries, error, done)
 
-    def hand_over(self, job: Job, done: Done) -> None:
-        """Has the thread run a job in a transaction."""
-        self._put(lambda cx: _raise(_transact(cx, job)), done)
-        if self._unchecked > _CHECKPOINT:
-            self._checkpoint()
+    def run(self, job: Job, done: Done) -> None:
+        """Runs a job of upkeep in the open transaction: on disk with the next take-over, and lost with a crash."""
+        if self._handed_over:
+            self._put(lambda: None, lambda _: self._done_at_once(job, done))
+        else:
+            self._done_at_once(job, done)
 
     async def close(self) -> None:
-        """Lets the thread finish what it has, and ends it."""
+        """Has the database file take everything over, and ends the thread."""
+        idle = self._loop.create_future()
+        self._put(lambda: None, lambda _: idle.set_result(None))
+        await idle
+        error = _tried(lambda: self._connection.execute("COMMIT"))
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+        empty = error is None and await asyncio.to_thread(self._carried)
+        self._journal.close(empty=empty)
 
-    def _checkpoint(self) -> None:
-        self._unchecked = 0
-        self._put(lambda cx: cx.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(), lambda error: None)
+    def _synced(self, entries: Sequence[Entry], error: Exception | None, done: Done) -> None:
+        """The entries are in the journal, or it could not be written."""
+        if error is None:
+            error = _tried(lambda: database.append(self._connection, entries))
+            if error is not None:
+                self._journal.take_back()
+                self._restore()
+        if self._journal.size > self._take_over_at and not self._handed_over:
+            self._take_over()
+        done(error)
 
-    def _put(self, job: Job, done: Done) -> None:
+    def _done_at_once(self, job: Job, done: Done) -> None:
+        error = _tried(lambda: job(self._connection))
+        if error is not None:
+            self._restore()
+        done(error)
+
+    def _restore(self) -> None:
+        """After a failure half way: the open transaction as the journal has it."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        begin(self._connection, self._journal)
+
+    def _take_over(self) -> None:
+        """Ends the transaction, and has the thread bring it into the database file before the next begins."""
+        if (error := _tried(lambda: self._connection.execute("COMMIT"))) is None:
+            self._put(self._carry, self._taken_over)
+            return
+        _complain(error)
+        self._take_over_at = self._journal.size + _LONG
+        if not self._connection.in_transaction:
+            begin(self._connection, self._journal)
+
+    def _carry(self) -> None:
+        """The thread: once all is in the database file, and on disk there, the journal begins anew."""
+        if self._carried():
+            self._journal.clear()
+
+    def _carried(self) -> bool:
+        _, frames, carried = self._carrier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(frames == carried)
+
+    def _taken_over(self, error: Exception | None) -> None:
+        """The journal was begun anew, or goes on where it could not be; what waits in the thread follows."""
+        if error is not None:
+            _complain(error)
+        self._take_over_at = self._journal.size + _LONG
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _put(self, job: Callable[[], object], done: Done) -> None:
         self._handed_over += 1
         self._jobs.put((job, done))
 
@@ -80,31 +130,21 @@ class Writer:
         """The thread: one job after the other."""
         while (taken := self._jobs.get()) is not None:
             job, done = taken
-            error: Exception | None = None
-            try:
-                job(self._writing)
-            except Exception as failure:  # whatever it is, the ones who wait must hear of it
-                error = failure
-            self._loop.call_soon_threadsafe(self._done, done, error)
+            self._loop.call_soon_threadsafe(self._done, done, _tried(job))
 
     def _done(self, done: Done, error: Exception | None) -> None:
         self._handed_over -= 1
         done(error)
 
 
-def _transact(cx: sqlite3.Connection, job: Job) -> Exception | None:
-    """Runs the job in a transaction that is either on disk afterwards, or has not been."""
+def _complain(error: Exception) -> None:
+    log.error("the journal could not be taken over, and grows; free the disk", error=str(error))
+
+
+def _tried(job: Callable[[], object]) -> Exception | None:
+    """What went wrong: whoever waits for the job must hear of it."""
     try:
-        cx.execute("BEGIN IMMEDIATE")
-        job(cx)
-        cx.execute("COMMIT")
+        job()
     except Exception as failure:
-        if cx.in_transaction:
-            cx.execute("ROLLBACK")
         return failure
     return None
-
-
-def _raise(error: Exception | None) -> None:
-    if error is not None:
-        raise error

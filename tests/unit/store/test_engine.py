@@ -137,12 +137,12 @@ async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 
 async def test_a_write_that_finds_the_disk_full_fails_and_leaves_no_trace(store: Store) -> None:
     made = await store.create(TASKS, task())
-    (pages,) = store._writing.execute("PRAGMA page_count").fetchone()
-    store._writing.execute(f"PRAGMA max_page_count = {pages + 4}")
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
     writes = [store.create(TASKS, task(f"big-{n}", "x" * 5000)) for n in range(4)]
     for result in await asyncio.gather(*writes, return_exceptions=True):
         assert isinstance(result, InternalError)
-    store._writing.execute("PRAGMA max_page_count = 1000000")
+    store._connection.execute("PRAGMA max_page_count = 1000000")
     assert [t.metadata.name for t in (await store.list(TASKS)).items] == ["t1"]
     await store.create(TASKS, task("big-0"))
     await store.confirm(TASKS, made)
@@ -171,6 +171,21 @@ async def test_many_writers_share_transactions(store: Store) -> None:
     before = store._ledger.batches
     await asyncio.gather(*(store.create(TASKS, task(f"t{n}")) for n in range(200)))
     assert store._ledger.batches - before <= 3
+
+
+async def test_a_watch_is_not_sent_what_its_reader_has_in_hand_but_every_deletion(store: Store) -> None:
+    known: set[tuple[str, int]] = set()
+    options = WatchOptions(since="1", known=lambda key, version: (key.name, version) in known)
+    async with asyncio.timeout(WAIT), aclosing(store.watch(TASKS, "default", options)) as events:
+        seen = asyncio.create_task(anext(events))
+        await asyncio.sleep(0)
+        for name in ("t1", "t2"):
+            made = await store.create(TASKS, task(name))
+            known.add((name, int(made.metadata.resource_version)))
+        await store.delete(TASKS, "t2", "default")
+        last = await seen
+    assert isinstance(last, Change)
+    assert (last.type, last.key.name) == ("DELETED", "t2")
 
 
 async def test_what_follows_an_unwritten_write_sees_it(store: Store) -> None:
@@ -240,8 +255,8 @@ async def test_history_is_kept_for_five_minutes_and_the_present_for_ever(store: 
         await anext(store.watch(TASKS, "default", since))
     assert [t.metadata.name for t in (await store.list(TASKS)).items] == ["t1", "t3"]
     assert await store.get(TASKS, "t1", "default") == states[-1]
-    (lines,) = store._reading.execute("SELECT count(*) FROM log").fetchone()
-    (objects,) = store._reading.execute("SELECT count(*) FROM current").fetchone()
+    (lines,) = store._connection.execute("SELECT count(*) FROM log").fetchone()
+    (objects,) = store._connection.execute("SELECT count(*) FROM current").fetchone()
     assert lines == objects
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -18,8 +17,9 @@ from kubechain.resources.model import ObjectMeta
 from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.runtime.clock import now
-from kubechain.store import database, pace, writer
+from kubechain.store import pace, writer
 from kubechain.store.engine import Store
+from kubechain.store.journal import Journal
 
 pytestmark = pytest.mark.timeout(60)
 WAIT = 20
@@ -48,8 +48,7 @@ def statements(store: Store) -> list[str]:
     """Every statement that is run from now on, by its first word."""
     run: list[str] = []
     trace: Callable[[str], None] = lambda text: run.append(text.split()[0])  # noqa: E731
-    for connection in (store._writing, store._reading):
-        connection.set_trace_callback(trace)
+    store._connection.set_trace_callback(trace)
     return run
 
 
@@ -57,13 +56,13 @@ async def test_commits_are_made_by_the_loop_or_the_thread_as_the_disk_is(
     store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: set[str] = set()
-    append = database.append
+    append = Journal.append
 
-    def watched(cx: sqlite3.Connection, entries: object) -> None:
+    def watched(journal: Journal, record: bytes) -> None:
         where.add(threading.current_thread().name)
-        append(cx, entries)  # type: ignore[arg-type]
+        append(journal, record)
 
-    monkeypatch.setattr(database, "append", watched)
+    monkeypatch.setattr(Journal, "append", watched)
     await store.create(TASKS, task())
     quick = "quick" in request.node.name
     assert where == {threading.main_thread().name if quick else "store-writer"}
@@ -82,13 +81,13 @@ async def test_nothing_is_shown_before_it_is_committed(store: Store, monkeypatch
     change = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
     known: list[object] = []
-    append = database.append
+    append = Journal.append
 
-    def watched(cx: sqlite3.Connection, entries: object) -> None:
+    def watched(journal: Journal, record: bytes) -> None:
         known.append((store._ledger.committed, change.done(), write.done()))
-        append(cx, entries)  # type: ignore[arg-type]
+        append(journal, record)
 
-    monkeypatch.setattr(database, "append", watched)
+    monkeypatch.setattr(Journal, "append", watched)
     write = asyncio.ensure_future(store.patch(TASKS, "seen", "default", {"spec": {"userMessage": "new"}}))
     await asyncio.sleep(0)
     if not write.done() and not known:
@@ -111,7 +110,7 @@ async def test_a_status_written_again_and_again_is_read_from_memory(store: Store
         made = await store.put_status(TASKS, made)
         await store.confirm(TASKS, made)
         assert await store.get(TASKS, "t1", "default") == made
-    assert set(run) == {"BEGIN", "INSERT", "COMMIT"}
+    assert set(run) == {"INSERT"}
 
 
 async def test_a_child_of_a_living_owner_costs_one_look_for_its_name(store: Store) -> None:
@@ -146,30 +145,34 @@ async def test_one_who_gives_up_waiting_does_not_make_others_believe_it_is_writt
 
 
 async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others(store: Store) -> None:
-    (size,) = store._writing.execute("PRAGMA page_count").fetchone()
-    store._writing.execute(f"PRAGMA max_page_count = {size + 4}")
+    (size,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {size + 4}")
     results = await asyncio.gather(
         *(store.create(TASKS, task(f"big{n}", "x" * 5000)) for n in range(4)), return_exceptions=True
     )
     assert all(isinstance(result, InternalError) for result in results)
-    store._writing.execute("PRAGMA max_page_count = 1000000")
+    store._connection.execute("PRAGMA max_page_count = 1000000")
     with pytest.raises(NotFound):
         await store.get(TASKS, "big0", "default")
     made = await store.create(TASKS, task("big0"))
     await store.confirm(TASKS, made)
 
 
-async def test_the_write_ahead_log_is_carried_over_by_the_thread(
+async def test_a_long_journal_is_taken_over_by_the_file_and_begun_anew(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_CHECKPOINT", 200_000)
+    monkeypatch.setattr(writer, "_LONG", 200_000)
+    store._ledger._writer._take_over_at = 200_000
     async with asyncio.timeout(WAIT), aclosing(store.watch(TASKS, "default")) as events:
         for n in range(300):
             await store.create(TASKS, task(f"t{n}", "x" * 3000))
         names = [event.key.name async for event in _first(events, 301) if isinstance(event, Change)]
     assert sorted(names) == sorted(["first", *(f"t{n}" for n in range(300))])
-    assert (tmp_path / "store.db-wal").stat().st_size < 800_000
+    assert store._journal.size < 250_000
+    assert (tmp_path / "store.db-commits").stat().st_size < 250_000
+    assert (tmp_path / "store.db-wal").stat().st_size < 400_000
     assert (tmp_path / "store.db").stat().st_size > 800_000
+    assert (await store.get(TASKS, "t17", "default")).metadata.name == "t17"
 
 
 async def test_every_object_gets_a_random_uuid_of_its_own(store: Store) -> None:
