@@ -5,12 +5,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV ?= $(shell command -v uv || echo .tools/bin/uv)
 VENV := .venv
 BIN := $(VENV)/bin
+IMAGE ?= kubechain:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/kubechain/__init__.py)
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup check test cluster-test demo bench format generate lock parts clean
+.PHONY: help setup check test cluster-test demo bench format generate lock parts clean \
+  image deploy-operator undeploy-operator
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Install the program and everything its development needs into .venv
 
@@ -53,14 +55,30 @@ format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
 
-generate: setup ## Write what is generated from the code: deploy/crds, docs/reference.md, docs/commands.md
+image: ## Build the container image with docker, podman or buildah (IMAGE=name:tag, BASE=another base image)
+	@deploy/image/build $(IMAGE)
+
+deploy-operator: setup image ## Build the image, and put the operator on the cluster of kubectl's current context
+	@deploy/up $(IMAGE)
+
+undeploy-operator: ## Take the operator off that cluster; the kinds and their objects stay
+	@deploy/down
+
+generate: setup ## Write what is generated from the code: deploy/, docs/reference.md, docs/commands.md
 	@$(BIN)/python -m kubechain.resources.crd deploy/crds
+	@$(BIN)/python -m kubechain.resources.install.kustomize deploy
+	@$(BIN)/python -m kubechain.resources.install.chart deploy/chart/kubechain
 	@$(BIN)/python -m kubechain.resources.reference_page docs/reference.md
 	@$(BIN)/python -m kubechain.cli.commands_page docs/commands.md
+
+LOCKED := --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \
 	  --no-emit-index-url --no-header --python-version 3.11 --output-file requirements.lock
+	@$(UV) pip compile --quiet pyproject.toml --all-extras $(LOCKED) --output-file deploy/image/requirements.lock
+	@echo hatchling | $(UV) pip compile --quiet - $(LOCKED) --output-file deploy/image/build.lock
 
 clean: ## Remove what the other commands made in this folder
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

