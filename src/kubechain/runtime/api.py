@@ -8,7 +8,7 @@ Semantics are those of a Kubernetes API server: a resource version on every obje
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -49,6 +49,7 @@ class WatchOptions:
 
     `initial_events`: the present as ADDED, a Bookmark with `initial_end`, then changes (WatchList).
     `bookmarks`: now and then a Bookmark, so that a silent watch can be resumed.
+    `known`: versions that the reader has already; an engine that can does not send them.
     """
 
     labels: LabelSelector = field(default_factory=LabelSelector)
@@ -56,6 +57,7 @@ class WatchOptions:
     since: str = ""
     initial_events: bool = False
     bookmarks: bool = False
+    known: Callable[[Key, int], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

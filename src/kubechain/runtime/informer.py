@@ -129,7 +129,7 @@ class Informer(Cache[R]):
         self.on_answer(None)
 
     async def _watch(self) -> None:
-        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True)
+        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True, known=self.knows)
         async with aclosing(self._api.watch(self.kind.raw, self._namespace, options)) as stream:
             async for event in stream:
                 self._failures, self._complaint = 0, ""
@@ -152,6 +152,7 @@ class Informer(Cache[R]):
         except msgspec.ValidationError as error:
             log.error("object left out: it does not fit its kind", kind=self.kind.kind, error=str(error))
             return None
+        obj.metadata.managed_fields = []  # as large as many an object, and nobody here asks who set which field
         self.put(obj)
         return key_of(obj)
 

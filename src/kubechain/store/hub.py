@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from kubechain.resources.kind import Kind
+from kubechain.runtime.api import Key
 from kubechain.store.document import stamped
 from kubechain.store.matching import Matcher
 from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
@@ -27,6 +28,9 @@ _TYPES: dict[int, Literal["ADDED", "MODIFIED", "DELETED"]] = {
 }
 
 
+Known = Callable[[Key, int], bool]
+
+
 class Event(NamedTuple):
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     at: Address
@@ -37,8 +41,11 @@ class Event(NamedTuple):
 class Subscription:
     """One watch: everything up to `position` has been taken from it or was before its time."""
 
-    def __init__(self, kind: Kind[Any], resource: int, matcher: Matcher, position: int) -> None:
+    def __init__(
+        self, kind: Kind[Any], resource: int, matcher: Matcher, position: int, known: Known | None = None
+    ) -> None:
         self.kind = kind
+        self._known = known
         self.resource = resource
         self.matcher = matcher
         self.position = position
@@ -53,6 +60,8 @@ class Subscription:
     def offer(self, entry: Entry) -> None:
         """Queues what the entry means to this watch; a full queue is given up for the log."""
         if self.behind or entry.revision <= self.position:
+            return
+        if self._known is not None and entry.type != DELETED and self._known(entry.at.key, entry.revision):
             return
         before = entry.before.body if entry.before else None
         event = self.event(entry.revision, entry.at, entry.type, entry.body, before)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kubechain.resources.model import ObjectMeta, OwnerReference
+from kubechain.runtime.api import Key
 
 ADDED: Final = 0
 MODIFIED: Final = 1
@@ -20,6 +21,10 @@ class Address(NamedTuple):
     resource: int
     namespace: str
     name: str
+
+    @property
+    def key(self) -> Key:
+        return Key(self.namespace, self.name)
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
