@@ -25,6 +25,8 @@ Job = Callable[[sqlite3.Connection], object]
 Done = Callable[[Exception | None], None]
 _LONG = 4 * 1024 * 1024
 """Bytes of journal after which the database file takes it over."""
+_MANY = 8 * 1024 * 1024
+"""Bytes of documents after which it is taken over however short it is: until then they are in memory."""
 log = structlog.get_logger(__name__)
 
 
@@ -39,6 +41,7 @@ class Writer:
         self._pace = Pace()
         self._handed_over = 0
         self._take_over_at = _LONG
+        self._documents = 0
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
@@ -80,7 +83,8 @@ class Writer:
             if error is not None:
                 self._journal.take_back()
                 self._restore()
-        if self._journal.size > self._take_over_at and not self._handed_over:
+        self._documents += sum(len(entry.body) for entry in entries)
+        if (self._journal.size > self._take_over_at or self._documents > _MANY) and not self._handed_over:
             self._take_over()
         done(error)
 
@@ -98,6 +102,7 @@ class Writer:
 
     def _take_over(self) -> None:
         """Ends the transaction, and has the thread bring it into the database file before the next begins."""
+        self._documents = 0
         if (error := _tried(lambda: self._connection.execute("COMMIT"))) is None:
             self._put(self._carry, self._taken_over)
             return

@@ -134,6 +134,23 @@ async def test_what_the_file_has_taken_over_is_not_taken_from_the_journal_again(
                 await other.create(TASKS, task("more"))
 
 
+async def test_many_documents_are_taken_over_however_little_they_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_MANY", 500_000)
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        made = await store.create(TASKS, task("big", "x" * 100_000))
+        longest = 0
+        for n in range(50):
+            made.status.status_detail = f"step {n}"
+            made = await store.put_status(TASKS, made)
+            longest = max(longest, store._journal.size)
+        assert longest < 150_000
+        assert path.stat().st_size > 500_000
+        assert await store.get(TASKS, "big", "default") == made
+
+
 async def test_a_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with opened(path) as store:
