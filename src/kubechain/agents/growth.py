@@ -24,10 +24,12 @@ SEGMENT = 96 * 1024
 
 def size(messages: Iterable[Message]) -> int:
     """Characters that people and models wrote: near enough to bytes to bound an object."""
-    return sum(
-        len(m.content or "") + len(m.opaque) + sum(len(c.function.arguments) + 80 for c in m.tool_calls) + 60
-        for m in messages
-    )
+    total = 0
+    for message in messages:
+        total += len(message.content or "") + len(message.opaque) + 60
+        for call in message.tool_calls:
+            total += len(call.function.arguments) + 80
+    return total
 
 
 def sealed(run: TaskRun, unsaved: Sequence[Message]) -> list[tuple[str, TranscriptSegmentSpec]]:
