@@ -43,11 +43,18 @@ def test_the_image_holds_the_very_versions_that_the_tests_ran_with(lock: str) ->
 
 
 def test_the_built_image_runs_as_nobody_on_a_disk_it_cannot_write() -> None:
-    image, program = os.environ.get("KUBECHAIN_IMAGE"), shutil.which("docker") or shutil.which("podman")
-    if not image or program is None:
+    image = os.environ.get("KUBECHAIN_IMAGE", "")
+    program = next((p for p in ("docker", "podman") if image and holds(p, image)), None)
+    if program is None:
         pytest.skip("build it with `make image` and name it: KUBECHAIN_IMAGE=kubechain:0.1.0")
     run = [program, "run", "--rm", "--network=none", "--read-only", "--cap-drop=all"]
     for words, said in ((["kubechain", image, "--version"], "kubechain "), (["id", image, "-u"], "65532")):
         command = [*run, "--entrypoint", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         assert done.stdout.startswith(said), done.stderr
+
+
+def holds(program: str, image: str) -> bool:
+    """Whether a program that runs images is here and has this one."""
+    words = [program, "image", "inspect", image]
+    return bool(shutil.which(program)) and not subprocess.run(words, capture_output=True, timeout=60).returncode

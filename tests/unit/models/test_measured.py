@@ -1,0 +1,65 @@
+"""Calls to models are counted as they ended, and nothing else about them changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
+from kubechain.controllers.measured import Measured
+from kubechain.errors import Transient
+from kubechain.resources.llm import LLM, LLMSpec
+from kubechain.resources.message import Message
+
+ENDPOINT = Endpoint(LLM(spec=LLMSpec(provider="openai")))
+
+
+class Told:
+    """A provider that says what it is told, and takes a second for it."""
+
+    def __init__(self, *outcomes: Reply | BaseException) -> None:
+        self._outcomes = list(outcomes)
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        messages: Sequence[Message],
+        tools: Sequence[ToolOffer],
+        progress: Progress | None = None,
+    ) -> Reply:
+        self.time += 1.0
+        outcome = self._outcomes.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def check(self, endpoint: Endpoint) -> str:
+        return "accepted"
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_replies_failures_and_cut_off_calls_are_told_apart() -> None:
+    hello = Reply(Message(role="assistant", content="hello"), TokenCount(input=7, output=2, cached=5))
+    blank = Reply(Message(role="assistant", content=" "))
+    busy = Transient("too many requests", reason="RateLimited")
+    told = Told(hello, blank, busy, asyncio.CancelledError(), ValueError("a bug"))
+    models = Measured(told, told.monotonic)
+    assert await models.ask(ENDPOINT, [], []) is hello
+    assert await models.ask(ENDPOINT, [], []) is blank
+    for error in (Transient, asyncio.CancelledError, ValueError):
+        with pytest.raises(error):
+            await models.ask(ENDPOINT, [], [])
+    outcomes = {"ok": 2, "RateLimited": 1, "cancelled": 1, "ValueError": 1}
+    assert models.calls == {("openai", outcome): count for outcome, count in outcomes.items()}
+    assert models.turns == {("openai",): 1}
+    assert models.tokens == {("openai", "input"): 7, ("openai", "output"): 2, ("openai", "cached"): 5}
+    assert sum(models.seconds["openai",].counts) == models.seconds["openai",].sum == 5
+    assert await models.check(ENDPOINT) == "accepted"
