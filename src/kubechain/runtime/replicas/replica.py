@@ -98,7 +98,7 @@ class Replica:
                     "with --lease-namespace"
                 ) from None
             except (ApiError, OSError, TimeoutError) as error:
-                log.warning("cannot take the lease, retrying", lease=self.name, error=str(error))
+                log.warning("cannot take the lease, retrying", lease=self.name, error=str(error) or "no answer")
                 await asyncio.sleep(RETRY)
 
     async def _take(self) -> Lease:
@@ -203,7 +203,9 @@ class Replica:
         except (Conflict, AlreadyExists, NotFound):
             self._follow()
         except (ApiError, OSError, TimeoutError) as error:
-            log.warning("the leader's lease cannot be written", lease=self._group.leader, error=str(error))
+            log.warning(
+                "the leader's lease cannot be written", lease=self._group.leader, error=str(error) or "no answer"
+            )
 
     async def _take_lead(self) -> Lease:
         group, holder, duration = self._group, self.share.holder, self._settings.duration
