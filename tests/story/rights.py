@@ -22,11 +22,12 @@ import yaml
 from kubechain.app import Settings, operating
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
-from kubechain.resources import rbac
 from kubechain.resources.builtin import (
     BUILTIN,
     SERVICE_ACCOUNTS,
 )
+from kubechain.resources.install.manifests import rights as rights_of
+from kubechain.resources.install.settings import InstallSettings
 from kubechain.resources.json import JsonObject
 from kubechain.resources.rbac import Account
 from kubechain.resources.registry import OURS
@@ -77,7 +78,7 @@ def _rules(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A namespace in which the operator runs as an account of its own; `home` holds its kubeconfig."""
+    """A namespace that an operator looks after from another one, as `account`; `home` holds its kubeconfig."""
 
     kubernetes: Kubernetes
     admin: RemoteApi
@@ -107,6 +108,7 @@ class Guarded:
         token = await self.kubectl("create", "token", self.account.name, "-n", self.account.namespace)
         config = json.loads(self.place.kubeconfig.read_text())
         config["users"][0]["user"] = {"token": token.strip()}
+        config["contexts"][0]["context"]["namespace"] = self.account.namespace
         (self.home / "operator").write_text(json.dumps(config))
 
     async def kubectl(self, *words: str, stdin: str = "") -> str:
@@ -148,9 +150,9 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(kubernetes: Kubernetes, place: Place, home: Path) -> AsyncIterator[Guarded]:
-    """An account in the place's namespace, without any right yet."""
+    """An account of its own for the place, without any right yet."""
     async with connect(ClusterSettings(kubernetes.kubeconfig)) as admin:
-        made = Guarded(kubernetes, admin, place, Account(place.namespace, "bot-" + place.namespace), home)
+        made = Guarded(kubernetes, admin, place, Account("default", f"operator-of-{place.namespace}"), home)
         await made.enter()
         yield made
 
@@ -195,11 +197,9 @@ def secret(name: str, value: str) -> str:
     return yaml.safe_dump({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
 
 
-def granted(account: str, namespace: str, *, everywhere: bool = False) -> list[JsonObject]:
-    """What `kubechain install` grants an account of that namespace: there, or in all of them; and one Secret."""
-    who, watched = Account(namespace, account), "" if everywhere else namespace
-    return [
-        *rbac.operator(who, watched),
-        *rbac.replicas(who, watched),
-        *rbac.secrets(who, [(namespace, "openai")]),
-    ]
+def granted(account: Account, namespace: str, *, everywhere: bool = False) -> list[JsonObject]:
+    """What `kubechain install` grants the account: in a namespace or in all of them, and one Secret there."""
+    watch = "" if everywhere else namespace
+    return rights_of(
+        InstallSettings(account.namespace, watch, secrets=((namespace, "openai"),), name=account.name)
+    )
