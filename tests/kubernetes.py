@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ class Kubernetes:
 def kubernetes() -> Iterator[Kubernetes]:
     """The cluster of this session, in a thread of its own."""
     if given := os.environ.get("KUBECHAIN_TEST_KUBECONFIG"):
-        asyncio.run(install(Path(given)))
+        with ThreadPoolExecutor(1) as thread:  # an event loop may be running here already
+            thread.submit(asyncio.run, install(Path(given))).result()
         yield Kubernetes(Path(given))
         return
     with started() as kubernetes:

@@ -144,7 +144,7 @@ async def test_what_is_not_there_is_refused_as_by_a_real_server(http: Client) ->
     missing = await http("GET", f"{AGENTS_URL}/nope")
     assert missing.body["details"] == {"name": "nope", "group": GROUP, "kind": "agents"}
     assert (await http("GET", "/apis/apps/v1/deployments")).text == "404 page not found\n"
-    assert (await http("POST", f"{AGENTS_URL}/a1", agent("a1"))).code == 405
+    assert (await http("POST", f"{AGENTS_URL}/a1/status", agent("a1"))).code == 405
     assert (await http("GET", AGENTS_URL, accept="text/html")).code == 406
     assert (await http("POST", AGENTS_URL, "x", content_type="text/plain")).code == 415
     patched = await http("PATCH", f"{AGENTS_URL}/a1", "{}", content_type="application/strategic-merge-patch+json")

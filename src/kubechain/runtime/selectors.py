@@ -7,17 +7,13 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from kubechain.errors import BadRequest
 
-Operator = Literal["=", "!=", "in", "notin", "exists", "!"]
-_KEY = r"[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?"
-_SET = re.compile(rf"^({_KEY})\s+(in|notin)\s*\(([^()]*)\)$")
-_EQUAL = re.compile(rf"^({_KEY})\s*(==|=|!=)\s*([A-Za-z0-9._-]*)$")
-_EXISTS = re.compile(rf"^(!?)\s*({_KEY})$")
+Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,11 @@ class Requirement:
                 return value is not None
             case "!":
                 return value is None
+            case "gt" | "lt":
+                if value is None or not re.fullmatch(r"[-+]?[0-9]+", value):
+                    return False
+                more, less = (value, self.values[0]) if self.operator == "gt" else (self.values[0], value)
+                return int(more) > int(less)
 
     def __str__(self) -> str:
         match self.operator:
@@ -50,6 +51,8 @@ class Requirement:
                 return self.key
             case "!":
                 return f"!{self.key}"
+            case "gt" | "lt":
+                return f"{self.key}{'>' if self.operator == 'gt' else '<'}{self.values[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +102,82 @@ def labels(**wanted: str) -> LabelSelector:
 
 def parse_labels(text: str) -> LabelSelector:
     """The selector in a `labelSelector=` parameter. Raises BadRequest."""
-    return LabelSelector(tuple(_requirement(clause, text) for clause in _clauses(text)))
+    return LabelSelector(tuple(_Parser(text).requirements()))
 
 
-def _clauses(text: str) -> list[str]:
-    """Split at commas outside parentheses."""
-    clauses = re.split(r",(?![^()]*\))", text)
-    return [c.strip() for c in clauses if c.strip()]
+_TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+|$)")
+_OPERATORS: dict[str, Operator] = {
+    "in": "in", "notin": "notin", "=": "=", "==": "=", "!=": "!=", ">": "gt", "<": "lt",
+}  # fmt: skip
 
 
-def _requirement(clause: str, text: str) -> Requirement:
-    if found := _SET.match(clause):
-        values = tuple(v.strip() for v in found[4].split(","))
-        return Requirement(found[1], "in" if found[3] == "in" else "notin", values)
-    if found := _EQUAL.match(clause):
-        return Requirement(found[1], "!=" if found[3] == "!=" else "=", (found[4],))
-    if found := _EXISTS.match(clause):
-        return Requirement(found[2], "!" if found[1] else "exists")
-    raise BadRequest(f'unable to parse requirement: "{text}"')
+class _Parser:
+    """A reader of label selectors, clause after clause; its refusals are those of a Kubernetes API server."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = [token for token in _TOKEN.findall(text) if token]
+
+    @property
+    def next(self) -> str:
+        """The next token, "" at the end."""
+        return self._tokens[0] if self._tokens else ""
+
+    def take(self) -> str:
+        return self._tokens.pop(0) if self._tokens else ""
+
+    def requirements(self) -> Iterator[Requirement]:
+        while self.next:
+            if self.next != "!" and not _is_word(self.next):
+                raise _expected(self.next, "!, identifier, or 'end of string'")
+            yield self._requirement()
+            if self.next == "":
+                return
+            if (found := self.take()) != ",":
+                raise _expected(found, "',' or 'end of string'")
+            if self.next != "!" and not _is_word(self.next):
+                raise _expected(self.next, "identifier after ','")
+
+    def _requirement(self) -> Requirement:
+        prefix = "unable to parse requirement: "
+        absent = self.next == "!" and self.take() == "!"
+        if not _is_word(key := self.take()):
+            raise _expected(key, "identifier", prefix)
+        if absent or self.next in ("", ","):
+            return Requirement(key, "!" if absent else "exists")
+        if (operator := _OPERATORS.get(word := self.take())) is None:
+            raise _expected(word, "in, notin, =, ==, !=, gt, lt", prefix)
+        if operator in ("in", "notin"):
+            return Requirement(key, operator, self._values(prefix))
+        value = "" if self.next in ("", ",") else self.take()
+        if value and not _is_word(value):
+            raise _expected(value, "identifier", prefix)
+        if operator in ("gt", "lt") and not re.fullmatch(r"[-+]?[0-9]+", value):
+            raise BadRequest(
+                f"{prefix}values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, "
+                "the value must be an integer"
+            )
+        return Requirement(key, operator, (value,))
+
+    def _values(self, prefix: str) -> tuple[str, ...]:
+        if (found := self.take()) != "(":
+            raise BadRequest(f"{prefix}found '{found}' expected: '('")
+        values = [""]
+        while (found := self.take()) != ")":
+            if found == ",":
+                values.append("")
+            elif _is_word(found) and self.next in (",", ")"):
+                values[-1] = found
+            else:
+                raise _expected(self.next if _is_word(found) else found, "',' or ')'", prefix)
+        return tuple(values)
+
+
+def _is_word(token: str) -> bool:
+    return bool(token) and token[0] not in "=!(),<>"
+
+
+def _expected(found: str, what: str, prefix: str = "") -> BadRequest:
+    return BadRequest(f"{prefix}found '{found}', expected: {what}")
 
 
 def parse_fields(text: str) -> FieldSelector:

@@ -24,18 +24,30 @@ class Form:
     shape: Literal["object", "table", "metadata"] = "object"
     version: str = "v1"
     yaml: bool = False
+    name: str = ""
+    """The kind that the client asked for: PartialObjectMetadata or its list."""
 
 
 def form_of(accept: str) -> Form:
-    """The first form asked for that exists here (JSON where the client does not care). Raises NotAcceptable."""
+    """The form liked best of those that exist here; JSON where the client does not care. Raises NotAcceptable."""
     if not accept.strip():
         return Form()
-    for clause in accept.split(","):
-        media, *rest = (part.strip() for part in clause.split(";"))
-        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+    for media, parameters in sorted(map(_clause, accept.split(",")), key=_dislike):
         if (form := _form(media, parameters)) is not None:
             return form
     raise NotAcceptable(ONLY)
+
+
+def _clause(text: str) -> tuple[str, dict[str, str]]:
+    media, *rest = (part.strip() for part in text.split(";"))
+    return media, dict(part.split("=", 1) for part in rest if "=" in part)
+
+
+def _dislike(clause: tuple[str, dict[str, str]]) -> float:
+    try:
+        return -float(clause[1].get("q", "1"))
+    except ValueError:
+        return -1.0
 
 
 def _form(media: str, parameters: dict[str, str]) -> Form | None:
@@ -52,5 +64,5 @@ def _form(media: str, parameters: dict[str, str]) -> Form | None:
         case "table":
             return Form("table", version)
         case "metadata":
-            return Form("metadata", version)
+            return Form("metadata", version, name=wanted)
     return None

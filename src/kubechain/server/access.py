@@ -13,9 +13,11 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 
 from kubechain.errors import BadRequest, Details, Forbidden, Unauthorized
+from kubechain.resources.builtin import NAMESPACES
 from kubechain.runtime.api import Api
 from kubechain.runtime.selectors import parse_fields
 from kubechain.server import accounts, roles
+from kubechain.server.causes import shown
 from kubechain.server.paths import Target
 from kubechain.server.settings import ServerSettings, User
 
@@ -51,9 +53,12 @@ def impersonated(user: User, headers: Headers) -> User:
     groups = tuple(headers.getlist("impersonate-group"))
     if not name and not groups:
         return user
+    if not name:
+        asked = f"Groups:[]string{{{', '.join(map(shown, groups))}}}, Extra:map[string][]string(nil)"
+        user_info = f'&user.DefaultInfo{{Name:"", UID:"", {asked}}}'
+        raise BadRequest(f"requested {user_info} without impersonating a user name")
     if roles.MASTERS not in user.groups:
-        wanted = f'users "{name}"' if name else f'groups "{groups[0]}"'
-        text = f'{wanted} is forbidden: User "{user.name}" cannot impersonate resource "users"'
+        text = f'users "{name}" is forbidden: User "{user.name}" cannot impersonate resource "users"'
         raise Forbidden(f'{text} in API group "" at the cluster scope', Details(name=name, kind="users"))
     extra: dict[str, tuple[str, ...]] = {}
     for header, value in headers.items():
@@ -68,7 +73,8 @@ async def check(api: Api, user: User, verb: str, target: Target, query: Mapping[
     kind = target.served.kind
     subresource = target.subresource.name if target.subresource else ""
     name = target.name or (_selected(query) if verb in ("list", "watch") else "")
-    request = roles.Request(verb, kind.group, kind.plural, subresource, target.namespace, name)
+    namespace = target.name if kind.key == NAMESPACES.key else target.namespace  # a namespace is in itself
+    request = roles.Request(verb, kind.group, kind.plural, subresource, namespace, name)
     if not await roles.allows(api, user, request):
         raise refusal(user, request)
 

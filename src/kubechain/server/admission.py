@@ -6,6 +6,7 @@ Called by the HTTP layer between decoding and storing. Pure: versions, uids and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -147,7 +148,8 @@ def _refuse_other_kind(kind: Kind[Any], obj: JsonObject) -> None:
         for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version))
         if obj.get(field) != wanted
     ]
-    refuse(kind, _name(obj), causes, called=str(obj.get("kind") or ""))
+    given = replace(kind, group=str(obj.get("apiVersion") or "").rpartition("/")[0])
+    refuse(given, _name(obj), causes, called=str(obj.get("kind") or ""))
 
 
 @lru_cache

@@ -11,11 +11,11 @@ from kubechain.errors import BadRequest, UnsupportedMediaType
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.server import protobuf, strict
 from kubechain.server.call import Call
+from kubechain.server.manifest import BadManifest, load
 from kubechain.server.query import Validation
-from kubechain.server.status import JSON
+from kubechain.server.status import JSON, YAML
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-YAML = "application/yaml"
 _FORMATS = f"{JSON}, {YAML}, {PROTOBUF}"
 
 
@@ -44,8 +44,11 @@ async def object_in(call: Call, validation: Validation) -> JsonObject:
     return obj
 
 
-async def plain_in(call: Call) -> JsonObject:
-    """The body of a request that is not stored (delete options, a review), {} where there is none."""
+async def plain_in(call: Call, *, bare: bool = False) -> JsonObject:
+    """The body of a request that is not stored (delete options, a review), {} where there is none.
+
+    `bare`: what is wrong with it is said without the kind that was expected. Raises BadRequest.
+    """
     body = await call.body()
     if not body:
         return {}
@@ -54,7 +57,12 @@ async def plain_in(call: Call) -> JsonObject:
         return protobuf.decode(body)
     if media not in (JSON, YAML):
         raise unsupported(_FORMATS)
-    value = json_value(body) if media == JSON else yaml_value(body)
+    try:
+        value = strict.parse(body, []) if media == JSON else yaml_value(body)
+    except ValueError as error:
+        text = body[:30].decode(errors="replace")
+        expected = f"the object provided is unrecognized (must be of type {call.target.served.kind.kind}): "
+        raise BadRequest(str(error) if bare else f"{expected}{error} ({text})") from None
     if not isinstance(value, dict):
         raise BadRequest("the body of the request is not an object")
     return value
@@ -68,25 +76,14 @@ def report(call: Call, validation: Validation, faults: list[str]) -> None:
         call.warnings.extend(faults)
 
 
-def json_value(body: bytes, repeated: list[str] | None = None) -> JsonValue:
-    """Any JSON document; members that come twice are reported in `repeated`. Raises BadRequest."""
-    try:
-        return strict.parse(body, [] if repeated is None else repeated)
-    except ValueError as error:
-        raise BadRequest(f"the body of the request is not JSON: {error}") from None
-
-
-def yaml_value(body: bytes) -> JsonValue:
+def yaml_value(body: bytes, blame: str = "error converting YAML to JSON") -> JsonValue:
     """Any YAML document. Raises BadRequest."""
     try:
         value: JsonValue = msgspec.json.decode(body)
         return value
     except msgspec.DecodeError:
-        pass
-    import yaml  # kubectl sends JSON under this name: only people with curl pay for it
-
+        pass  # kubectl sends JSON under this name
     try:
-        loaded: JsonValue = yaml.load(body, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise BadRequest(f"error converting YAML to JSON: {error}") from None
-    return loaded
+        return load(body, [])
+    except BadManifest as error:
+        raise BadRequest(f"{blame}: {error}") from None

@@ -18,7 +18,7 @@ from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.server.paths import Target
 from kubechain.server.settings import ServerSettings, User
-from kubechain.server.status import JSON
+from kubechain.server.status import JSON, YAML, as_yaml
 
 MAX_BODY = 3 * 1024 * 1024
 
@@ -57,10 +57,15 @@ class Call:
             parts.append(part)
         return b"".join(parts)
 
-    def answer(self, document: bytes | JsonObject, code: int = 200) -> Response:
-        """A JSON answer, with the warnings that came up on the way."""
-        body = document if isinstance(document, bytes) else msgspec.json.encode(document)
-        response = Response(body, code, media_type=JSON)
+    def answer(self, document: bytes | JsonObject, code: int = 200, *, yaml: bool = False) -> Response:
+        """An answer in JSON (or YAML), with the warnings that came up on the way."""
+        body: bytes | str = document if isinstance(document, bytes) else msgspec.json.encode(document)
+        if yaml:
+            body = as_yaml(msgspec.json.decode(body))
+        return self.warned(Response(body, code, media_type=YAML if yaml else JSON))
+
+    def warned(self, response: Response) -> Response:
+        """The answer with the warnings in its headers."""
         for warning in self.warnings:
             response.headers.append("warning", f"299 - {_quoted(warning)}")
         return response

@@ -72,7 +72,7 @@ def legacy_resources(group: str, version: str) -> JsonObject | None:
         resources.extend(_subresource(served, below) for below in served.subresources)
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": resources,
     }

@@ -18,10 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kubechain.errors import ApiError, Forbidden, MethodNotAllowed
+from kubechain.errors import ApiError, Forbidden, MethodNotAllowed, NotFound
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
-from kubechain.server import access, discovery, openapi, read, reviews, write
+from kubechain.server import access, discovery, missing, openapi, read, reviews, write
+from kubechain.server.accept import form_of
 from kubechain.server.bodies import plain_in
 from kubechain.server.call import Call
 from kubechain.server.embedding import serving
@@ -41,7 +42,6 @@ _HANDLERS = {
     "deletecollection": write.delete_collection,
 }
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-NO_SUCH_PATH = "404 page not found\n"
 
 
 class Application:
@@ -57,7 +57,7 @@ class Application:
         try:
             answer = await self._answer(request)
         except ApiError as error:
-            answer = refusal(error)
+            answer = refusal(error, request.headers.get("accept", ""))
         except ClientDisconnect:
             return
         await answer(scope, receive, send)
@@ -67,19 +67,22 @@ class Application:
         if self._settings.loopback:
             _check_host(request.headers)
         if path in access.PUBLIC:
-            return _found(_json(request, discovery.version())) if "version" in path else PlainTextResponse("ok")
+            return _version(request) if "version" in path else PlainTextResponse("ok")
         user = await access.who(self._api, self._settings, request.headers)
         if (target := resolve(path)) is not None:
             return await self._resource(request, user, target)
         await access.check_path(self._api, user, request.method.lower(), path)
-        return _found(_document(request, path.rstrip("/") or "/"))
+        return _document(request, path.rstrip("/") or "/") or missing.path(path)
 
     async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
         watching = "watch" in request.query_params and request.query_params["watch"] not in ("false", "0")
         verb = target.verb(request.method, watch=watching)
+        homeless = target.served.kind.namespaced and not target.namespace
+        if homeless and target.served.kind.ours and verb in ("create", "deletecollection"):
+            return missing.page()
         allowed = target.subresource.verbs if target.subresource else target.served.verbs
-        if verb not in allowed:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if verb not in allowed or (homeless and verb in ("create", "deletecollection")):
+            raise missing.method(request.method, target)
         await access.check(self._api, user, verb, target, request.query_params)
         call = Call(self._api, self._settings, self.stopping, request, user, target)
         if verb == "watch":
@@ -88,11 +91,16 @@ class Application:
             return call.answer(await reviews.account_token(call, await plain_in(call)), 201)
         if "get" not in target.served.verbs:
             return call.answer(await reviews.answer(call, await plain_in(call)), 201)
-        return await _HANDLERS[verb](call)
+        try:
+            return await _HANDLERS[verb](call)
+        except ApiError as error:
+            return call.warned(refusal(error, call.accept))
 
 
-def _found(response: Response | None) -> Response:
-    return response or PlainTextResponse(NO_SUCH_PATH, 404)
+def _version(request: Request) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    return _tagged(request, msgspec.json.encode(discovery.version()), JSON)
 
 
 def _check_host(headers: Headers) -> None:
@@ -122,7 +130,10 @@ def _document(request: Request, path: str) -> Response | None:
         case ["openapi", "v3"]:
             return _json(request, openapi.index())
         case ["openapi", "v3", *rest]:
-            return _json(request, openapi.document("/".join(rest)))
+            try:
+                return _json(request, openapi.document("/".join(rest)))
+            except NotFound:
+                return None
     return None
 
 
@@ -136,7 +147,9 @@ def _discovery(request: Request, *, core: bool) -> Response:
             return _tagged(request, _aggregated(core, version), media)
         if not parameters.get("as"):
             break
-    return _found(_json(request, discovery.legacy_versions() if core else discovery.legacy_groups()))
+    form_of(request.headers.get("accept", ""))
+    document = discovery.legacy_versions() if core else discovery.legacy_groups()
+    return _tagged(request, msgspec.json.encode(document), JSON)
 
 
 @cache

@@ -38,7 +38,7 @@ def fresh(kind: Kind[bytes], obj: JsonObject) -> JsonObject:
 
 
 def successor(kind: Kind[bytes], old: JsonObject, new: JsonObject, *, status_only: bool) -> JsonObject:
-    """What an update makes of `old`: everything but status, or status alone. Raises Conflict (another uid).
+    """What an update makes of `old`: everything but status, or status alone. Raises Conflict (uid or version).
 
     Our kinds must say which version they replace; admission refuses those that do not.
     """
@@ -47,6 +47,8 @@ def successor(kind: Kind[bytes], old: JsonObject, new: JsonObject, *, status_onl
     if uid and uid != before.get("uid"):
         raise _other_uid(kind, text(before, "name"), uid, text(before, "uid"))
     version = text(after, "resourceVersion")
+    if version not in ("", "0", before.get("resourceVersion")):
+        raise _other_version(kind, text(before, "name"))
     if version in ("", "0") and not (kind.ours or kind.plural == "leases"):
         version = text(before, "resourceVersion")
     if status_only:
@@ -56,6 +58,8 @@ def successor(kind: Kind[bytes], old: JsonObject, new: JsonObject, *, status_onl
         return _with_status({**old, "metadata": metadata}, new)
     kept = {k: v for k, v in after.items() if k not in _SERVER_OWNED}
     owned = {k: before[k] for k in _SERVER_OWNED if k in before}
+    if "deletionTimestamp" in after and "deletionTimestamp" not in before:
+        owned["deletionTimestamp"] = after["deletionTimestamp"]  # admission refuses it
     moved: JsonObject = {**new, "metadata": {**kept, **owned, "resourceVersion": version}}
     return _with_status(moved, old) if kind.has_status else moved
 
@@ -64,6 +68,14 @@ def _with_status(obj: JsonObject, source: JsonObject) -> JsonObject:
     status: JsonValue = source.get("status")
     out = {k: v for k, v in obj.items() if k != "status"}
     return out if status is None else {**out, "status": status}
+
+
+def _other_version(kind: Kind[bytes], name: str) -> Conflict:
+    return Conflict(
+        f'Operation cannot be fulfilled on {kind.qualified} "{name}": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+        Details(name=name, group=kind.group, kind=kind.plural),
+    )
 
 
 def _other_uid(kind: Kind[bytes], name: str, wanted: str, held: str) -> Conflict:

@@ -126,7 +126,7 @@ def check_update(meta: JsonObject, old: JsonObject) -> Iterator[Cause]:
                 "no new finalizers can be added if the object is being deleted, "
                 f"found new finalizers []string{{{listed}}}",
             )
-    for field in ("name", "namespace"):  # the store compares uids
+    for field in ("name", "namespace", "deletionTimestamp"):  # the store compares uids
         value = meta.get(field) or old.get(field)
         if value != old.get(field):
             yield invalid(f"metadata.{field}", value, "field is immutable")
@@ -188,6 +188,15 @@ def _finalizers(meta: JsonObject) -> Iterator[Cause]:
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         yield invalid("metadata.finalizers", cast("JsonValue", finalizers), text)
+
+
+def undomained(obj: JsonObject) -> list[str]:
+    """The warnings about finalizers without a domain in their names."""
+    meta = obj.get("metadata")
+    names = _strings(meta.get("finalizers")) if isinstance(meta, dict) else []
+    advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    known = ("orphan", "foregroundDeletion", "kubernetes")
+    return [f"metadata.finalizers: {shown(n)}: {advice}" for n in names if "/" not in n and n not in known]
 
 
 def _texts(value: JsonValue) -> dict[str, str]:

@@ -5,6 +5,7 @@ Called by the HTTP layer for PATCH. Pure: the object given is never changed; wha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kubechain.errors import BadRequest, InternalError, Invalid
@@ -41,7 +42,8 @@ def _operate(value: JsonValue, operation: JsonObject) -> JsonValue:
         case "add":
             return _set(value, path, _given(operation), insert=True)
         case "replace":
-            _get(value, path)
+            if path[:-1]:
+                _get(value, path[:-1])  # the last step may be a new one: a real server takes that too
             return _set(value, path, _given(operation), insert=False)
         case "remove":
             return _remove(value, path)
@@ -70,9 +72,10 @@ def _pointer(text: JsonValue) -> list[str]:
 
 
 def _index(part: str, length: int) -> int:
-    if not part.isdecimal() or int(part) >= length:
+    """Which item is meant; -1 is the last one."""
+    if not part.removeprefix("-").isdecimal() or not -length <= int(part) < length:
         raise _Miss
-    return int(part)
+    return int(part) % length
 
 
 def _get(value: JsonValue, path: list[str], or_null: bool = False) -> JsonValue:
@@ -147,7 +150,7 @@ def _merge(obj: JsonObject, patch: JsonObject, message: Message | None) -> JsonO
     for name, order in patch.items():
         field = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and isinstance(order, list) and isinstance(out.get(field), list):
-            out[field] = _ordered(_list(out[field]), order, _merge_key(message, field))
+            out[field] = _ordered(_list(out[field]), order, _merge_key(message, field), _list(obj.get(field)))
     return out
 
 
@@ -165,34 +168,53 @@ def _member(old: JsonValue, new: JsonValue, message: Message | None, name: str) 
     if not isinstance(new, list) or key is None:
         return new
     if not key:
-        return [*_list(old), *(item for item in new if item not in _list(old))]
+        return _interleaved(_list(old), new, _list(old), lambda item: item)
     return _merge_lists(_list(old), new, key, inner)
 
 
 def _merge_lists(old: list[JsonValue], new: list[JsonValue], key: str, message: Message | None) -> list[JsonValue]:
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in new):
         return [item for item in new if not (isinstance(item, dict) and "$patch" in item)]
-    out = list(old)
+    out, merged, gone = list(old), list[JsonValue](), list[JsonValue]()
     for item in new:
         if not isinstance(item, dict) or key not in item:
             raise InternalError(f"map: {item} does not contain declared merge key: {key}", reason="")
-        at = next((i for i, o in enumerate(out) if isinstance(o, dict) and o.get(key) == item[key]), len(out))
-        former = out[at] if at < len(out) else {}
-        merged = _merge(former if isinstance(former, dict) else {}, item, message)
-        out[at : at + 1] = [] if item.get("$patch") == "delete" else [merged]
-    return out
+        former = next((o for o in out if isinstance(o, dict) and o.get(key) == item[key]), {})
+        if item.get("$patch") == "delete":
+            gone.append(item[key])
+        else:
+            merged.append(_merge(former if isinstance(former, dict) else {}, item, message))
+    out = [item for item in out if not isinstance(item, dict) or item.get(key) not in gone]
+    return _interleaved(out, merged, old, lambda item: item.get(key) if isinstance(item, dict) else item)
 
 
-def _ordered(items: list[JsonValue], order: list[JsonValue], key: str | None) -> list[JsonValue]:
-    """The items that the order names, in that order, in the places that they hold together."""
+def _interleaved(
+    old: list[JsonValue], new: list[JsonValue], before: list[JsonValue], name: Callable[[JsonValue], JsonValue]
+) -> list[JsonValue]:
+    """What the patch names in its order, and around it the others where they were; what is new comes first."""
+    order = [name(item) for item in before]
+    named = [name(item) for item in new]
+    rest = [item for item in old if name(item) not in named]
+    out: list[JsonValue] = []
+    for item in new:
+        at = order.index(name(item)) if name(item) in order else -1
+        while rest and order.index(name(rest[0])) < at:
+            out.append(rest.pop(0))
+        out.append(item)
+    return out + rest
+
+
+def _ordered(
+    items: list[JsonValue], order: list[JsonValue], key: str | None, before: list[JsonValue]
+) -> list[JsonValue]:
+    """The items that the order names, in that order, and around them the others where they were."""
 
     def name(item: JsonValue) -> JsonValue:
         return item.get(key) if key and isinstance(item, dict) else item
 
     wanted = [name(entry) for entry in order]
     listed = sorted((item for item in items if name(item) in wanted), key=lambda item: wanted.index(name(item)))
-    rest = iter(listed)
-    return [next(rest) if name(item) in wanted else item for item in items]
+    return _interleaved(items, listed, before, name)
 
 
 def _list(value: JsonValue) -> list[JsonValue]:

@@ -23,13 +23,15 @@ class Target:
     def verb(self, method: str, *, watch: bool) -> str:
         """The verb of the Kubernetes API, as roles name it; "" where the method makes no sense here."""
         if method in ("GET", "HEAD"):
-            if self.watching or (watch and self.subresource is None):
+            if self.watching or (watch and not self.name):
                 return "watch"
             return "get" if self.name else "list"
         if method == "DELETE":
             return "delete" if self.name else "deletecollection"
         if method == "POST":
-            return "create" if bool(self.name) == (self.subresource is not None) else ""
+            # A name in the URL of a custom resource that is created is not looked at.
+            named = bool(self.name) and not (self.served.kind.ours and self.subresource is None)
+            return "create" if named == (self.subresource is not None) else ""
         return {"PUT": "update", "PATCH": "patch"}.get(method, "") if self.name else ""
 
 

@@ -13,8 +13,9 @@ from typing import Literal, cast
 from kubechain.errors import BadRequest, Cause, Details, Invalid
 from kubechain.resources.builtin import EVENTS
 from kubechain.runtime.api import DeleteOptions, ListOptions, WatchOptions
-from kubechain.runtime.selectors import FieldSelector, Requirement, parse_fields, parse_labels
+from kubechain.runtime.selectors import FieldSelector, LabelSelector, Requirement, parse_fields, parse_labels
 from kubechain.server.causes import shown
+from kubechain.server.metadata import label_value, qualified_name
 from kubechain.server.paths import Target
 from kubechain.server.views import field_label
 
@@ -47,7 +48,7 @@ def number(query: Query, name: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise BadRequest(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
 def list_options(query: Query, target: Target) -> ListOptions:
@@ -58,20 +59,23 @@ def list_options(query: Query, target: Target) -> ListOptions:
         )
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     token, limit = query.get("continue", ""), number(query, "limit")
-    _check_version(version)
+    number(query, "timeoutSeconds")
+    texts = []
     if match and not version:
-        text = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise _options_invalid("ListOptions", "resourceVersionMatch", text)
+        texts.append("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match and token:
+        texts.append("Forbidden: resourceVersionMatch is forbidden when continue is provided")
     if match not in ("", "Exact", "NotOlderThan"):
-        text = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        raise _options_invalid("ListOptions", "resourceVersionMatch", text)
+        texts.append(f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""')
     if match == "Exact" and version == "0":
-        text = 'Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
-        raise _options_invalid("ListOptions", "resourceVersionMatch", text)
+        texts.append('Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if texts:
+        raise _options_invalid("ListOptions", "resourceVersionMatch", *texts)
+    check_version(version, "invalid resource version: ")
     if token and version not in ("", "0"):
         raise BadRequest("specifying resource version is not allowed when using continue")
     return ListOptions(
-        labels=parse_labels(query.get("labelSelector", "")),
+        labels=_labels(query),
         fields=_fields(query, target),
         limit=max(0, limit),
         continue_token=token,
@@ -84,15 +88,17 @@ def watch_options(query: Query, target: Target) -> WatchOptions:
     """Selectors and starting point of a WATCH. Raises BadRequest, Invalid."""
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     initial = flag(query, "sendInitialEvents")
-    _check_version(version)
+    check_version(version)
     if "sendInitialEvents" in query and match != "NotOlderThan":
-        text = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise _options_invalid("ListOptions", "resourceVersionMatch", text)
+        texts = ["Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"]
+        if match:
+            texts.append(f'Unsupported value: "{match}": supported values: "NotOlderThan"')
+        raise _options_invalid("ListOptions", "resourceVersionMatch", *texts)
     if match and "sendInitialEvents" not in query:
         text = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         raise _options_invalid("ListOptions", "resourceVersionMatch", text)
     return WatchOptions(
-        labels=parse_labels(query.get("labelSelector", "")),
+        labels=_labels(query),
         fields=_fields(query, target),
         since=version,
         initial_events=initial,
@@ -121,17 +127,21 @@ def write_options(query: Query, user_agent: str, options: str = "CreateOptions")
             raise _options_invalid(options, "fieldManager", text)
     return WriteOptions(
         manager=manager or user_agent.split("/", 1)[0][:128] or "unknown",
-        dry_run=dry_run(query.get("dryRun", ""), options),
+        dry_run=dry_run(query, options),
         validation=cast("Validation", validation),
         force=flag(query, "force"),
     )
 
 
-def dry_run(text: str, options: str) -> bool:
-    """Whether a `dryRun` value asks for one. Raises Invalid."""
-    if text not in ("", "All"):
-        raise _options_invalid(options, "dryRun", f'Unsupported value: "{text}": supported values: "All"')
-    return text == "All"
+def dry_run(query: Mapping[str, object], options: str) -> bool:
+    """Whether `dryRun` (a text, or a list of texts) asks for one. Raises Invalid."""
+    asked = query.get("dryRun", [])
+    stages = [str(stage) for stage in (asked if isinstance(asked, list) else [asked])]
+    if set(stages) - {"All"}:
+        raise _options_invalid(
+            options, "dryRun", f'Unsupported value: {shown([*stages])}: supported values: "All"'
+        )
+    return bool(stages)
 
 
 def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
@@ -140,26 +150,47 @@ def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
         orphan = flag(query, "orphanDependents")
-    if orphan is not None and not propagation:
+    if orphan is not None and propagation:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        raise _options_invalid(
+            "DeleteOptions", "propagationPolicy", f"Invalid value: {shown(str(propagation))}: {text}"
+        )
+    if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     if propagation not in ("", "Background", "Foreground", "Orphan"):
-        text = f'Unsupported value: "{propagation}": supported values: "Background", "Foreground", "Orphan", ""'
+        text = f'Unsupported value: "{propagation}": supported values: "Foreground", "Background", "Orphan", "nil"'
         raise _options_invalid("DeleteOptions", "propagationPolicy", text)
-    asked = body.get("dryRun")
-    dry = str(asked[0]) if isinstance(asked, list) and asked else query.get("dryRun", "")
     preconditions = body.get("preconditions")
     wanted = preconditions if isinstance(preconditions, dict) else {}
     return DeleteOptions(
         propagation=propagation,
         uid=str(wanted.get("uid") or ""),
         resource_version=str(wanted.get("resourceVersion") or ""),
-        dry_run=dry_run(dry, "DeleteOptions"),
+        dry_run=dry_run(body if body.get("dryRun") else query, "DeleteOptions"),
     )
 
 
-def _check_version(version: str) -> None:
+def check_version(version: str, blame: str = "") -> None:
+    """Raises BadRequest for what is no resource version."""
     if version and not version.isdecimal():
-        raise BadRequest(f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: invalid syntax')
+        fault = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+        raise BadRequest(f'{blame}resourceVersion: Invalid value: "{version}": {fault}')
+
+
+def _labels(query: Query) -> LabelSelector:
+    """The label selector. Raises BadRequest for one that no object can match by its names."""
+    selector = parse_labels(query.get("labelSelector", ""))
+    for requirement in selector.requirements:
+        for fault in qualified_name(requirement.key):
+            raise _unlikely("<nil>", requirement.key, fault)
+        for i, value in enumerate(requirement.values):
+            for fault in label_value(value):
+                raise _unlikely(f"values[{i}][{requirement.key}]", value, fault)
+    return selector
+
+
+def _unlikely(place: str, text: str, fault: str) -> BadRequest:
+    return BadRequest(f"unable to parse requirement: {place}: Invalid value: {shown(text)}: {fault}")
 
 
 def _fields(query: Query, target: Target) -> FieldSelector:
@@ -176,17 +207,21 @@ def _fields(query: Query, target: Target) -> FieldSelector:
     return FieldSelector(tuple(requirements))
 
 
-def _options_invalid(options: str, field: str, text: str) -> Invalid:
-    reason = {
-        "Forbidden": "FieldValueForbidden",
-        "Invalid value": "FieldValueInvalid",
-        "Unsupported value": "FieldValueNotSupported",
-        "Required value": "FieldValueRequired",
-        "Too long": "FieldValueTooLong",
-    }[text.split(":", 1)[0]]
-    cause = Cause(reason, text, field)
-    details = Details(group=META, kind=options, causes=(cause,))
-    return Invalid(f'{options}.{META} "" is invalid: {field}: {text}', details)
+_REASONS = {
+    "Forbidden": "FieldValueForbidden",
+    "Invalid value": "FieldValueInvalid",
+    "Unsupported value": "FieldValueNotSupported",
+    "Required value": "FieldValueRequired",
+    "Too long": "FieldValueTooLong",
+}
+
+
+def _options_invalid(options: str, field: str, *texts: str) -> Invalid:
+    causes = tuple(Cause(_REASONS[text.split(":", 1)[0]], text, field) for text in texts)
+    said = [f"{field}: {text}" for text in texts]
+    details = Details(group=META, kind=options, causes=causes)
+    text = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    return Invalid(f'{options}.{META} "" is invalid: {text}', details)
 
 
 def apply_needs_manager() -> Invalid:

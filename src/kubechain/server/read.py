@@ -10,13 +10,14 @@ from typing import cast
 import msgspec
 from starlette.responses import Response
 
+from kubechain.errors import BadRequest, InternalError, NotAcceptable
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
 from kubechain.runtime.api import Page
 from kubechain.server import fixed
 from kubechain.server.accept import Form, form_of
 from kubechain.server.call import Call
-from kubechain.server.query import list_options
+from kubechain.server.query import check_version, list_options
 from kubechain.server.table import Include, definitions, metadata_of, partial, row, table
 
 
@@ -24,12 +25,13 @@ async def get(call: Call) -> Response:
     """One object, whole or as a table of one row."""
     form = form_of(call.accept)
     target = call.target
+    check_version(call.query.get("resourceVersion", ""))
     if target.served.fixed is not None:
         document = fixed.get(target.served, target.name)
     else:
         document = await call.api.get(target.served.stored, target.name, target.namespace)
     document = target.served.show(document)
-    return _formed(call, form, single(call, form, document))
+    return call.answer(single(call, form, document), yaml=form.yaml)
 
 
 async def list_(call: Call) -> Response:
@@ -45,12 +47,17 @@ async def list_(call: Call) -> Response:
         documents = [target.served.show(document) for document in documents]
     metadata = _list_metadata(page)
     if form.shape == "table":
-        return _formed(call, form, _table(call, form, metadata, documents))
-    return _formed(call, form, collection(target.served.kind, form, metadata, documents))
+        return call.answer(_table(call, form, metadata, documents), yaml=form.yaml)
+    if form.name == "PartialObjectMetadata":
+        sort = "unstructured.UnstructuredList" if target.served.kind.ours else f"{target.served.kind.kind}List"
+        raise NotAcceptable(f"you requested {form.name}, but the requested object is a list (*{sort})")
+    return call.answer(collection(target.served.kind, form, metadata, documents), yaml=form.yaml)
 
 
 def single(call: Call, form: Form, document: bytes, *, columns: bool = True) -> bytes:
     """One object in the form asked for; `columns` False leaves a table's column definitions out."""
+    if form.name == "PartialObjectMetadataList":
+        raise InternalError("content is not a list", reason="")
     if form.shape == "metadata":
         return partial(document, form.version)
     if form.shape == "table":
@@ -70,8 +77,11 @@ def collection(kind: Kind[bytes], form: Form, metadata: JsonObject, documents: l
 
 def include_of(call: Call) -> Include:
     """How much of each object a table's rows carry."""
-    asked = call.query.get("includeObject", "Metadata")
-    return cast("Include", asked) if asked in ("None", "Object") else "Metadata"
+    asked = call.query.get("includeObject") or "Metadata"
+    if asked not in ("None", "Metadata", "Object"):
+        wrong = f"Invalid value: \"{asked}\": must be 'Metadata', 'Object', 'None', or empty"
+        raise BadRequest(f"Unable to convert to Table as requested: includeObject: {wrong}")
+    return cast("Include", asked)
 
 
 def _table(call: Call, form: Form, metadata: JsonObject, documents: list[bytes], *, columns: bool = True) -> bytes:
@@ -94,10 +104,7 @@ def _list_metadata(page: Page[bytes]) -> JsonObject:
     return metadata
 
 
-def _formed(call: Call, form: Form, document: bytes) -> Response:
-    if not form.yaml:
-        return call.answer(document)
-    import yaml  # people with curl only: nobody else pays for it
-
-    text = yaml.dump(msgspec.json.decode(document), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-    return Response(text, media_type="application/yaml")
+def written(call: Call, document: bytes, code: int = 200) -> Response:
+    """The answer to a write: the object in the form asked for."""
+    form = form_of(call.accept)
+    return call.answer(single(call, form, document), code, yaml=form.yaml)

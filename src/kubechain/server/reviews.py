@@ -5,20 +5,24 @@ Called by `http` for POSTs to the review resources and to `serviceaccounts/NAME/
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
 
 from kubechain.errors import BadRequest
-from kubechain.resources.builtin import SERVICE_ACCOUNTS
+from kubechain.resources.builtin import SERVICE_ACCOUNTS, Plain
 from kubechain.resources.json import JsonObject, JsonValue, lookup
+from kubechain.resources.kind import Kind
 from kubechain.resources.model import timestamp
 from kubechain.server import access, accounts, roles
 from kubechain.server.call import Call
+from kubechain.server.causes import invalid, refuse
 from kubechain.server.settings import User
 
 _HOUR = 3600
+_TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", Plain)
 
 
 async def answer(call: Call, body: JsonObject) -> JsonObject:
@@ -29,20 +33,24 @@ async def answer(call: Call, body: JsonObject) -> JsonObject:
     review: JsonObject = {
         "kind": kind.kind,
         "apiVersion": kind.api_version,
-        "metadata": {"creationTimestamp": None},
+        "metadata": {"namespace": call.target.namespace} if kind.namespaced else {},
         **({"spec": asked} if asked else {}),
     }
     match kind.kind:
         case "SelfSubjectReview":
             review["status"] = {"userInfo": info(call.user)}
         case "TokenReview":
-            review["status"] = await _token(call, str(asked.get("token") or ""))
+            if not asked.get("token"):
+                raise BadRequest("token is required for TokenReview in authentication")
+            review["status"] = await _token(call, str(asked["token"]))
             review["spec"] = {}
         case "SelfSubjectRulesReview":
             review["status"] = await _rules(call, str(asked.get("namespace") or ""))
         case "SelfSubjectAccessReview":
+            _check(call, asked)
             review["status"] = await _verdict(call, call.user, asked)
         case _:
+            _check(call, asked)
             review["status"] = await _verdict(call, _subject(asked), asked)
     return review
 
@@ -65,7 +73,8 @@ async def account_token(call: Call, body: JsonObject) -> JsonObject:
     seconds = lookup(body, "spec.expirationSeconds")
     lifetime = seconds if isinstance(seconds, int) else _HOUR
     if lifetime < 600:
-        raise BadRequest("spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")
+        cause = invalid("spec.expirationSeconds", lifetime, "may not specify a duration less than 10 minutes")
+        refuse(_TOKEN_REQUEST, "", [cause])
     audiences = lookup(body, "spec.audiences")
     wanted = [str(a) for a in audiences] if isinstance(audiences, list) and audiences else [accounts.ISSUER]
     issued = int(call.settings.clock().timestamp())
@@ -76,7 +85,12 @@ async def account_token(call: Call, body: JsonObject) -> JsonObject:
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": timestamp(call.settings.clock())},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": claims.uid,
+            "creationTimestamp": timestamp(call.settings.clock()),
+        },
         "spec": {"audiences": cast("list[JsonValue]", wanted), "expirationSeconds": lifetime},
         "status": {"token": token, "expirationTimestamp": expires},
     }
@@ -85,7 +99,7 @@ async def account_token(call: Call, body: JsonObject) -> JsonObject:
 async def _token(call: Call, token: str) -> JsonObject:
     user = await access.holder(call.api, call.settings, token)
     if user is None:
-        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+        return {"user": {}, "error": "invalid bearer token"}
     return {"authenticated": True, "user": info(user)}
 
 
@@ -99,12 +113,39 @@ async def _verdict(call: Call, user: User, spec: JsonObject) -> JsonObject:
                 for k in ("verb", "group", "resource", "subresource", "namespace", "name")
             )
         )
-    elif isinstance(path, dict):
-        request = roles.Request(str(path.get("verb") or ""), path=str(path.get("path") or ""))
     else:
-        raise BadRequest("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
+        assert isinstance(path, dict)  # noqa: S101 - one of the two is there
+        request = roles.Request(str(path.get("verb") or ""), path=str(path.get("path") or ""))
     allowed = await roles.allows(call.api, user, request)
-    return {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
+    if allowed and roles.MASTERS not in user.groups:
+        return {"allowed": True, "reason": "RBAC: allowed"}
+    return {"allowed": allowed}
+
+
+def _check(call: Call, spec: JsonObject) -> None:
+    """Raises Invalid where a review of access does not say who or what."""
+    kind, resource, path = (
+        call.target.served.kind,
+        spec.get("resourceAttributes"),
+        spec.get("nonResourceAttributes"),
+    )
+    causes = []
+    if not resource and not path:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(invalid("spec.resourceAttributes", None, text))
+    if isinstance(resource, dict) and isinstance(path, dict):
+        shown: JsonObject = {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}
+        text = "cannot be specified in combination with resourceAttributes"
+        causes.append(invalid("spec.nonResourceAttributes", shown, text))
+    if kind.kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
+        causes.append(invalid("spec.user", "", "at least one of user or group must be specified"))
+    if kind.namespaced and isinstance(resource, dict) and resource.get("namespace") != call.target.namespace:
+        causes.append(
+            invalid(
+                "spec.resourceAttributes.namespace", resource.get("namespace"), "must match metadata.namespace"
+            )
+        )
+    refuse(replace(kind, kind=""), "", causes)
 
 
 async def _rules(call: Call, namespace: str) -> JsonObject:

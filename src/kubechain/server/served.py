@@ -12,7 +12,7 @@ from functools import cache
 
 import msgspec
 
-from kubechain.resources.builtin import EVENTS, SERVICE_ACCOUNTS, Plain
+from kubechain.resources.builtin import EVENTS, NAMESPACES, SERVICE_ACCOUNTS, Plain
 from kubechain.resources.crd import definition
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import GROUP, VERSION, Column, Kind
@@ -130,7 +130,8 @@ def _served(kind: Kind[bytes]) -> Served:
     below = (STATUS,) if kind.has_status else ()
     if kind.key == SERVICE_ACCOUNTS.key:
         below = (TOKEN,)
-    return Served(kind, kind, subresources=below)
+    verbs = tuple(verb for verb in WRITE if kind.key != NAMESPACES.key or verb != "deletecollection")
+    return Served(kind, kind, verbs, below)
 
 
 @cache

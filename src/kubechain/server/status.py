@@ -12,6 +12,7 @@ from kubechain.errors import ApiError, Details, Gone
 from kubechain.resources.json import JsonObject
 
 JSON = "application/json"
+YAML = "application/yaml"
 
 
 def status_of(error: ApiError) -> JsonObject:
@@ -22,8 +23,9 @@ def status_of(error: ApiError) -> JsonObject:
         "metadata": {},
         "status": "Failure",
         "message": error.message,
-        "reason": error.reason,
     }
+    if error.reason:
+        status["reason"] = error.reason
     if isinstance(error, Gone) and error.continue_token:
         status["metadata"] = {"continue": error.continue_token}
     if details := details_of(error.details):
@@ -65,7 +67,17 @@ def details_of(details: Details) -> JsonObject:
     return out
 
 
-def refusal(error: ApiError) -> Response:
-    """The HTTP answer to a request that failed."""
+def refusal(error: ApiError, accept: str = "") -> Response:
+    """The HTTP answer to a request that failed: YAML for those who ask for nothing else."""
     headers = {"retry-after": str(error.details.retry_after)} if error.details.retry_after else {}
+    if accept == YAML:
+        return Response(as_yaml(status_of(error)), error.code, headers, YAML)
     return Response(msgspec.json.encode(status_of(error)), error.code, headers, JSON)
+
+
+def as_yaml(document: JsonObject) -> str:
+    """A document for people with curl."""
+    import yaml  # nobody else pays for it
+
+    text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
+    return text

@@ -88,9 +88,9 @@ def refusal(kind: Kind[Any], report: list[str]) -> BadRequest:
     return BadRequest(f"{text}: strict decoding error: {', '.join(report)}")
 
 
-def patch_refusal(obj: JsonObject, kind: Kind[Any], report: list[str]) -> Invalid:
-    """What a strict server answers to a patch that leads to an object with that report."""
-    return _bad_patch(obj, kind, f"strict decoding error: {', '.join(report)}")
+def patch_refusal(obj: JsonObject, kind: Kind[Any], report: list[str], *, strictly: bool = True) -> Invalid:
+    """What a (strict) server answers to a patch that leads to an object with that report."""
+    return _bad_patch(obj, kind, f"{'strict decoding error: ' if strictly else ''}{', '.join(report)}")
 
 
 def _bad_patch(obj: JsonObject, kind: Kind[Any], detail: str) -> Invalid:

@@ -119,20 +119,19 @@ def cells(kind: Kind[bytes]) -> tuple[Cell, ...]:
     if special is not None:
         return special if kind.plural == "events" else (name, *special)
     columns = kind.columns or (Column("Age", ".metadata.creationTimestamp", "date"),)
-    return (name, *(_from_column(column) for column in columns))
+    return (name, *(_from_column(column, ours=kind.ours) for column in columns))
 
 
-def _from_column(column: Column) -> Cell:
+def _from_column(column: Column, *, ours: bool) -> Cell:
     path = compile_path(column.path)
     type_ = column.type
 
     def value(obj: JsonObject, now: datetime) -> JsonValue:
         found = path(obj)
-        if not found:
-            return UNKNOWN if type_ == "date" else None
-        return _printed(found, type_, now)
+        return _printed(found, type_, now) if found else None
 
-    return Cell(column.name, value, type_, description=column.description, wide=column.wide)
+    # Times are announced as dates where a CRD says so, and as texts by what is built in.
+    return Cell(column.name, value, type_ if ours else "string", description=column.description, wide=column.wide)
 
 
 def _printed(found: list[JsonValue], type_: str, now: datetime) -> JsonValue:
@@ -162,12 +161,28 @@ def _age_of(path: str) -> Value:
     return lambda obj, now: age(lookup(obj, path), now)
 
 
-def _count(member: str) -> Value:
+def _count(*members: str) -> Value:
     def value(obj: JsonObject, now: datetime) -> JsonValue:
-        held = obj.get(member)
-        return len(held) if isinstance(held, dict | list) else 0
+        held = (obj.get(member) for member in members)
+        return sum(len(part) for part in held if isinstance(part, dict | list))
 
     return value
+
+
+def _subjects(sort: str) -> Value:
+    """The names of a binding's subjects of one kind, of accounts with their namespace."""
+
+    def value(obj: JsonObject, now: datetime) -> JsonValue:
+        listed = obj.get("subjects")
+        subjects = [s for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
+        return ", ".join(_subject(s) for s in subjects if s.get("kind") == sort)
+
+    return value
+
+
+def _subject(subject: JsonObject) -> str:
+    name, namespace = str(subject.get("name") or ""), subject.get("namespace")
+    return f"{namespace}/{name}" if namespace else name
 
 
 def _role_ref(obj: JsonObject, now: datetime) -> JsonValue:
@@ -208,7 +223,7 @@ def _first_of(obj: JsonObject, *members: str) -> JsonValue:
 
 
 _AGE = Cell("Age", _age_of("metadata.creationTimestamp"))
-_CREATED = Cell("Created At", _path(".metadata.creationTimestamp"), "string")
+_CREATED = Cell("Created At", _path(".metadata.creationTimestamp"), "date")
 _EVENT = (
     Cell("Last Seen", _last_seen),
     Cell("Type", _path(".type")),
@@ -222,14 +237,21 @@ _EVENT = (
     Cell("Name", _path(".metadata.name"), format="name", wide=True),
 )
 _RBAC = "rbac.authorization.k8s.io"
+_BINDING = (
+    Cell("Role", _role_ref),
+    _AGE,
+    Cell("Users", _subjects("User"), wide=True),
+    Cell("Groups", _subjects("Group"), wide=True),
+    Cell("ServiceAccounts", _subjects("ServiceAccount"), wide=True),
+)
 _SPECIAL: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("", "events"): _EVENT,
     ("events.k8s.io", "events"): _EVENT,
     ("", "secrets"): (Cell("Type", _path(".type")), Cell("Data", _count("data")), _AGE),
-    ("", "configmaps"): (Cell("Data", _count("data")), _AGE),
+    ("", "configmaps"): (Cell("Data", _count("data", "binaryData")), _AGE),
     (_RBAC, "roles"): (_CREATED,),
     (_RBAC, "clusterroles"): (_CREATED,),
-    (_RBAC, "rolebindings"): (Cell("Role", _role_ref), _AGE),
-    (_RBAC, "clusterrolebindings"): (Cell("Role", _role_ref), _AGE),
+    (_RBAC, "rolebindings"): _BINDING,
+    (_RBAC, "clusterrolebindings"): _BINDING,
     ("apiextensions.k8s.io", "customresourcedefinitions"): (_CREATED,),
 }

@@ -29,7 +29,7 @@ class Mistyped(ValueError):
 def read(message: Message, value: JsonValue, unknown: list[str], *, root: bool = True) -> JsonObject:
     """The object as a decoder of that message understands it; raises Mistyped, appends unknown paths."""
     if not isinstance(value, dict):
-        raise Mistyped(f"json: cannot unmarshal {_word(value)} into Go value of type v1.{message.go}")
+        raise Mistyped(f"json: cannot unmarshal {word_of(value)} into Go value of type v1.{message.go}")
     return _object(message, value, "", (), unknown, root)
 
 
@@ -110,10 +110,13 @@ class _Reader:
 
     def mistyped(self, value: JsonValue, go: str, seen: str = "") -> Mistyped:
         place = f"{self.owner.go}.{'.'.join(self.stack)}"
-        return Mistyped(f"json: cannot unmarshal {seen or _word(value)} into Go struct field {place} of type {go}")
+        return Mistyped(
+            f"json: cannot unmarshal {seen or word_of(value)} into Go struct field {place} of type {go}"
+        )
 
 
-def _word(value: JsonValue) -> str:
+def word_of(value: JsonValue) -> str:
+    """What Go's JSON decoder calls a value."""
     match value:
         case bool():
             return "bool"
@@ -142,7 +145,7 @@ def _base64(text: str) -> str:
 def _time(type_: str, value: JsonValue) -> JsonValue:
     """RFC 3339 in UTC, with whole seconds (Time) or six digits (MicroTime)."""
     if not isinstance(value, str):
-        raise Mistyped(f"json: cannot unmarshal {_word(value)} into Go value of type string")
+        raise Mistyped(f"json: cannot unmarshal {word_of(value)} into Go value of type string")
     layout = "2006-01-02T15:04:05Z07:00" if type_ == "Time" else "2006-01-02T15:04:05.000000Z07:00"
     rest = value
     for pattern, element in (*_DATE, *_CLOCK, _FRACTION[type_], *_ZONE):

@@ -22,7 +22,7 @@ from kubechain.server.call import Call
 from kubechain.server.query import list_options, watch_options, watch_seconds
 from kubechain.server.read import single
 from kubechain.server.status import status_of
-from kubechain.server.table import table
+from kubechain.server.table import row, table
 
 Events = AsyncGenerator["Change[bytes] | Bookmark", None]
 _HEADERS = [
@@ -87,12 +87,19 @@ class Watch:
     def _bookmark(self, event: Bookmark) -> bytes:
         kind, form = self._call.target.served.kind, self._form
         metadata: JsonObject = {"resourceVersion": event.resource_version}
-        if form.shape == "table":
-            return table(metadata, None, [], form.version)
         if event.initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        if form.shape == "table":
+            return self._empty_row(metadata)
         name, api_version = _name_in(form) or (kind.kind, kind.api_version)
         return msgspec.json.encode({"kind": name, "apiVersion": api_version, "metadata": metadata})
+
+    def _empty_row(self, metadata: JsonObject) -> bytes:
+        """A bookmark as a row of a table."""
+        kind, version = self._call.target.served.kind, self._form.version
+        about = msgspec.json.encode({"metadata": metadata})
+        only = row(kind, about, self._call.settings.clock(), "Metadata", version)
+        return table({"resourceVersion": metadata["resourceVersion"]}, None, [only], version)
 
 
 def _name_in(form: Form) -> tuple[str, str] | None:

@@ -12,16 +12,20 @@ from typing import cast
 import msgspec
 from starlette.responses import Response
 
-from kubechain.errors import BadRequest, Conflict, Details, MethodNotAllowed, NotFound, TooLarge
+from kubechain.errors import BadRequest, Conflict, Details, NotFound, TooLarge, UnsupportedMediaType
+from kubechain.resources.builtin import SERVICE_ACCOUNTS
 from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.kind import Kind
 from kubechain.runtime.api import Deletion
 from kubechain.runtime.patches import merge_patch
 from kubechain.server import identity, strict
-from kubechain.server.accept import Form
+from kubechain.server.accept import Form, form_of
 from kubechain.server.admission import admit, match_request
-from kubechain.server.bodies import json_value, media_type, object_in, plain_in, report, unsupported
+from kubechain.server.bodies import media_type, object_in, plain_in, report, unsupported, yaml_value
 from kubechain.server.call import Call
+from kubechain.server.causes import invalid, refuse, shown
 from kubechain.server.fields import apply, track_update
+from kubechain.server.metadata import undomained
 from kubechain.server.patches import json_patch, strategic
 from kubechain.server.query import (
     WriteOptions,
@@ -31,14 +35,17 @@ from kubechain.server.query import (
     list_options,
     write_options,
 )
-from kubechain.server.read import collection
+from kubechain.server.read import collection, written
 from kubechain.server.status import success
+from kubechain.server.syntax import first_fault
+from kubechain.server.typed import word_of
 
 Change = Callable[[JsonObject], JsonObject]
 TRIES = 50
 """Of a patch that names no version; every lost one means that another write went through."""
 MAX_OBJECT = 3 * 512 * 1024
 MAX_OPERATIONS = 10_000
+_UNDECODABLE = "error decoding patch: json: cannot unmarshal"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -47,55 +54,58 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 async def create(call: Call) -> Response:
     """A new object: 201 and its stored form."""
-    if call.target.served.kind.namespaced and not call.target.namespace:
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    form_of(call.accept)
     options = write_options(call.query, call.user_agent)
     body = _addressed(call, await object_in(call, options.validation))
-    return call.answer(await _create(call, options, body, applied=False), 201)
+    return written(call, await _create(call, options, body, applied=False), 201)
 
 
 async def update(call: Call) -> Response:
     """The whole object, or its status, replaced."""
+    form_of(call.accept)
     options = write_options(call.query, call.user_agent, "UpdateOptions")
     body = _addressed(call, await object_in(call, options.validation))
-    return call.answer(await _update(call, options, lambda old: body))
+    return written(call, await _update(call, options, lambda old: body))
 
 
 async def patch(call: Call) -> Response:
     """The object, or its status, changed by one of four kinds of patch."""
+    form_of(call.accept)
     options = write_options(call.query, call.user_agent, "PatchOptions")
     kind, media, body = call.target.served.kind, media_type(call), await call.body()
     accepted = [JSON_PATCH, MERGE_PATCH, *(() if kind.ours else (STRATEGIC_PATCH,)), APPLY_PATCH]
     if media not in accepted:
-        raise unsupported(", ".join(accepted))
+        raise (
+            unsupported(", ".join(accepted)) if kind.ours else UnsupportedMediaType("415: Unsupported Media Type")
+        )
     if media == APPLY_PATCH:
         return await _apply(call, options, body)
     if options.force:
         raise force_needs_apply()
     faults: list[str] = []
-    change = _change(call, media, json_value(body, faults))
+    change = _change(call, media, _patch_in(body, faults))
 
     def patched(old: JsonObject) -> JsonObject:
-        new, unknown = strict.patched(change(old), kind)
+        new, unknown = strict.patched(_of_the_same(kind, old, change(old)), kind)
         found = [*faults, *unknown]
         if found and options.validation == "Strict":
             raise strict.patch_refusal(new, kind, found)
         call.warnings[:] = found if options.validation == "Warn" else []
         return new
 
-    return call.answer(await _update(call, options, patched))
+    return written(call, await _update(call, options, patched))
 
 
 async def delete(call: Call) -> Response:
     """One object: `Status` when it is gone, the object while finalizers hold it."""
-    options, target = delete_options(call.query, await plain_in(call)), call.target
+    options, target = delete_options(call.query, await _options_in(call)), call.target
     done = await call.api.delete(target.served.stored, target.name, target.namespace, options)
     return call.answer(_deleted(call, done))
 
 
 async def delete_collection(call: Call) -> Response:
     """Every object that the selectors match; answers with the list of them."""
-    options, target = delete_options(call.query, await plain_in(call)), call.target
+    options, target = delete_options(call.query, await _options_in(call)), call.target
     page = await call.api.list(target.served.stored, target.namespace, list_options(call.query, target))
     removed = []
     for document in page.items:
@@ -113,25 +123,60 @@ async def delete_collection(call: Call) -> Response:
     return call.answer(collection(target.served.kind, Form(), {"resourceVersion": page.resource_version}, removed))
 
 
+async def _options_in(call: Call) -> JsonObject:
+    """DeleteOptions. Raises BadRequest where the body is something else."""
+    body = await plain_in(call, bare=True)
+    kind, version = str(body.get("kind") or "DeleteOptions"), str(body.get("apiVersion") or "v1")
+    if kind != "DeleteOptions":
+        where = 'in scheme "pkg/runtime/scheme.go:111"'
+        raise BadRequest(f'no kind "{kind}" is registered for version "{version}" {where}')
+    return body
+
+
 def _deleted(call: Call, done: Deletion[bytes]) -> bytes | JsonObject:
+    kind = call.target.served.kind
     if not done.gone:
         return call.target.served.show(done.object)
-    kind = call.target.served.kind
-    metadata = identity.metadata_of(msgspec.json.decode(done.object))
+    removed: JsonObject = msgspec.json.decode(done.object)
+    metadata = identity.metadata_of(removed)
+    if kind.key == SERVICE_ACCOUNTS.key:  # alone among the kinds served here it is shown once more
+        ended = ("deletionTimestamp", "deletionGracePeriodSeconds")
+        return {**removed, "metadata": {k: v for k, v in metadata.items() if k not in ended}}
     name, uid = identity.text(metadata, "name"), identity.text(metadata, "uid")
     return success(Details(name=name, group=kind.group, kind=kind.plural, uid=uid))
+
+
+def _patch_in(body: bytes, repeated: list[str]) -> JsonValue:
+    """What a patch says. Raises BadRequest."""
+    try:
+        return strict.parse(body, repeated)
+    except ValueError:
+        raise BadRequest(f"error decoding patch: {first_fault(body)}") from None
+
+
+def _of_the_same(kind: Kind[bytes], old: JsonObject, new: JsonObject) -> JsonObject:
+    """The patched object. Raises Invalid where it is no longer the same object, or none."""
+    if kind.ours and not new.get("kind"):
+        raise strict.patch_refusal(new, kind, [f"Object 'Kind' is missing in '{shown(new)}'"], strictly=False)
+    was, uid = (identity.text(identity.metadata_of(obj), "uid") for obj in (old, new))
+    if uid and uid != was:
+        wrong = invalid("metadata.uid", uid, "field is immutable")
+        refuse(kind, identity.text(identity.metadata_of(old), "name"), [wrong, wrong])
+    return new
 
 
 def _change(call: Call, media: str, value: JsonValue) -> Change:
     """A patch as a function of the object. Raises BadRequest, TooLarge."""
     if media == JSON_PATCH:
         if not isinstance(value, list):
-            raise BadRequest("error decoding patch: a JSON patch is a list of operations")
+            raise BadRequest(f"{_UNDECODABLE} object into Go value of type []handlers.jsonPatchOp")
+        if wrong := next((word_of(o) for o in value if not isinstance(o, dict)), ""):
+            raise BadRequest(f"{_UNDECODABLE} {wrong} into Go value of type handlers.jsonPatchOp")
         if len(value) > MAX_OPERATIONS:
             raise TooLarge(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(value)}")
         return lambda old: _object(json_patch(old, value))
     if not isinstance(value, dict):
-        raise BadRequest("error decoding patch: a merge patch is an object")
+        raise BadRequest(f"{_UNDECODABLE} {word_of(value)} into Go value of type map[string]interface {{}}")
     if media == STRATEGIC_PATCH:
         kind = call.target.served.kind
         return lambda old: strategic(kind, old, value)
@@ -149,7 +194,7 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
     manager, target = call.query.get("fieldManager", ""), call.target
     if not manager:
         raise apply_needs_manager()
-    config, faults = strict.decode(body, target.served.kind, as_yaml=True)
+    config, faults = _applied_in(call, body)
     report(call, options.validation, faults)
     config = _addressed(call, config)
     if "managedFields" in identity.metadata_of(config):
@@ -162,17 +207,30 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
         return apply(kind, live, config, manager, options.force, now, subresource)
 
     try:
-        return call.answer(await _update(call, options, merged, applied=True))
+        return written(call, await _update(call, options, merged, applied=True))
     except NotFound:
         if subresource:
             raise
-    return call.answer(await _create(call, options, merged(None), applied=True), 201)
+    return written(call, await _create(call, options, merged(None), applied=True), 201)
+
+
+def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
+    """The configuration in an apply patch, named by its URL where it does not say. Raises BadRequest."""
+    value = yaml_value(body, "error decoding YAML: error converting YAML to JSON")
+    if isinstance(value, dict):
+        if not value.get("kind"):
+            raise BadRequest(f"invalid object type: /{value.get('apiVersion') or ''}, Kind=")
+        meta = value.get("metadata")
+        if isinstance(meta, dict | None) and not (meta or {}).get("name"):
+            body = msgspec.json.encode({**value, "metadata": {**(meta or {}), "name": call.target.name}})
+    return strict.decode(body, call.target.served.kind, as_yaml=True)
 
 
 async def _create(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> bytes:
     kind = call.target.served.stored
     new = identity.fresh(kind, body if applied else _to_stored(call, body))
     new = admit(kind, new, None)
+    call.warnings.extend(w for w in undomained(new) if w not in call.warnings)
     if not applied:
         new = _tracked(call, options, None, new)
     document = await call.api.create(kind, _encoded(new), dry_run=options.dry_run)
@@ -210,6 +268,8 @@ def _admitted(call: Call, options: WriteOptions, old: JsonObject, new: JsonObjec
 
 async def _put(call: Call, options: WriteOptions, new: JsonObject) -> bytes:
     kind = call.target.served.stored
+    if not identity.metadata_of(new).get("managedFields"):
+        new = {**new, "metadata": {**identity.metadata_of(new), "managedFields": [{}]}}
     put = call.api.put_status if call.target.subresource is not None else call.api.put
     return await put(kind, _encoded(new), dry_run=options.dry_run)
 

@@ -28,6 +28,7 @@ _ACTIVE = Raw(b'{"phase":"Active"}')
 _TERMINATING = Raw(b'{"phase":"Terminating"}')
 _FINALIZED_BY_KUBERNETES = Raw(b'{"finalizers":["kubernetes"]}')
 _FINALIZED = Raw(b"{}")
+_NOBODY = Raw(b"{}")
 _VERSION_OPTIONAL = {"", "rbac.authorization.k8s.io", EVENTS.group}
 
 
@@ -57,6 +58,8 @@ def replaced(kind: Kind[Any], old: Document, given: Document) -> Document:
     _compare(kind, old.meta, given.meta)
     meta = _settable(given.meta)
     _keep_identity(meta, old.meta)
+    if not given.meta.managed_fields:
+        meta.managed_fields = old.meta.managed_fields
     _check(kind, meta, old.meta, _new_finalizers(meta, old.meta))
     parts = dict(given.parts)
     if kind.has_status:
@@ -75,7 +78,7 @@ def status_replaced(kind: Kind[Any], old: Document, given: Document) -> Document
     _compare(kind, old.meta, given.meta)
     meta = msgspec.structs.replace(old.meta)
     if given.meta.managed_fields:
-        meta.managed_fields = given.meta.managed_fields
+        meta.managed_fields = _tracked(given.meta)
     parts = dict(old.parts)
     parts.pop("status", None)
     if "status" in given.parts:
@@ -101,7 +104,8 @@ def marked_for_deletion(kind: Kind[Any], old: Document, options: DeleteOptions, 
         raise refusals.forbidden(kind, old.meta.name, "this namespace may not be deleted")
     meta = msgspec.structs.replace(old.meta, finalizers=_finalizers(old.meta, options))
     if meta.deletion_timestamp is None:
-        meta.deletion_timestamp, meta.deletion_grace_period_seconds = now, 0
+        meta.deletion_timestamp = now
+        meta.deletion_grace_period_seconds = None if is_namespace else 0
         meta.generation += 1 if meta.generation else 0
     parts = {**old.parts, "status": _TERMINATING} if is_namespace else old.parts
     return Document(meta, parts)
@@ -125,9 +129,14 @@ def _settable(meta: ObjectMeta) -> ObjectMeta:
         labels=meta.labels,
         annotations=meta.annotations,
         owner_references=meta.owner_references,
-        finalizers=list(dict.fromkeys(meta.finalizers)),
-        managed_fields=meta.managed_fields,
+        finalizers=meta.finalizers,
+        managed_fields=_tracked(meta),
     )
+
+
+def _tracked(meta: ObjectMeta) -> list[Raw]:
+    """Who manages which fields; one empty entry says that nobody does any more."""
+    return [] if meta.managed_fields == [_NOBODY] else meta.managed_fields
 
 
 def _keep_identity(meta: ObjectMeta, old: ObjectMeta) -> None:
@@ -136,8 +145,6 @@ def _keep_identity(meta: ObjectMeta, old: ObjectMeta) -> None:
     meta.resource_version = old.resource_version
     meta.deletion_timestamp = old.deletion_timestamp
     meta.deletion_grace_period_seconds = old.deletion_grace_period_seconds
-    if not meta.managed_fields:
-        meta.managed_fields = old.managed_fields
 
 
 def _compare(kind: Kind[Any], old: ObjectMeta, given: ObjectMeta) -> None:
@@ -159,13 +166,13 @@ def _preconditions(kind: Kind[Any], old: ObjectMeta, options: DeleteOptions) -> 
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({old.uid}). "
             "The object might have been deleted and then recreated"
         )
-        raise refusals.conflict(kind, old.name, why)
+        raise refusals.conflict(kind, old.name, why, called=kind.kind)
     if options.resource_version and options.resource_version != old.resource_version:
         why = (
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
             f"ResourceVersion in record ({old.resource_version}). The object might have been modified"
         )
-        raise refusals.conflict(kind, old.name, why)
+        raise refusals.conflict(kind, old.name, why, called=kind.kind)
 
 
 def _finalizers(meta: ObjectMeta, options: DeleteOptions) -> list[str]:

@@ -53,9 +53,12 @@ def already_exists(kind: Kind[Any], name: str, *, terminating: bool = False) -> 
     return AlreadyExists(f"object is being deleted: {text}" if terminating else text, _plural(kind, name))
 
 
-def conflict(kind: Kind[Any], name: str, why: str = _MODIFIED) -> Conflict:
-    text = f'Operation cannot be fulfilled on {kind.qualified} "{name}": {why}'
-    return Conflict(text, _plural(kind, name))
+def conflict(kind: Kind[Any], name: str, why: str = _MODIFIED, *, called: str = "") -> Conflict:
+    """`called` is the word for the kind where it is not its plural."""
+    word = called or kind.plural
+    qualified = f"{word}.{kind.group}" if kind.group else word
+    text = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    return Conflict(text, Details(name=name, group=kind.group, kind=word))
 
 
 def forbidden(kind: Kind[Any], name: str, why: str, *causes: Cause) -> Forbidden:
@@ -109,7 +112,7 @@ def too_old_list() -> Gone:
 
 def future_version(wanted: int, current: int) -> Timeout:
     cause = Cause("ResourceVersionTooLarge", "Too large resource version")
-    text = f"Too large resource version: {wanted}, current: {current}"
+    text = f"Timeout: Too large resource version: {wanted}, current: {current}"
     return Timeout(text, Details(causes=(cause,), retry_after=1))
 
 

@@ -137,7 +137,11 @@ class Writes:
         at = self.address(kind, given.meta.namespace, given.meta.name)
         stored, old = self._existing(kind, at)
         new = decide(kind, old, given)
-        return _as_given(given, new, self._save(kind, at, stored, old, new, dry_run))
+        outcome = self._save(kind, at, stored, old, new, dry_run)
+        if outcome.gone:  # whoever takes the last finalizer off is answered with the version that was there
+            new.meta.resource_version = old.meta.resource_version
+            return Outcome(new.encode(kind), outcome.landed, gone=True)
+        return _as_given(given, new, outcome)
 
     def _existing(self, kind: Kind[Any], at: Address) -> tuple[Stored, Document]:
         if (stored := self._ledger.state(at)) is None:

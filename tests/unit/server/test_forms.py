@@ -26,7 +26,10 @@ TABLE = (
         (TABLE, Form("table", "v1")),
         ("application/json;as=Table;v=v1beta1;g=meta.k8s.io", Form("table", "v1beta1")),
         ("application/vnd.kubernetes.protobuf,application/json", Form()),
-        ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Form("metadata", "v1")),
+        (
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Form("metadata", "v1", name="PartialObjectMetadataList"),
+        ),
         ("application/yaml", Form(yaml=True)),
     ],
 )

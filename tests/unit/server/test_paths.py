@@ -66,7 +66,7 @@ def test_the_same_events_are_served_at_two_addresses() -> None:
         ("GET", f"{OURS}/watch/agents", False, "watch"),
         ("GET", f"{OURS}/namespaces/d/agents/a", False, "get"),
         ("POST", f"{OURS}/namespaces/d/agents", False, "create"),
-        ("POST", f"{OURS}/namespaces/d/agents/a", False, ""),
+        ("POST", f"{OURS}/namespaces/d/agents/a", False, "create"),
         ("POST", "/api/v1/namespaces/d/serviceaccounts/a/token", False, "create"),
         ("PUT", f"{OURS}/namespaces/d/agents/a", False, "update"),
         ("PUT", f"{OURS}/namespaces/d/agents", False, ""),
