@@ -1,19 +1,20 @@
 """Which replicas are alive: their Leases watched, and judged by how long nothing has changed in them.
 
 Time is this process's own, counted from the moment a change was seen: what other clocks say does not matter. That
-a Lease has run out is looked up before it is believed: a watch that stands still makes nobody dead.
-It only reads, and never gives up.
+a Lease has run out is looked up before it is believed: a watch that stands still makes nobody dead. Whoever finds
+one that has run out deletes it, so that all see the same, and who joins later does not wait for the dead again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kubechain.errors import ApiError, NotFound
 from kubechain.resources.builtin import LEASES, Lease
-from kubechain.runtime.api import Api, Key
+from kubechain.runtime.api import Api, DeleteOptions, Key
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.replicas.claim import Claim, claim_of
 from kubechain.runtime.replicas.lease import SCOPE, Group
@@ -45,8 +46,8 @@ class Members:
 
     def __init__(self, api: Api, group: Group, changed: Callable[[], None]) -> None:
         self.informer = Informer(api, LEASES, group.namespace)
-        self._expired: dict[str, float] = {}
-        """Leases that have run out, and when (loop time)."""
+        self._expired: set[str] = set()
+        """Leases that have run out."""
         self._api, self._group, self._changed = api, group, changed
         self._signs: dict[str, _Sign] = {}
         self._news = asyncio.Event()
@@ -77,7 +78,7 @@ class Members:
         if about.metadata.labels.get(SCOPE) == self._group.scope:
             if new is None or not new.spec.holder_identity:
                 self._signs.pop(name, None)
-                self._expired.pop(name, None)
+                self._expired.discard(name)
             else:
                 self._sign_of_life(new)
         elif name != self._group.leader:
@@ -90,14 +91,8 @@ class Members:
         if held is None or held.said != said:
             duration = lease.spec.lease_duration_seconds or DEFAULT_DURATION
             self._signs[name] = _Sign(said, asyncio.get_running_loop().time() + duration)
-            self._expired.pop(name, None)
+            self._expired.discard(name)
             self._news.set()
-
-    def run_out_before(self, moment: float) -> list[Lease]:
-        """Leases that had run out by then (loop time)."""
-        names = [name for name, since in self._expired.items() if since < moment]
-        found = (self.informer.get(Key(self._group.namespace, name)) for name in names)
-        return [lease for lease in found if lease is not None]
 
     async def _judge(self) -> None:
         loop = asyncio.get_running_loop()
@@ -121,15 +116,29 @@ class Members:
             async with asyncio.timeout(RETRY):
                 fresh = await self._api.get(LEASES, name, self._group.namespace)
         except NotFound:
-            pass
+            self._end(name, sign)
         except (ApiError, OSError, TimeoutError):
             sign.until = loop.time() + RETRY
-            return
         else:
             self.informer.remember(fresh)
-        if self._signs.get(name) is sign:
-            self._expired[name] = loop.time()
-            self._changed()
+            if self._end(name, sign):
+                await self._clear_away(fresh)
+
+    def _end(self, name: str, sign: _Sign) -> bool:
+        """Whether that was its last sign of life."""
+        if self._signs.get(name) is not sign:
+            return False
+        self._expired.add(name)
+        self._changed()
+        return True
+
+    async def _clear_away(self, lease: Lease) -> None:
+        """Deletes a Lease that has run out, unless somebody has written it since or was quicker."""
+        meta = lease.metadata
+        exactly = DeleteOptions(uid=meta.uid, resource_version=meta.resource_version)
+        with suppress(ApiError, OSError, TimeoutError):
+            async with asyncio.timeout(RETRY):
+                await self._api.delete(LEASES, meta.name, meta.namespace, exactly)
 
 
 def _member(lease: Lease) -> Member:

@@ -33,8 +33,6 @@ GATHER = 0.05
 RETRY = 0.5
 GOODBYE = 2.0
 """Seconds that giving back a Lease may take; it runs out by itself otherwise."""
-FORGOTTEN = 10
-"""Lease times after which the leader deletes the Lease of a replica that has not come back."""
 
 
 class LeaseLost(KubechainError):
@@ -195,7 +193,6 @@ class Replica:
                     await self._api.put(LEASES, leases.released(held, moment))
                 elif held is not None:
                     self._leading = await self._api.put(LEASES, leases.renewed(held, moment))
-                    await self._clean()
                 elif self._may_lead:
                     self._leading = await self._take_lead()
                     self.share.lead(True)
@@ -218,12 +215,6 @@ class Replica:
     def _follow(self) -> None:
         self._leading = None
         self.share.lead(False)
-
-    async def _clean(self) -> None:
-        """Deletes the Leases of replicas that will not come back: pods get new names."""
-        long_ago = asyncio.get_running_loop().time() - FORGOTTEN * self._settings.duration
-        for lease in self.members.run_out_before(long_ago):
-            await self._api.delete(LEASES, lease.metadata.name, lease.metadata.namespace, _exactly(lease))
 
     def _changed(self) -> None:
         """Others came, went or said something."""
