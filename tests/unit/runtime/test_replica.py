@@ -307,10 +307,10 @@ async def test_a_lease_that_has_run_out_is_cleared_away_for_all_that_join_later(
     async with replicas() as (api, start):
         a, b = await start("a"), await start("b")
         await a.kill()
-        await passed(DURATION - 2)
+        await passed(DURATION - 4)
         c = await start("c")
         assert members(b, c) == [{"a", "b", "c"}] * 2
-        await passed(2)
+        await passed(3)
         assert members(b, c) == [{"b", "c"}] * 2
         assert Key(GROUP.namespace, "kubechain-replica-a") not in {key for _, key in api.objects}
 
