@@ -96,6 +96,8 @@ class Drama:
     journal: Path
     report: Report = field(default_factory=Report)
     number: int = 0
+    cut: str = ""
+    """The replica that is cut off: what its Lease says is what it said before."""
 
     async def prepare(self, first: int = 3) -> None:
         """Starts the replicas, and applies everything but the runs."""
@@ -186,13 +188,13 @@ class Drama:
         """Every few seconds one is killed, the leader and another in turn, and started again; one is cut off."""
         chance, plan = random.Random(self.plan.seed), self.plan
         async with asyncio.TaskGroup() as group:
-            cut = ""
+            spared = ""
             for kill in range(plan.kills):
                 await _moment(plan.every)
                 if kill == 1 and plan.cut:
-                    cut = chance.choice([name for name in self.replicas.running if name != self.seen.leader])
-                    group.create_task(self._cut_off(cut))
-                others = sorted(set(self.replicas.running) - {cut})
+                    spared = chance.choice([name for name in self.replicas.running if name != self.seen.leader])
+                    group.create_task(self._cut_off(spared))
+                others = sorted(set(self.replicas.running) - {spared})
                 leader = self.seen.leader if self.seen.leader in others else ""
                 victim = leader if kill % 2 == 0 and leader else chance.choice(others)
                 if len(others) > 1:
@@ -212,17 +214,19 @@ class Drama:
         """Seconds until all that live act without it, and it leads no more."""
 
         def without() -> bool:
-            views = [view for name in self.replicas.running if (view := self.seen.among(name))]
+            alive = set(self.replicas.running) - {self.cut}
+            views = [view for name in alive if (view := self.seen.among(name))]
             return bool(views) and self.seen.leader != gone and not any(lease_name(gone) in view for view in views)
 
         self.report.by_lease.append(await self.seen.until(without, 120))
 
     async def _cut_off(self, name: str) -> None:
         self.report.cuts += 1
-        wire = self.replicas.running[name].wire
+        self.cut, wire = name, self.replicas.running[name].wire
         wire.cut()
         await _moment(self.plan.cut)
         wire.mend()
+        self.cut = ""
 
     async def judge(self, names: list[str]) -> None:
         """Looks at every run, at the journal and at the questions."""
