@@ -316,6 +316,20 @@ async def test_a_lease_that_has_run_out_is_cleared_away_for_all_that_join_later(
 
 
 @on_fake_time
+async def test_one_that_joins_counts_from_when_the_server_says_that_a_lease_was_written() -> None:
+    async with replicas() as (api, start):
+        api.stamp = now
+        a, b = await start("a"), await start("b")
+        await a.kill()
+        await b.kill()
+        await passed(DURATION - 7)
+        c = await start("c")
+        assert members(c) == [{"a", "b", "c"}]
+        await passed(7)
+        assert (members(c), c.share.leading) == ([{"c"}], True)
+
+
+@on_fake_time
 async def test_replicas_of_another_scope_are_none_of_ours() -> None:
     async with replicas() as (api, start):
         meta = ObjectMeta(name="kubechain-replica-z", namespace=GROUP.namespace, labels={SCOPE: "namespace"})

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from kubechain.errors import AlreadyExists, ApiError, Conflict, Gone, NotFound
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R, owner_reference
-from kubechain.resources.model import ObjectMeta, Resource
+from kubechain.resources.model import Clock, ObjectMeta, Resource, timestamp
 from kubechain.resources.task import Task, TaskSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec, TaskRunStatus
 from kubechain.resources.toolcall import ToolCall, ToolCallSpec
@@ -50,6 +50,8 @@ class MemoryApi:
     watches: int = 0
     mute: bool = False
     """While set, streams deliver nothing: the watch lags behind."""
+    stamp: Clock | None = None
+    """Its clock, where it says when objects were written."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _cut: int = 0
 
@@ -79,6 +81,8 @@ class MemoryApi:
         self.version += 1
         place = (kind.key, Key(obj.metadata.namespace, obj.metadata.name))
         stored = replace(obj, metadata=replace(obj.metadata, resource_version=str(self.version)))
+        if self.stamp is not None:
+            stored.metadata.managed_fields = [msgspec.Raw(msgspec.json.encode({"time": timestamp(self.stamp())}))]
         if type_ == "DELETED":
             del self.objects[place]
         else:

@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 from msgspec.structs import replace
 
 from kubechain.resources.builtin import Lease, LeaseSpec
 from kubechain.resources.kind import GROUP
 from kubechain.resources.model import ObjectMeta
+from kubechain.resources.model import moment as moment_of
 from kubechain.runtime.replicas.claim import Claim
 
 SCOPE = f"{GROUP}/replica"
@@ -48,6 +50,19 @@ def lease_name(identity: str) -> str:
 def micro_time(moment: datetime) -> str:
     """RFC 3339 with microseconds, as Leases have it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def written(lease: Lease) -> datetime | None:
+    """When the Lease was last written, by the API server's clock (whole seconds); None where it does not say."""
+    times = [entry.time for raw in lease.metadata.managed_fields if (entry := _entry.decode(raw)).time]
+    return max(map(moment_of, times), default=None)
+
+
+class _Entry(msgspec.Struct):
+    time: str = ""
+
+
+_entry = msgspec.json.Decoder(_Entry)
 
 
 def own(group: Group, name: str, holder: str, duration: float, moment: datetime, old: Lease | None) -> Lease:

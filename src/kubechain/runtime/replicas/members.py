@@ -3,6 +3,7 @@
 Time is this process's own, counted from the moment a change was seen: what other clocks say does not matter. That
 a Lease has run out is looked up before it is believed: a watch that stands still makes nobody dead. Whoever finds
 one that has run out deletes it, so that all see the same, and who joins later does not wait for the dead again.
+How old a Lease is that is seen for the first time, the API server's clock says: it stamps every write.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from kubechain.errors import ApiError, NotFound
 from kubechain.resources.builtin import LEASES, Lease
 from kubechain.runtime.api import Api, DeleteOptions, Key
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.replicas.claim import Claim, claim_of
-from kubechain.runtime.replicas.lease import SCOPE, Group
+from kubechain.runtime.replicas.lease import SCOPE, Group, written
 
 RETRY = 1.0
 """Seconds until an expiry that could not be looked up is looked up again."""
 DEFAULT_DURATION = 15
+ROUNDING = 1.0
+"""Seconds: the stamps of writes have no fractions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Members:
         self._api, self._group, self._changed = api, group, changed
         self._signs: dict[str, _Sign] = {}
         self._news = asyncio.Event()
+        self._started: tuple[datetime, float] | None = None
+        """One moment by two clocks: the API server's, and the event loop's."""
         self.informer.on_change(self._seen)
 
     def alive(self) -> list[Member]:
@@ -63,6 +69,11 @@ class Members:
     def leader(self) -> Lease | None:
         """The leader's Lease, whoever holds it."""
         return self.informer.get(Key(self._group.namespace, self._group.leader))
+
+    def set_clock(self, just_written: Lease) -> None:
+        """Takes the time from what this replica has just written."""
+        stamped = written(just_written)
+        self._started = None if stamped is None else (stamped, asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Watches and judges until cancelled."""
@@ -86,7 +97,7 @@ class Members:
         self._changed()
 
     def _sign_of_life(self, lease: Lease) -> None:
-        name, said = lease.metadata.name, (lease.spec.holder_identity, lease.spec.renew_time)
+        name, said = lease.metadata.name, _said(lease)
         held = self._signs.get(name)
         if held is None or held.said != said:
             duration = lease.spec.lease_duration_seconds or DEFAULT_DURATION
@@ -94,9 +105,28 @@ class Members:
             self._expired.discard(name)
             self._news.set()
 
+    async def _learn_ages(self) -> None:
+        """Counts from when they were written, not from now, for Leases that were there before this replica."""
+        with suppress(ApiError, OSError, TimeoutError):
+            async with asyncio.timeout(RETRY):
+                there = (await self._api.list(LEASES, self._group.namespace)).items
+            for lease in there:
+                sign = self._signs.get(lease.metadata.name)
+                if sign is not None and sign.said == _said(lease):
+                    sign.until -= max(0.0, self._age(lease) - ROUNDING)
+
+    def _age(self, lease: Lease) -> float:
+        """Seconds since it was written, by the API server's clock; 0 where that is not known."""
+        stamped = written(lease)
+        if self._started is None or stamped is None:
+            return 0.0
+        then, at = self._started
+        return (then - stamped).total_seconds() + asyncio.get_running_loop().time() - at
+
     async def _judge(self) -> None:
         loop = asyncio.get_running_loop()
         await self.informer.synced.wait()
+        await self._learn_ages()
         self._changed()
         while True:
             self._news.clear()
@@ -139,6 +169,10 @@ class Members:
         with suppress(ApiError, OSError, TimeoutError):
             async with asyncio.timeout(RETRY):
                 await self._api.delete(LEASES, meta.name, meta.namespace, exactly)
+
+
+def _said(lease: Lease) -> tuple[str | None, str | None]:
+    return lease.spec.holder_identity, lease.spec.renew_time
 
 
 def _member(lease: Lease) -> Member:

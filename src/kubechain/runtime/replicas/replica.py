@@ -88,6 +88,7 @@ class Replica:
                 async with asyncio.timeout(self._deadline):
                     self._lease = await self._take()
                 self._good_until = begun + self._deadline
+                self.members.set_clock(self._lease)
                 return
             except (Forbidden, NotFound) as error:
                 raise SettingsError(
