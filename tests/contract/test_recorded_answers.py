@@ -1,8 +1,10 @@
-"""The embedded server says over HTTP what a real one said: to bad manifests, and to several field managers."""
+"""Embedded and real server say what a real one said before: to bad manifests, and to several field managers."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import ssl
 from typing import Any
 
@@ -10,12 +12,21 @@ import pytest
 
 from tests.contract.applies.record import play, stories
 from tests.contract.bad_manifests.record import Case, Server, cases
+from tests.kubernetes import Kubernetes, on_cluster
 from tests.world import TOKEN, World
 
 
-@pytest.fixture
-def server(running: World) -> Server:
-    return Server(running.server.url, TOKEN, ssl.create_default_context(cafile=str(running.ca)))
+@pytest.fixture(params=["embedded", on_cluster])
+def server(request: pytest.FixtureRequest) -> Server:
+    """A server of each engine."""
+    if request.param == "embedded":
+        world: World = request.getfixturevalue("running")
+        return Server(world.server.url, TOKEN, ssl.create_default_context(cafile=str(world.ca)))
+    kubernetes: Kubernetes = request.getfixturevalue("kubernetes")
+    config = json.loads(kubernetes.kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    return Server(cluster["server"], user["token"], ssl.create_default_context(cadata=ca))
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from structlog.types import EventDict
 
 from kubechain.agents.ports.model import Endpoint
 from kubechain.agents.ports.tool import FunctionCall
+from kubechain.cluster.remote import connect
+from kubechain.cluster.target import ClusterSettings
 from kubechain.resources.json import JsonObject
 from kubechain.resources.llm import LLM, LLMSpec
 from kubechain.resources.message import Message
@@ -28,10 +31,13 @@ from tests.crash.points import STILL, Points
 from tests.crash.stories import ANSWER, STORIES, CrashStory
 from tests.crash.verdict import judge
 from tests.crash.world import Stage
+from tests.kubernetes import Kubernetes
 from tests.story.conftest import FUNCTIONS
 
 pytestmark = pytest.mark.timeout(600)
 TRIES = 3
+ON_A_CLUSTER = ("a tool that only reads", "a tool that must not repeat", "work done outside")
+"""One of each kind of call: the others differ in what is decided, not in what is written."""
 every_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 
 
@@ -56,6 +62,21 @@ async def test_a_run_killed_at_any_effect_point_ends_as_if_nothing_had_happened(
 ) -> None:
     async with over_http(story.script, FUNCTIONS) as outside:
         await _every_point(Stage(story, store, outside, journal, from_nothing=False), pairs=False)
+
+
+@pytest.mark.cluster
+@pytest.mark.xdist_group("cluster")
+@pytest.mark.parametrize("story", [s for s in STORIES if s.name in ON_A_CLUSTER], ids=lambda story: story.name)
+async def test_a_run_on_a_real_api_server_killed_at_any_effect_point_ends_as_if_nothing_had_happened(
+    story: CrashStory, kubernetes: Kubernetes, journal: Journal
+) -> None:
+    prefix = f"crash-{secrets.token_hex(3)}"
+    async with (
+        connect(ClusterSettings(kubernetes.kubeconfig)) as api,
+        over_http(story.script, FUNCTIONS) as outside,
+    ):
+        stage = Stage(story, api, outside, journal, from_nothing=False, prefix=prefix)
+        await _every_point(stage, pairs=False)
 
 
 @every_story

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
 import msgspec
 
 from kubechain.agents.transcript import result_message
-from kubechain.app import looping
+from kubechain.app import Controlling, looping
 from kubechain.controllers import assembly
 from kubechain.providers.tools.mcp import MCP
 from kubechain.resources.builtin import NAMESPACES, Namespace
@@ -25,10 +25,11 @@ from kubechain.resources.message import FunctionCall, RequestedCall
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.registry import OURS
 from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment
+from kubechain.resources.task import TASKS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.resources.toolresult import TOOL_RESULTS, ToolResult
-from kubechain.store.engine import Store
+from kubechain.runtime.api import Api, Change, WatchOptions
 from tests.crash.outside import Journal, Outside
 from tests.crash.points import (
     Killed,
@@ -54,24 +55,34 @@ class Stage:
     """Where worlds are played: one story, one store, the same outside."""
 
     story: CrashStory
-    store: Store
+    store: Api
     outside: Outside
     journal: Journal
     from_nothing: bool = True
     """Whether the run is there before anything is ready, so that getting ready belongs to its story."""
+    prefix: str = "world"
 
     async def world(self) -> World:
         """A new world in which the run has just been created."""
-        namespace = f"world-{next(_numbers)}"
+        namespace = f"{self.prefix}-{next(_numbers)}"
         await self.store.create(NAMESPACES, Namespace(metadata=ObjectMeta(name=namespace)))
         for manifest in self.story.manifests(self.outside.base_url, str(self.journal.path)):
             await self._create(manifest, namespace)
         if not self.from_nothing:
-            async with self.life(Points(), namespace, "-") as points:
+            points = Points()
+            async with self.life(points, namespace, "-") as loops:
+                await _filled(loops)
+                await self._ready(namespace)
                 await points.quiet()
         await self._create(self.story.run(), namespace)
         run = await self.store.get(TASK_RUNS, RUN, namespace)
         return World(self, namespace, stamp_of(run.metadata.uid))
+
+    async def _ready(self, namespace: str) -> None:
+        async with aclosing(self.store.watch(TASKS, namespace, WatchOptions())) as events:
+            async for event in events:
+                if isinstance(event, Change) and event.object.status.ready:
+                    return
 
     async def _create(self, manifest: JsonObject, namespace: str) -> None:
         metadata: JsonObject = {"name": RUN, "namespace": namespace}
@@ -81,8 +92,11 @@ class Stage:
         await self.store.create(KINDS[str(manifest["kind"])], document)
 
     @asynccontextmanager
-    async def life(self, points: Points, namespace: str, stamp: str) -> AsyncIterator[Points]:
-        """The program running in a namespace, until the block ends or it is killed at a point."""
+    async def life(self, points: Points, namespace: str, stamp: str) -> AsyncIterator[Controlling]:
+        """The program running in a namespace, until the block ends or it is killed at a point.
+
+        That may be before its informers are filled: so it is the block that waits for them.
+        """
         models, sessions = self.outside.models(), MCP()
         outside = assembly.Outside(
             WatchedModels(models, points), WatchedFunctions(self.outside.functions, points), sessions, {}
@@ -90,14 +104,17 @@ class Stage:
         try:
             async with asyncio.timeout(SECONDS):
                 async with looping(WatchedApi(self.store, points, namespace, stamp), outside) as loops:
-                    for informer in loops.caches.all():
-                        await informer.synced.wait()
-                    yield points
+                    yield loops
         except* Killed:
             pass
         finally:
             await models.close()
             await sessions.close()
+
+
+async def _filled(loops: Controlling) -> None:
+    for informer in loops.caches.all():
+        await informer.synced.wait()
 
 
 @dataclass
@@ -124,7 +141,8 @@ class World:
 
     async def _live(self, kill_at: str) -> Points:
         points = Points(kill_at)
-        async with self.stage.life(points, self.namespace, self.stamp):
+        async with self.stage.life(points, self.namespace, self.stamp) as loops:
+            await _filled(loops)
             await self._carry_on(points)
         await self._everything_on_disk()
         self.asked += self.stage.outside.asked()

