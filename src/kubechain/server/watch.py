@@ -29,6 +29,8 @@ _HEADERS = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-cache, private"),
 ]
+_AHEAD = 64 * 1024
+"""Bytes that may wait for a client before the next change is looked at."""
 
 
 class Watch:
@@ -43,8 +45,10 @@ class Watch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
+        outbox = _Outbox(send)
         enders = [
-            asyncio.ensure_future(self._pump(send)),
+            asyncio.ensure_future(self._pump(outbox)),
+            asyncio.ensure_future(outbox.run()),
             asyncio.ensure_future(_disconnected(receive)),
             asyncio.ensure_future(self._call.stopping.wait()),
         ]
@@ -56,9 +60,10 @@ class Watch:
             await asyncio.gather(*enders, return_exceptions=True)
         for ender in done:
             ender.result()
+        await outbox.empty()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _pump(self, send: Send) -> None:
+    async def _pump(self, outbox: _Outbox) -> None:
         """Every change as one line; a refusal of the store is the last line."""
         first = True
         try:
@@ -66,10 +71,9 @@ class Watch:
                 async for event in events:
                     line = self._line(event, columns=first)
                     first = False
-                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                    await outbox.put(line)
         except ApiError as error:
-            line = b'{"type":"ERROR","object":' + msgspec.json.encode(status_of(error)) + b"}\n"
-            await send({"type": "http.response.body", "body": line, "more_body": True})
+            await outbox.put(b'{"type":"ERROR","object":' + msgspec.json.encode(status_of(error)) + b"}\n")
 
     def _events(self) -> Events:
         target = self._call.target
@@ -100,6 +104,43 @@ class Watch:
         about = msgspec.json.encode({"metadata": metadata})
         only = row(kind, about, self._call.settings.clock(), "Metadata", version)
         return table({"resourceVersion": metadata["resourceVersion"]}, None, [only], version)
+
+
+class _Outbox:
+    """Lines on their way to the client. Those of one turn of the event loop, as of one commit, go as one piece."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, line: bytes) -> None:
+        """Waits while a client that reads slowly has enough before it."""
+        self._lines.append(line)
+        self._size += len(line)
+        self._news.set()
+        if self._size > _AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        while True:
+            await self._news.wait()
+            await self.empty()
+
+    async def empty(self) -> None:
+        """Sends what there is."""
+        body = b"".join(self._lines)
+        self._lines.clear()
+        self._size = 0
+        self._news.clear()
+        if body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self._room.set()
 
 
 def _name_in(form: Form) -> tuple[str, str] | None:
