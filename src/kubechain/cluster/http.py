@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from io import BytesIO
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlencode
@@ -25,6 +25,7 @@ from kubechain import __version__
 from kubechain.cluster.answers import refusal
 from kubechain.cluster.connection import Request, Unreachable
 from kubechain.cluster.credentials import Identity
+from kubechain.cluster.lane import Lane
 from kubechain.cluster.lines import lines
 from kubechain.cluster.target import Target
 from kubechain.errors import Unauthorized
@@ -32,6 +33,8 @@ from kubechain.errors import Unauthorized
 CONNECTIONS = 100
 """Requests at a time, below what an API server works on at once (200 writes, 400 reads); watches come on top."""
 KEPT_SECONDS = 60.0
+EVENTS = "/apis/events.k8s.io/"
+"""Nobody waits for an Event: those that are told together do not stand in the way of what somebody waits for."""
 _PARTS_FROM = 1 << 20
 _REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -49,6 +52,7 @@ class HttpConnection:
         # aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that.
         self._writes._retry_connection = False
         self._watches = _session(limit=0)
+        self._aside = Lane()
         self.answered: Counter[tuple[str, ...]] = Counter()
         """Answers so far by method, HTTP code and the reason of a refusal; code 0: there was none."""
 
@@ -62,7 +66,8 @@ class HttpConnection:
     async def send(self, request: Request) -> bytes:
         """The body of a good answer. Raises errors.ApiError."""
         session = self._reads if request.method == "GET" else self._writes
-        async with self._answered(session, request, _REQUEST) as answer:
+        lane = self._aside if request.path.startswith(EVENTS) else nullcontext()
+        async with lane, self._answered(session, request, _REQUEST) as answer:
             return await answer.read()
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:

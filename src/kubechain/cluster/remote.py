@@ -74,7 +74,7 @@ class RemoteApi:
         return {resource.name for resource in msgspec.json.decode(document, type=_Resources).resources}
 
     async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
-        return kind.decode(await self._get(path(kind, namespace, name)))
+        return _decoded(kind, await self._get(path(kind, namespace, name)))
 
     async def list(
         self, kind: Kind[T], namespace: str = ALL_NAMESPACES, options: ListOptions | None = None
@@ -123,7 +123,7 @@ class RemoteApi:
     ) -> T:
         where = path(kind, namespace, name) + ("/status" if status else "")
         request = Request("PATCH", where, {}, msgspec.json.encode(merge), MERGE_PATCH)
-        return kind.decode(await self._connection.send(request))
+        return _decoded(kind, await self._connection.send(request))
 
     async def delete(
         self, kind: Kind[T], name: str, namespace: str = "", options: DeleteOptions | None = None
@@ -159,7 +159,7 @@ class RemoteApi:
 
     async def _write(self, method: str, kind: Kind[T], where: str, body: bytes, dry_run: bool) -> T:
         query = {"dryRun": "All"} if dry_run else {}
-        return kind.decode(await self._connection.send(Request(method, where, query, body)))
+        return _decoded(kind, await self._connection.send(Request(method, where, query, body)))
 
 
 class _Resource(msgspec.Struct):
@@ -175,6 +175,14 @@ def path(kind: Kind[T], namespace: str, name: str = "") -> str:
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     inside = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
     return f"{root}{inside}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def _decoded(kind: Kind[T], document: bytes) -> T:
+    """The object, in its typed form without managedFields: the server keeps them whether they come back or not."""
+    obj = kind.decode(document)
+    if isinstance(obj, Resource):
+        obj.metadata.managed_fields = []
+    return obj
 
 
 def _given(kind: Kind[T], obj: T) -> tuple[Meta, bytes]:

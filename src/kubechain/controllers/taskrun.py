@@ -1,7 +1,8 @@
 """The TaskRun controller: carries a conversation from question to answer, one checkpoint at a time.
 
 Observe -> `next_step` -> one effect. A reply is paid for, so the version held is confirmed right before the
-model is asked, and the reply is saved even when somebody labelled the run meanwhile.
+model is asked, if it is not what the API told us a moment ago; and the reply is saved even when somebody labelled
+the run meanwhile.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from kubechain.runtime.controller import Done, Next
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 
+JUST_NOW = 1.0
+"""Seconds for which the answer to a write of ours needs no second look before the model is asked."""
 EMPTY_REPLIES = 3
 """Replies with neither text nor tool calls before the run fails."""
 
@@ -93,7 +96,8 @@ class TaskRunController:
         if isinstance(endpoint, Missing):
             await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
             return Done()
-        await self.api.confirm(TASK_RUNS, run)
+        if not self.caches.runs.fresh(run, JUST_NOW):
+            await self.api.confirm(TASK_RUNS, run)
         try:
             run, reply = await self._reply(run, ask, endpoint)
         except Transient as error:

@@ -10,6 +10,7 @@ It does no I/O and never waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from time import monotonic
 from typing import Generic, TypeVar
 
 from kubechain.resources.kind import Kind
@@ -19,6 +20,8 @@ from kubechain.runtime.ownership import key_of
 from kubechain.runtime.shelf import Shelf, version
 
 R = TypeVar("R", bound=Resource)
+TOLD = 1_000
+"""Objects whose last write is remembered as such."""
 
 
 class _Index(Generic[R]):
@@ -66,11 +69,20 @@ class Cache(Generic[R]):
     With a `kind`, objects that nobody touched lately are held as their JSON.
     """
 
-    def __init__(self, keep: Callable[[R], R] | None = None, kind: Kind[R] | None = None) -> None:
+    def __init__(
+        self,
+        keep: Callable[[R], R] | None = None,
+        kind: Kind[R] | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._keep = keep
+        self._clock = clock
         self._objects: Shelf[R] = Shelf(kind)
         self._indices: dict[str, _Index[R]] = {}
         self._handlers: list[Callable[[R | None, R | None], None]] = []
+        self._told: dict[Key, tuple[int, float]] = {}
+        """The versions that writers were answered last, and when."""
         self._delivered = 0
         """Every change up to this version has been seen; what is not held and not newer is gone."""
 
@@ -108,8 +120,18 @@ class Cache(Generic[R]):
         Handlers run now, and not again when the watch delivers the same version. A version that is older than
         what is held, or that the watch has passed already (changed again or deleted since), is ignored.
         """
+        key = key_of(obj)
         if version(obj) > self._delivered:
             self.put(obj)
+        self._told.pop(key, None)
+        self._told[key] = version(obj), self._clock()
+        if len(self._told) > TOLD:
+            del self._told[next(iter(self._told))]
+
+    def fresh(self, obj: R, within: float) -> bool:
+        """Whether a writer was answered this version less than `within` seconds ago, and no newer one is held."""
+        seen, at = self._told.get(key_of(obj), (-1, 0.0))
+        return seen == version(obj) == self._objects.version(key_of(obj)) and self._clock() - at < within
 
     def knows(self, key: Key, seen: int) -> bool:
         """Feeder: that version, or a newer one, is held already: it need not be decoded."""

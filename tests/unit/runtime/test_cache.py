@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kubechain.resources.taskrun import TaskRun, TaskRunStatus
 from kubechain.runtime.api import Key
-from kubechain.runtime.cache import Cache
+from kubechain.runtime.cache import TOLD, Cache
 from kubechain.runtime.ownership import owner_uids
 from kubechain.runtime.wakes import local
 from tests.unit.runtime.world import call, finished, names, run
@@ -48,6 +48,33 @@ def test_a_remembered_write_is_told_at_once_and_not_again_by_the_watch(cache: Ca
     cache.remember(run("r", version=5))
     cache.put(run("r", version=5))
     assert heard == [(None, "4"), ("4", "5")]
+
+
+def test_what_a_writer_was_answered_is_fresh_for_a_while_and_until_something_newer_is_seen() -> None:
+    now = [10.0]
+    cache: Cache[TaskRun] = Cache(clock=lambda: now[0])
+    listed, written = run("r", version=5), run("r", version=6)
+    cache.put(listed)
+    assert not cache.fresh(listed, 1.0), "a watch may lag behind"
+    cache.remember(written)
+    now[0] += 0.5
+    assert cache.fresh(written, 1.0)
+    assert not cache.fresh(listed, 1.0)
+    now[0] += 0.6
+    assert not cache.fresh(written, 1.0)
+    cache.remember(written)
+    cache.put(run("r", version=7))
+    assert not cache.fresh(written, 1.0)
+    cache.drop(KEY, 8)
+    assert not cache.fresh(written, 1.0)
+
+
+def test_only_so_many_answers_are_kept_in_mind(cache: Cache[TaskRun]) -> None:
+    for number in range(3 * TOLD):
+        cache.remember(run(f"r{number}", version=number + 1))
+    fresh = [cache.fresh(run(f"r{number}", version=number + 1), 60.0) for number in range(3 * TOLD)]
+    assert sum(fresh) == TOLD
+    assert all(fresh[-TOLD:])
 
 
 def test_a_remembered_write_that_the_watch_saw_deleted_stays_deleted(cache: Cache[TaskRun]) -> None:

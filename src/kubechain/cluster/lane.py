@@ -1,0 +1,44 @@
+"""A narrow way for requests that nobody waits for: one at a time, and more only as more are waiting.
+
+Used by `http`. First in, first out. It never refuses and never drops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+WAITING_FOR_ONE_MORE = 8
+
+
+class Lane:
+    """`async with lane:` around a request."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._inside <= (len(self._waiting) - 1) // WAITING_FOR_ONE_MORE:
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._inside += 1
+                turn.set_result(None)
