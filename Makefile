@@ -33,17 +33,24 @@ check: setup ## Format, lint, types, layers, unit and contract tests: under a mi
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
 	@$(BIN)/pytest -q -n 4 -m "not cluster" tests/unit tests/house tests/contract --ignore tests/contract/test_kubectl.py
 
-parts: setup ## Fetch the real parts that the tests run against: kubectl 1.30, 1.32, 1.33 and a model server
-	@$(BIN)/python -m tests.parts.kubectl 1.30 1.32 1.33
+parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in ten minutes
+	@$(BIN)/python -m tests.parts.kubectl
 	@$(BIN)/python -m tests.parts.node
-
-test: check parts ## Everything: check, then stories, crashes and the installed program with real kubectl
-	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
-	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e
-
-cluster-test: setup ## The contract and the stories on a real Kubernetes API server (built once, in six minutes)
 	@$(BIN)/python -m tests.parts.apiserver
-	@KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -m cluster tests/contract tests/story tests/unit
+	@$(BIN)/python -m tests.parts.helm
+
+test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes
+	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
+	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e \
+	  tests/deploy tests/replicas
+	@$(ON_KUBERNETES)
+
+# Tests that share a cluster stay on one worker, so two workers are at most two clusters at a time.
+ON_KUBERNETES = KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -n 2 --dist loadgroup -m cluster tests
+
+cluster-test: setup ## The contract, the stories and the crashes on a real Kubernetes API server (built once)
+	@$(BIN)/python -m tests.parts.apiserver
+	@$(ON_KUBERNETES)
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo
