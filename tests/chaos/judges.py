@@ -22,6 +22,11 @@ FAILED_ASKS_A_MINUTE = 15
 
 Full jitter from 1 s, doubling, stays below; more is no backoff at all.
 """
+LATE = 60.0
+"""Seconds by which a change of what a run depends on (its Secret, LLM, agent, own labels) may be seen late.
+
+A pass begins before it asks, watch events are held back, and a stale list is put right by the watch after it.
+"""
 CHECKS_A_MINUTE = 30
 MOST_BYTES = 256 * 1024
 """Of one object, whatever tools return and however long the run."""
@@ -168,9 +173,9 @@ def _gives_up_in_time(past: Past) -> Iterator[str]:
 
 
 def _comes_back_early(past: Past, name: str, asked: Sequence[Asked]) -> Iterator[str]:
-    """Whoever meddles in between may have it asked again at once."""
+    """Whoever meddles may have it asked again at once, if only when that is seen: `LATE`."""
     for before, after in pairwise(asked):
-        meddled = any(before.at <= t <= after.at for t in past.decisions.meddled)
+        meddled = any(before.at - LATE <= t <= after.at for t in past.decisions.meddled)
         if before.life == after.life and not meddled and before.later and after.at < before.at + before.later:
             yield f"{name}: asked again {after.at - before.at:.1f} s after a Retry-After of {before.later:g} s"
 
