@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,9 +25,10 @@ from typing import Any
 import msgspec
 import uvloop
 
-from bench import replay
+from bench import cluster_parked, replay
+from bench.cluster_parked import operate
 from bench.job import ASKED, ECHO, Shape
-from bench.process import ROOT, Child, Model, cpu, descendants, free_ports, lift, resident, tree
+from bench.process import Child, Model, cpu, descendants, free_ports, lift, resident, tree
 from bench.replay import Stories
 from bench.report import into
 from kubechain.cluster.remote import RemoteApi, connect
@@ -63,20 +63,14 @@ class World:
         }
         await self.api.create(_KINDS[kind], msgspec.json.encode(document))
 
-    async def prepare(self, shape: Shape) -> str:
+    async def prepare(self, shape: Shape, tool: dict[str, Any] | None = None) -> str:
         """The Task of runs of this shape, once it is ready."""
         name = shape.model
         parameters = {"baseURL": f"{self.model.url}/v1", "model": name}
         await self.create("LLM", name, {"provider": "openai-compatible", "parameters": parameters})
-        tool = {
-            "function": {
-                "entrypoint": "bench.job:echo",
-                "env": [{"name": "BENCH_JOURNAL", "value": str(self.folder / "journal")}],
-            },
-            "effect": "ReadOnly",
-            "parameters": ECHO,
-        }
-        await self.create("Tool", name, tool)
+        env = [{"name": "BENCH_JOURNAL", "value": str(self.folder / "journal")}]
+        function = {"function": {"entrypoint": "bench.job:echo", "env": env}, "effect": "ReadOnly"}
+        await self.create("Tool", name, {"parameters": ECHO, **(tool or function)})
         await self.create("Agent", name, {"llmRef": {"name": name}, "tools": [{"name": name}]})
         await self.create("Task", name, {"agent": name, "userMessage": "a run says what"})
         async for task in replay.changes(self.api, TASKS):
@@ -96,7 +90,7 @@ class World:
         found: Counter[str] = Counter()
         for entry in self.cluster.audit():
             about = entry.get("objectRef", {})
-            if about.get("namespace") == "default" and entry["user"]["username"] == "admin":
+            if about.get("namespace") == "default" and entry.get("userAgent", "").startswith("kubechain/"):
                 where = "/".join(filter(None, (about["resource"], about.get("subresource"))))
                 found[f"{entry['verb']} {where}"] += 1
         return found
@@ -187,29 +181,24 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         api = await stack.enter_async_context(connect(ClusterSettings(cluster.kubeconfig)))
         await replay.make_room(api)
         model = stack.enter_context(Model(folder / "model.log"))
-        operator = stack.enter_context(operate(cluster.kubeconfig, folder))
+        operator = stack.enter_context(operate(cluster.kubeconfig, folder, free_ports(1)[0]))
         stories = Stories(api)
         following = asyncio.create_task(stories.follow())
         stack.callback(following.cancel)
         world = World(cluster, api, model, stories, operator, folder)
         lift([os.getpid(), *descendants(os.getpid())])
+        if args.parked:
+            return {"parked": await cluster_parked.parked(world, args.parked)}
         return {
             "one": await one_at_a_time(world, Shape(args.turns), args.rounds),
             "many": await all_at_once(world, Shape(args.many_turns), args.many),
         }
 
 
-def operate(kubeconfig: Path, folder: Path) -> Child:
-    """`kubechain operator` on the namespace `default`."""
-    command: list[str | Path] = [
-        sys.executable, "-m", "kubechain.cli.main", "operator", "--kubeconfig", kubeconfig, "-n", "default",
-        "--functions", ROOT, "--listen", f"127.0.0.1:{free_ports(1)[0]}",
-    ]  # fmt: skip
-    return Child(command, folder / "operator.log", {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"})
-
-
 def text(found: Mapping[str, Any]) -> str:
     """The figures as people read them."""
+    if "parked" in found:
+        return cluster_parked.text(found["parked"])
     one, many = found["one"], found["many"]
 
     def listed(requests: Mapping[str, float]) -> str:
@@ -222,8 +211,8 @@ def text(found: Mapping[str, Any]) -> str:
             f"{', '.join(map(str, one['ratios']))})",
             f"  CPU of the operator and its tools: {one['operator_cpu_ms']:.1f} ms a turn",
             f"  requests a turn: {listed(one['requests'])}",
-            f"all at once: {many['turns_per_s']:.0f} turns a second with {many['writes_per_turn']:.2f} writes each; "
-            f"the server takes {many['writes_alone_per_s']:.0f} such writes a second alone, half of that is "
+            f"all at once: {many['turns_per_s']:.0f} turns a second of {many['writes_per_turn']:.2f} writes; the "
+            f"server takes {many['writes_alone_per_s']:.0f} such writes a second alone, half of that is "
             f"{many['half_of_writes_alone']:.0f} turns",
             f"  CPU, ms a turn: operator and its tools {many['operator_cpu_ms']:.1f}, Kubernetes "
             f"{many['servers_cpu_ms']:.1f}; the operator takes {many['operator_mb']:.0f} MB",
@@ -241,6 +230,7 @@ def main() -> None:
     )
     parser.add_argument("--many", type=int, default=200, help="runs at once")
     parser.add_argument("--many-turns", type=int, default=5, help="of each of them")
+    parser.add_argument("--parked", type=int, default=0, metavar="RUNS", help="a start with so many that wait")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="put the figures between the marks of a page")
     args = parser.parse_args()
