@@ -91,6 +91,8 @@ async def _events(got: aiohttp.ClientResponse, until: str) -> Any:
         for line in lines:
             events.append(json.loads(line))
             if until and events[-1]["type"] == until:
+                if got.connection is not None and got.connection.transport is not None:
+                    got.connection.transport.abort()  # a polite end would outlive the test
                 return events
     if rest or any("object" not in event for event in events):  # one object after all
         return _content(rest) if rest else events[0]
