@@ -45,8 +45,8 @@ test: check parts ## Everything: check, then stories, crashes, the installed pro
 	  tests/deploy tests/replicas
 	@$(ON_KUBERNETES)
 
-# Tests that share a cluster stay on one worker, so two workers are at most two clusters at a time.
-ON_KUBERNETES = KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -n 2 --dist loadgroup -m cluster tests
+# Each worker starts a cluster of its own (half a gigabyte), and deletes it with the last test.
+ON_KUBERNETES = KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -n 2 -m cluster tests
 
 cluster-test: setup ## The contract, the stories and the crashes on a real Kubernetes API server (built once)
 	@$(BIN)/python -m tests.parts.apiserver
