@@ -185,11 +185,7 @@ class ToolCallController:
             holder="",
         )
         await self._save(call, status, ran=ran)
-        if phase == "Succeeded":
-            self.events.normal(
-                TOOL_CALLS, call, "Succeeded", f"{call.spec.tool} returned {len(result)} characters"
-            )
-        else:
+        if phase == "Failed":  # of a success the status says all there is to say
             self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
 
     async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> None:

@@ -252,6 +252,7 @@ class Worker(Generic[R]):
         before = self._failing.get(key)
         attempts = 1 if before is None else before.attempts + 1
         verdict = judge(error, attempts, self._chance)
+        self.failures[verdict.reason] += 1
         message = before.message if before is not None else ""
         if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
             self._tell(verdict, key, obj, error)
@@ -260,7 +261,6 @@ class Worker(Generic[R]):
         if verdict.wait < inf:
             self._queue.add_after(key, verdict.wait)
 
-        self.failures[verdict.reason] += 1
     def _tell(self, verdict: Verdict, key: Key, obj: R, error: BaseException) -> None:
         kind = self._controller.kind
         match verdict.audience:
