@@ -27,6 +27,10 @@ _LONG = 4 * 1024 * 1024
 """Bytes of journal after which the database file takes it over."""
 _MANY = 8 * 1024 * 1024
 """Bytes of documents after which it is taken over however short it is: until then they are in memory."""
+_WORTH = 256 * 1024
+"""Bytes of journal that are taken over once nothing was written for a while: a start would have to read them."""
+_REST = 1.0
+"""Seconds without a commit that are such a while."""
 log = structlog.get_logger(__name__)
 
 
@@ -42,9 +46,12 @@ class Writer:
         self._handed_over = 0
         self._take_over_at = _LONG
         self._documents = 0
+        self._committed_at = self._loop.time()
+        self._rest: asyncio.TimerHandle | None = None
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
+        self._await_rest()
 
     def write(self, entries: Sequence[Entry], done: Done) -> None:
         """Commits the entries; `done` hears of it on the loop, perhaps before this returns."""
@@ -67,6 +74,8 @@ class Writer:
 
     async def close(self) -> None:
         """Has the database file take everything over, and ends the thread."""
+        if self._rest is not None:
+            self._rest.cancel()
         idle = self._loop.create_future()
         self._put(lambda: None, lambda _: idle.set_result(None))
         await idle
@@ -86,7 +95,23 @@ class Writer:
         self._documents += sum(len(entry.body) for entry in entries)
         if (self._journal.size > self._take_over_at or self._documents > _MANY) and not self._handed_over:
             self._take_over()
+        self._committed_at = self._loop.time()
+        self._await_rest()
         done(error)
+
+    def _await_rest(self) -> None:
+        """Looks again after a while; one timer, set only where there is something to take over."""
+        if self._rest is None and self._journal.size > _WORTH:
+            self._rest = self._loop.call_at(self._committed_at + _REST, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        if self._handed_over:  # the thread is at work
+            self._committed_at = self._loop.time()
+        if self._loop.time() - self._committed_at < _REST:
+            self._await_rest()
+        elif self._journal.size > _WORTH:
+            self._take_over()
 
     def _done_at_once(self, job: Job, done: Done) -> None:
         error = _tried(lambda: job(self._connection))

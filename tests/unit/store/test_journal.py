@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import resource
 import shutil
@@ -149,6 +150,31 @@ async def test_many_documents_are_taken_over_however_little_they_differ(
         assert longest < 150_000
         assert path.stat().st_size > 500_000
         assert await store.get(TASKS, "big", "default") == made
+
+
+async def test_a_journal_of_some_length_is_taken_over_once_nothing_is_written_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_WORTH", 10_000)
+    monkeypatch.setattr(writer, "_REST", 0.02)
+    loop, begun_anew, clear = asyncio.get_running_loop(), asyncio.Event(), Journal.clear
+
+    def noted(journal: Journal) -> None:
+        clear(journal)
+        loop.call_soon_threadsafe(begun_anew.set)
+
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        monkeypatch.setattr(Journal, "clear", noted)
+        await a_life(store)
+        before = await everything(store)
+        async with asyncio.timeout(30):
+            await begun_anew.wait()
+        left = as_a_kill_leaves_it(path, tmp_path / "left")
+        await store.create(TASKS, task("later"))
+    (tmp_path / "left" / "store.db-commits").unlink()
+    async with opened(left) as store:
+        assert await everything(store) == before
 
 
 async def test_a_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
