@@ -78,6 +78,8 @@ class HttpConnection:
                     yield line
             except (aiohttp.ClientError, OSError):
                 return
+            finally:
+                _hang_up(answer)
 
     @asynccontextmanager
     async def _answered(
@@ -159,6 +161,13 @@ def context(target: Target, identity: Identity) -> ssl.SSLContext:
             pem.flush()
             tls.load_cert_chain(pem.name)
     return tls
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """Ends a stream in its middle without the good-byes of TLS, for which nobody would wait."""
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
