@@ -1,7 +1,7 @@
 # KubeChain: the commands that always work. `make` prints what there is.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?=
 UV ?= $(shell command -v uv || echo .tools/bin/uv)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,10 +17,10 @@ help: ## Print this list
 setup: $(VENV)/.ready ## Install the program and everything its development needs into .venv
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@[ -x "$(UV)" ] || [ "$(UV)" != .tools/bin/uv ] || { echo "setup: installing uv into .tools"; \
-	  $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv==0.13.9; }
+	@[ -x "$(UV)" ] || [ "$(UV)" != .tools/bin/uv ] || tools/install-uv .tools 0.13.9 $(PYTHON)
+	@[ -x $(BIN)/python ] || { python=$(or $(PYTHON),$$(tools/choose-python $(UV))) && \
+	  $(UV) venv --quiet --python $$python $(VENV); }
 	@echo "setup: installing locked dependencies into $(VENV)"
-	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
