@@ -22,6 +22,8 @@ GROUP = "/apis/kubechain.humanlayer.dev/v1alpha1"
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _PHASE = 2
 """The column of a TaskRun's phase, behind name and task."""
+ENDED = "status.phase!=Pending,status.phase!=Running"
+"""Selects the TaskRuns that are through: who waits for an answer is told of nothing else."""
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -124,9 +126,12 @@ class Kube:
             if not token:
                 return found, version
 
-    async def watch(self, plural: str, since: str) -> AsyncIterator[Row]:
-        """Every change since a version, as rows of the table that `kubectl get --watch` shows."""
-        query = {"watch": "1", "resourceVersion": since}
+    async def watch(self, plural: str, since: str, fields: str = "") -> AsyncIterator[Row]:
+        """Every change since a version, as rows of the table that `kubectl get --watch` shows.
+
+        `fields`: of those objects alone that the field selector picks.
+        """
+        query = {"watch": "1", "resourceVersion": since, **({"fieldSelector": fields} if fields else {})}
         async with self.session.get(self.path(plural), params=query, headers={"accept": _TABLE}) as answer:
             answer.raise_for_status()
             rest = b""
@@ -138,10 +143,13 @@ class Kube:
 
 
 class Phases:
-    """Follows the phases of all objects of a kind over one watch; its methods wait for one or for many."""
+    """Follows the phases of all objects of a kind over one watch; its methods wait for one or for many.
 
-    def __init__(self, kube: Kube, plural: str = "taskruns", column: int = _PHASE) -> None:
-        self.kube, self.plural, self.column = kube, plural, column
+    `fields`: a field selector; of changes, those to objects that it picks are followed.
+    """
+
+    def __init__(self, kube: Kube, plural: str = "taskruns", column: int = _PHASE, fields: str = "") -> None:
+        self.kube, self.plural, self.column, self.fields = kube, plural, column, fields
         self.phases: dict[str, str] = {}
         self._waiting: dict[str, tuple[frozenset[str], asyncio.Future[str]]] = {}
         self._tally: Counter[str] = Counter()
@@ -161,7 +169,7 @@ class Phases:
 
     async def _follow(self, since: str) -> None:
         try:
-            async for row in self.kube.watch(self.plural, since):
+            async for row in self.kube.watch(self.plural, since, self.fields):
                 self._saw(row)
             raise RuntimeError("the watch ended")
         except Exception as error:

@@ -20,7 +20,7 @@ import uvloop
 
 from bench.arguments import arguments, nonce, say
 from bench.job import ASKED, ECHO, Shape
-from bench.kube import Kube, Phases
+from bench.kube import ENDED, Kube, Phases
 from bench.process import ROOT, Child, cpu, get, lift, resident, size, tree, written
 
 API = "kubechain.humanlayer.dev/v1alpha1"
@@ -172,7 +172,7 @@ async def measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             shape = Shape(args.turns, args.size, args.wait)
             task = await prepare(kube, args.model, shape)
             lift(engine.pids)
-            async with Phases(kube) as phases:
+            async with Phases(kube, fields=ENDED) as phases:
                 return await JOBS[args.job](Client(kube, phases, task, shape), engine, args)
 
 

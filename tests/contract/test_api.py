@@ -38,6 +38,7 @@ from kubechain.resources.kind import Kind, T, owner_reference
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.reference import Reference
 from kubechain.resources.task import TASKS, Task, TaskSpec
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec
 from kubechain.resources.tool import TOOLS
 from kubechain.runtime.api import Api, Bookmark, Change, DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import labels, parse_fields, parse_labels
@@ -60,6 +61,10 @@ def task(namespace: str, name: str = "t1", **meta: object) -> Task:
 def agent(namespace: str, name: str = "a1") -> Agent:
     meta = ObjectMeta(name=name, namespace=namespace)
     return Agent(metadata=meta, spec=AgentSpec(llm_ref=Reference(name="gpt"), system="be brief"))
+
+
+def run(namespace: str, name: str, of: str) -> TaskRun:
+    return TaskRun(metadata=ObjectMeta(name=name, namespace=namespace), spec=TaskRunSpec(task=of))
 
 
 async def settled(api: Api, obj: Task) -> Task:
@@ -598,6 +603,38 @@ async def test_field_selectors_pick_by_name_and_by_what_the_kind_offers(api: Api
     assert namespace in [n.metadata.name for n in active.items]
     with pytest.raises(BadRequest, match=r"field label not supported: spec\.nope"):
         await api.list(TASKS, namespace, ListOptions(fields=parse_fields("spec.nope=x")))
+
+
+async def test_runs_are_picked_by_task_and_phase(api: Api, namespace: str) -> None:
+    for name, of in (("r1", "t1"), ("r2", "t1"), ("r3", "t2")):
+        await api.create(TASK_RUNS, run(namespace, name, of))
+    await api.patch(TASK_RUNS, "r2", namespace, {"status": {"phase": "Failed"}}, status=True)
+
+    async def picked(selector: str) -> list[str]:
+        page = await api.list(TASK_RUNS, namespace, ListOptions(fields=parse_fields(selector)))
+        return [found.metadata.name for found in page.items]
+
+    assert await picked("spec.task=t1") == ["r1", "r2"]
+    assert await picked("status.phase=Pending") == ["r1", "r3"]
+    assert await picked("spec.task=t1,status.phase!=Pending") == ["r2"]
+    assert await picked("status.agent=") == ["r1", "r2", "r3"]
+
+
+async def test_a_watch_of_a_phase_sees_objects_come_into_it_and_leave(api: Api, namespace: str) -> None:
+    made = await api.create(TASK_RUNS, run(namespace, "r1", "t1"))
+    for phase in ("Running", "Failed", "Failed", "Running"):
+        status: JsonObject = {"phase": phase, "turns": 1 if phase == "Failed" else 0}
+        await api.patch(TASK_RUNS, "r1", namespace, {"status": status}, status=True)
+    last = await api.patch(TASK_RUNS, "r1", namespace, {"status": {"phase": "FinalAnswer"}}, status=True)
+    options = WatchOptions(
+        fields=parse_fields("status.phase!=Pending,status.phase!=Running"), since=made.metadata.resource_version
+    )
+    async with aclosing(api.watch(TASK_RUNS, namespace, options)) as events:
+        changes = await take(events, 3)
+    assert [(c.type, c.object.status.phase) for c in changes] == [
+        ("ADDED", "Failed"), ("DELETED", "Failed"), ("ADDED", "FinalAnswer"),
+    ]  # fmt: skip
+    assert changes[-1].resource_version == last.metadata.resource_version
 
 
 async def test_pages_show_one_snapshot_whatever_is_written_meanwhile(api: Api, namespace: str) -> None:

@@ -15,7 +15,7 @@ from tests.deploy.printed import CHART, DEPLOY, Objects, helm, install, kustomiz
 from tests.parts.cache import PartMissing
 from tests.parts.schemas import faults
 
-VERSIONS = ("1.27", "1.32", "1.36")
+VERSIONS = ("1.31", "1.34", "1.36")
 OWN = ("--watch-namespace", "kubechain-system")
 SECRETS = ("--secret", "default/openai", "--secret", "team-a/one", "--secret", "team-a/another")
 SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -141,6 +141,7 @@ def our_kind(
     short_names: tuple[str, ...] = (),
     description: str = "",
     has_status: bool = True,
+    selectable: tuple[str, ...] = (),
 ) -> Kind[R]:
     """A kind of our group: namespaced, mostly with a status subresource, in the category `kubechain`."""
     return Kind(
@@ -153,6 +154,7 @@ def our_kind(
         categories=("kubechain",),
         has_status=has_status,
         columns=columns,
+        selectable=selectable,
         description=description or (type_.__doc__ or "").strip(),
     )
 

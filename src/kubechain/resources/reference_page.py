@@ -50,6 +50,9 @@ def _section(kind: Kind[Any]) -> str:
         f"`kubectl get {kind.plural}` prints {_columns(kind)}.",
         "",
     ]
+    if kind.selectable:
+        picked = ", ".join(f"`{path}`" for path in kind.selectable)
+        lines += [f"`--field-selector` picks by {picked}, besides `metadata.name` and `metadata.namespace`.", ""]
     rules = list(_rules(kind.schema, ""))
     if rules:
         lines += ["Rules, checked when it is applied:", *rules, ""]

@@ -87,4 +87,5 @@ TASK_RUNS = our_kind(
         Column("Tokens", ".status.tokens", "integer", wide=True, description="Tokens read and written so far"),
         Column("WaitingOn", ".status.waitingOn", wide=True, description="Why it is not moving"),
     ),
+    selectable=("spec.task", "status.agent", "status.phase"),
 )

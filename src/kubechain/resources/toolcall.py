@@ -74,4 +74,5 @@ TOOL_CALLS = our_kind(
         Column("Completed", ".status.completionTime", "date", wide=True, description="Since it ended"),
         Column("Error", ".status.error", wide=True, description="Why it failed"),
     ),
+    selectable=("spec.taskRun", "spec.tool", "status.phase"),
 )

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from kubechain.errors import BadRequest
 from kubechain.resources.builtin import EVENTS
-from kubechain.resources.json import JsonValue, lookup
 from kubechain.resources.kind import Kind
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
 from kubechain.store.document import meta_of
+from kubechain.store.fields import reader
 
 _BY_ADDRESS = ("metadata.name", "metadata.namespace")
 _EVENT_FIELDS = {
@@ -34,7 +32,8 @@ class Matcher:
         self._labels = labels
         self._address = FieldSelector(tuple(r for r in fields.requirements if r.key in _BY_ADDRESS))
         self._fields = FieldSelector(tuple(r for r in fields.requirements if r.key not in _BY_ADDRESS))
-        self._is_event = kind.key == EVENTS.key
+        stored = _stored_event_path if kind.key == EVENTS.key else str
+        self._read = reader({r.key: stored(r.key) for r in self._fields.requirements})
         self.namespace = namespace or fields.equal_to("metadata.namespace") or ""
         self.name = fields.equal_to("metadata.name")
         self.looks_inside = bool(labels or self._fields)
@@ -53,15 +52,8 @@ class Matcher:
             return False
         if not self._fields:
             return True
-        whole: JsonValue = msgspec.json.decode(body)
-        return self._fields.matches(lambda path: _text(lookup(whole, self._stored_path(path))))
-
-    def _stored_path(self, path: str) -> str:
-        """Events are selected by the names of core/v1 and stored under those of events.k8s.io/v1."""
-        if not self._is_event:
-            return path
-        head, dot, rest = path.partition(".")
-        return _EVENT_FIELDS.get(head, head) + dot + rest
+        texts = self._read(body)
+        return self._fields.matches(lambda path: texts[path])
 
 
 def _selectable(kind: Kind[Any], path: str) -> bool:
@@ -70,7 +62,7 @@ def _selectable(kind: Kind[Any], path: str) -> bool:
     return kind.key == EVENTS.key and path.replace("regarding.", "involvedObject.") in kind.selectable
 
 
-def _text(value: JsonValue) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+def _stored_event_path(path: str) -> str:
+    """Events are selected by the names of core/v1 and stored under those of events.k8s.io/v1."""
+    head, dot, rest = path.partition(".")
+    return _EVENT_FIELDS.get(head, head) + dot + rest

@@ -36,7 +36,7 @@ _CHART: JsonObject = {
     "type": "application",
     "version": __version__,
     "appVersion": __version__,
-    "kubeVersion": ">=1.27.0-0",
+    "kubeVersion": ">=1.31.0-0",
     "home": "https://github.com/humanlayer/kubechain",
     "keywords": ["agents", "llm", "operator"],
 }
