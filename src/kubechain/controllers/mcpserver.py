@@ -10,7 +10,7 @@ from kubechain.agents.call_step import DEFAULT_TIMEOUT
 from kubechain.agents.ports.tool import Discovery, Environment, MCPSessions, ServerCommand
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.readiness import judged
+from kubechain.controllers.readiness import judged, same
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.duration import seconds
@@ -59,7 +59,7 @@ class MCPServerController:
 
     async def _write(self, server: MCPServer, verdict: Verdict, found: MCPServerStatus) -> None:
         status = judged(found, verdict, server.metadata.generation, self.clock)
-        if status != server.status:
+        if not same(server.status, status):
             self.caches.servers.remember(await self.api.put_status(MCP_SERVERS, replace(server, status=status)))
 
 

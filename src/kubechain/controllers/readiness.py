@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from msgspec import json
 from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Verdict
@@ -11,6 +12,11 @@ from kubechain.resources.model import Clock, Condition, timestamp, with_conditio
 from kubechain.resources.readiness import ReadyStatus
 
 S = TypeVar("S", bound=ReadyStatus)
+
+
+def same(old: ReadyStatus, new: ReadyStatus) -> bool:
+    """Whether both say the same: an API server may give JSON back with its keys in another order."""
+    return old == new or json.decode(json.encode(old)) == json.decode(json.encode(new))
 
 
 def judged(status: S, verdict: Verdict, generation: int, clock: Clock) -> S:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.readiness import judged
+from kubechain.controllers.readiness import judged, same
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.model import Clock
@@ -60,7 +60,7 @@ class ToolController:
     async def _write(self, tool: Tool, verdict: Verdict, told: ToolStatus) -> None:
         status = judged(told, verdict, tool.metadata.generation, self.clock)
         status = replace(status, type="function" if tool.spec.function else "external")
-        if status != tool.status:
+        if not same(tool.status, status):
             self.caches.tools.remember(await self.api.put_status(TOOLS, replace(tool, status=status)))
 
 
