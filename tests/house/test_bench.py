@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from bench import report
+from bench import replicas, report
 from bench.inflight import in_flight
 from bench.job import TOOLS, Shape, asked, shape_of
 from bench.process import Model
+from bench.quota import limits, quota
+from kubechain.resources.install.workload import RESOURCES
 
 BENCH = Path(report.__file__).parent
 IN_EVERY_ENVIRONMENT = ("arguments", "chat", "inflight", "job", "jobs", "process", "peers/drive", "peers/postgres")
@@ -116,3 +119,32 @@ def test_what_the_peers_import_needs_nothing_of_ours(module: str) -> None:
     imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     outside = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"bench", "aiohttp"}
     assert not outside
+
+
+def test_replicas_are_measured_with_the_cpu_that_their_pods_request() -> None:
+    assert RESOURCES["requests"] == {"cpu": f"{replicas.CPU * 1000:.0f}m", "memory": "256Mi"}
+
+
+def test_a_quota_is_said_in_the_words_of_either_version_of_cgroups(tmp_path: Path) -> None:
+    first, second = tmp_path / "v1", tmp_path / "v2"
+    for file in (first / "cpu/cpu.cfs_quota_us", second / "cgroup.subtree_control"):
+        file.parent.mkdir(parents=True)
+        file.write_text("cpuset cpu io memory")
+    assert limits(0.1, first) == (first / "cpu", {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "10000"})
+    assert limits(1.5, second) == (second, {"cpu.max": "150000 100000"})
+    with pytest.raises(RuntimeError, match=r"no cgroups that limit CPU: .*--cpu 0"):
+        limits(0.1, tmp_path)
+
+
+def test_a_process_is_in_its_quota_until_the_end_or_the_machine_is_said_to_allow_none() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            with quota(0.5) as made:
+                made.hold([process.pid])
+                assert str(process.pid) in (made.folder / "cgroup.procs").read_text().split()
+                assert made.periods() >= (0, 0)
+            assert not made.folder.exists() and process.poll() is None
+        except RuntimeError as refused:
+            assert "without a quota" in str(refused)
+        finally:
+            process.kill()

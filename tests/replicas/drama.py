@@ -68,6 +68,8 @@ class Report:
     doubled: list[str] = field(default_factory=list)
     asked: int = 0
     repeated: int = 0
+    carried: dict[str, set[str]] = field(default_factory=dict)
+    """By replica, the runs whose calls it was at work on: what the marks in the ToolCalls said."""
 
     def lines(self) -> list[str]:
         def most(times: list[float]) -> str:
@@ -169,6 +171,9 @@ class Drama:
         """The person: says of every call that was cut off whether the journal knows it, until cancelled."""
         async with aclosing(changes(self.api, TOOL_CALLS, self.replicas.namespace)) as stream:
             async for event in stream:
+                if holder := event.object.status.holder:
+                    name, _, _ = holder.rpartition("_")
+                    self.report.carried.setdefault(name, set()).add(event.object.spec.task_run)
                 if event.object.status.phase == "OutcomeUnknown":
                     await self._settle(event.object)
 
