@@ -174,11 +174,19 @@ async def _probe(api: RemoteApi, lives: Lives[Controlling], settings: Settings, 
         return 0
     host, port = settings.listen
     probes = Probes(
-        lambda: {informer.kind.kind: informer.synced.is_set() for informer in lives.loops.caches.all()},
+        lambda: _waiting(lives),
         lambda: text(lives.loops.metrics.readings(api.answered)),
         None if host in LOOPBACK else Callers(api.target, "/metrics"),
     )
     return await stack.enter_async_context(probing(probes, host, port))
+
+
+def _waiting(lives: Lives[Controlling]) -> str:
+    """Why this replica is not ready, "" where it is."""
+    if not lives.acting:
+        return "cut off from the Kubernetes API, it begins anew once it can take its Lease again"
+    missing = sorted(i.kind.kind for i in lives.loops.caches.all() if not i.synced.is_set())
+    return f"no first list yet of {', '.join(missing)}" if missing else ""
 
 
 async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:

@@ -158,14 +158,14 @@ async def guarded(kubernetes: Kubernetes, place: Place, home: Path) -> AsyncIter
 
 
 class Reports:
-    """The errors that the operator of this process logs."""
+    """What the operator of this process logs."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._news = asyncio.Event()
 
     def __call__(self, logger: Any, method: str, event: Any) -> Any:
-        self._lines.append(str(event.get("error", "")))
+        self._lines.append(" ".join(map(str, event.values())))
         self._news.set()
         raise structlog.DropEvent
 

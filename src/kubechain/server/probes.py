@@ -6,7 +6,7 @@ Started by the composition root beside the control loops. The first two answer a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,9 +32,9 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The ASGI application. `synced`: whether each cache is filled; without a `gate` anyone reads metrics."""
+    """The ASGI application. `waiting`: why not ready, "" for ready; without a `gate` anyone reads metrics."""
 
-    synced: Callable[[], Mapping[str, bool]]
+    waiting: Callable[[], str]
     metrics: Callable[[], str]
     gate: Gate | None = None
 
@@ -55,9 +55,8 @@ class Probes:
                 return PlainTextResponse("404 page not found\n", 404)
 
     def _ready(self) -> Response:
-        waiting = sorted(kind for kind, synced in self.synced().items() if not synced)
-        if waiting:
-            return PlainTextResponse(f"not ready: no first list yet of {', '.join(waiting)}\n", 503)
+        if why := self.waiting():
+            return PlainTextResponse(f"not ready: {why}\n", 503)
         return PlainTextResponse("ok")
 
     async def _metrics(self, request: Request) -> Response:

@@ -362,12 +362,15 @@ async def test_a_replica_that_was_cut_off_begins_anew_once_it_can() -> None:
 
     async with living(cable, GROUP, ReplicaSettings("a", duration=DURATION), now, work) as lives:
         assert lives.loops == shares[0].holder
+        assert lives.acting
         cable.whole.clear()
         await passed(20)
+        assert not lives.acting
         assert ended == [shares[0].holder]
         assert lives.replica is None
         cable.whole.set()
         await asyncio.wait_for(lives.begun.wait(), 5)
         assert lives.loops == shares[1].holder != shares[0].holder
+        assert lives.acting
         await settle()
     assert len(ended) == 2

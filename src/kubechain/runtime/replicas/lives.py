@@ -40,6 +40,11 @@ class Lives(Generic[L]):
         self._loops: L | None = None
 
     @property
+    def acting(self) -> bool:
+        """Whether the loops of a life run: not between two, and not once its Lease is known to be gone."""
+        return self.replica is not None and not self.replica.lost
+
+    @property
     def loops(self) -> L:
         """What the loops of this life, or the last one, gave. Not before `begun`."""
         if self._loops is None:
