@@ -77,20 +77,23 @@ class Journal:
 
     def clear(self) -> None:
         """Begins anew, over what is there: the database has it all, on disk."""
-        self.size = self._last = 0
+        self.go_on(0, 0)
 
-    def records(self) -> Iterator[bytes]:
-        """Every whole record from the beginning; `size` follows."""
-        data = _read(self._file)
-        self.clear()
-        while len(data) >= self.size + _HEAD.size:
-            length, checksum = _HEAD.unpack_from(data, self.size)
-            begin = self.size + _HEAD.size
-            record = data[begin : begin + length]
-            if not length or len(record) < length or zlib.crc32(record) != checksum:
+    def records(self) -> Iterator[tuple[bytes, int, int]]:
+        """Every whole record from the beginning, with where it begins and ends."""
+        data, begin = _read(self._file), 0
+        while len(data) >= begin + _HEAD.size:
+            length, checksum = _HEAD.unpack_from(data, begin)
+            end = begin + _HEAD.size + length
+            record = data[begin + _HEAD.size : end]
+            if not length or end > len(data) or zlib.crc32(record) != checksum:
                 return
-            yield record
-            self._last, self.size = self.size, begin + length
+            yield record, begin, end
+            begin = end
+
+    def go_on(self, last: int, end: int) -> None:
+        """The last record that counts begins and ends there; the next one follows it."""
+        self._last, self.size = last, end
 
     def close(self, *, empty: bool) -> None:
         """`empty`: the database has it all."""
@@ -122,16 +125,15 @@ def _read(file: int) -> bytes:
 def begin(cx: sqlite3.Connection, journal: Journal) -> None:
     """Begins the transaction that is kept open, and puts into it what the journal has and the file has not."""
     cx.execute("BEGIN IMMEDIATE")
-    newest, applied = database.newest_revision(cx), False
-    for record in journal.records():
+    newest, counts = database.newest_revision(cx), (0, 0)
+    for record, start, end in journal.records():
         lines = _decode(record)
         if lines[0].revision == newest + 1:
             database.append(cx, _entries(cx, lines))
-            newest, applied = lines[-1].revision, True
-        elif applied:  # what was here before the journal was begun anew
-            return
-    if not applied:
-        journal.clear()
+            newest, counts = lines[-1].revision, (start, end)
+        elif counts[1]:  # what was here before the journal was begun anew
+            break
+    journal.go_on(*counts)
 
 
 def encoded(entries: Sequence[Entry]) -> bytes:

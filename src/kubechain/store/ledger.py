@@ -64,8 +64,6 @@ class Ledger:
         self._under_way: _Batch | None = None
         self._flush_due = self._closed = False
         self._writer = Writer(connection, carrier, journal)
-        self.reader = connection
-        """The connection to read from: it sees all that is committed."""
         self._next = database.newest_revision(connection) + 1
         self.committed = self._next - 1
         """The newest revision that is on disk."""
@@ -73,6 +71,11 @@ class Ledger:
         """The newest revision that watches have been told of."""
         self.batches = 0
         """How many transactions have carried writes since the store was opened."""
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """The connection to read from: it sees all that is committed. Not to be kept."""
+        return self._writer.reader
 
     @property
     def next_revision(self) -> int:
@@ -86,8 +89,7 @@ class Ledger:
     def stored(self, at: Address) -> Stored | None:
         """The newest state of an object that is on disk."""
         found = self._recent.get(at)
-        if found is None and (row := database.state(self.reader, at)) is not None:
-            found = Stored(*row)
+        if found is None and (found := self._writer.state(at)) is not None:
             self._recent.put(at, found)
         return found
 

@@ -1,8 +1,9 @@
-"""Commits: a record in the journal, synced, then the same in a transaction of the database that stays open.
+"""Commits: a record in the journal, synced; later, many at once, rows in a transaction that stays open.
 
-Called by the ledger. The loop alone uses the connection, so every read sees all that was committed. The journal is
-written by the loop while its syncs are quick, else by a thread; that thread also takes the journal over into the
-database file once it is long, and commits wait meanwhile. Never decides what is written.
+Called by the ledger. The loop alone uses the connection, and `reader` brings it up to the journal, so every read
+sees all that was committed. The journal is written by the loop while its syncs are quick, else by a thread; that
+thread also takes the journal over into the database file once it is long, and commits wait meanwhile.
+It never decides what is written.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from kubechain.errors import InternalError
 from kubechain.store import database
 from kubechain.store.journal import Journal, begin, encoded
 from kubechain.store.pace import Pace
-from kubechain.store.record import Entry
+from kubechain.store.record import Address, Entry, Stored
 
 Job = Callable[[sqlite3.Connection], object]
 Done = Callable[[Exception | None], None]
@@ -31,6 +33,8 @@ _WORTH = 256 * 1024
 """Bytes of journal that are taken over once nothing was written for a while: a start would have to read them."""
 _REST = 1.0
 """Seconds without a commit that are such a while."""
+_ROWS = 64
+"""Entries that become rows together, at the most: a statement for many costs each of them little."""
 log = structlog.get_logger(__name__)
 
 
@@ -46,12 +50,30 @@ class Writer:
         self._handed_over = 0
         self._take_over_at = _LONG
         self._documents = 0
+        self._rowless: dict[Address, Entry] = {}
+        self._rowless_entries: list[Entry] = []
+        self._behind = False
+        """Whether the open transaction lacks more than the entries without rows."""
         self._committed_at = self._loop.time()
         self._rest: asyncio.TimerHandle | None = None
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
         self._await_rest()
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """The connection to read from: it sees all that is committed. Raises InternalError."""
+        if (error := _tried(self._make_rows)) is not None:
+            raise InternalError(f"the store cannot be read: {error}; free the disk, then retry")
+        return self._connection
+
+    def state(self, at: Address) -> Stored | None:
+        """The newest committed state of one object, whether it is among the rows yet or not."""
+        if (entry := self._rowless.get(at)) is not None:
+            return entry.after
+        row = database.state(self.reader if self._behind else self._connection, at)
+        return None if row is None else Stored(*row)
 
     def write(self, entries: Sequence[Entry], done: Done) -> None:
         """Commits the entries; `done` hears of it on the loop, perhaps before this returns."""
@@ -79,7 +101,7 @@ class Writer:
         idle = self._loop.create_future()
         self._put(lambda: None, lambda _: idle.set_result(None))
         await idle
-        error = _tried(lambda: self._connection.execute("COMMIT"))
+        error = _tried(self._commit)
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         empty = error is None and await asyncio.to_thread(self._carried)
@@ -88,16 +110,38 @@ class Writer:
     def _synced(self, entries: Sequence[Entry], error: Exception | None, done: Done) -> None:
         """The entries are in the journal, or it could not be written."""
         if error is None:
-            error = _tried(lambda: database.append(self._connection, entries))
-            if error is not None:
-                self._journal.take_back()
-                self._restore()
-        self._documents += sum(len(entry.body) for entry in entries)
+            error = self._taken(entries)
         if (self._journal.size > self._take_over_at or self._documents > _MANY) and not self._handed_over:
             self._take_over()
         self._committed_at = self._loop.time()
         self._await_rest()
         done(error)
+
+    def _taken(self, entries: Sequence[Entry]) -> Exception | None:
+        """The entries are in the journal and rows soon. Where no rows can be made they are not taken after all."""
+        before = len(self._rowless_entries)
+        self._rowless_entries += entries
+        self._rowless |= {entry.at: entry for entry in entries}
+        if len(self._rowless_entries) >= _ROWS and (error := _tried(self._make_rows)) is not None:
+            self._journal.take_back()
+            del self._rowless_entries[before:]
+            self._rowless = {entry.at: entry for entry in self._rowless_entries}
+            return error
+        self._documents += sum(len(entry.body) for entry in entries)
+        return None
+
+    def _make_rows(self) -> None:
+        """Brings the database up to the journal. Raises sqlite3.Error, and then the next call begins anew."""
+        if self._behind:
+            self._restore()
+        elif self._rowless:
+            self._behind = True  # a statement that fails may take the whole transaction with it
+            database.append(self._connection, self._rowless_entries)
+        self._rowless_entries, self._rowless, self._behind = [], {}, False
+
+    def _commit(self) -> None:
+        self._make_rows()
+        self._connection.execute("COMMIT")
 
     def _await_rest(self) -> None:
         """Looks again after a while; one timer, set only where there is something to take over."""
@@ -114,9 +158,8 @@ class Writer:
             self._take_over()
 
     def _done_at_once(self, job: Job, done: Done) -> None:
-        error = _tried(lambda: job(self._connection))
-        if error is not None:
-            self._restore()
+        error = _tried(lambda: job(self.reader))
+        self._behind = self._behind or error is not None
         done(error)
 
     def _restore(self) -> None:
@@ -128,13 +171,12 @@ class Writer:
     def _take_over(self) -> None:
         """Ends the transaction, and has the thread bring it into the database file before the next begins."""
         self._documents = 0
-        if (error := _tried(lambda: self._connection.execute("COMMIT"))) is None:
+        if (error := _tried(self._commit)) is None:
             self._put(self._carry, self._taken_over)
             return
         _complain(error)
         self._take_over_at = self._journal.size + _LONG
-        if not self._connection.in_transaction:
-            begin(self._connection, self._journal)
+        self._behind = self._behind or not self._connection.in_transaction
 
     def _carry(self) -> None:
         """The thread: once all is in the database file, and on disk there, the journal begins anew."""

@@ -21,7 +21,7 @@ from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.runtime.api import Bookmark, Change, ListOptions, WatchOptions
 from kubechain.runtime.clock import now
 from kubechain.runtime.selectors import labels, parse_fields
-from kubechain.store import engine
+from kubechain.store import engine, writer
 from kubechain.store.engine import Store
 from kubechain.store.refusals import Expired
 
@@ -135,7 +135,10 @@ async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_write_that_finds_the_disk_full_fails_and_leaves_no_trace(store: Store) -> None:
+async def test_a_write_that_finds_the_disk_full_fails_and_leaves_no_trace(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_ROWS", 1)
     made = await store.create(TASKS, task())
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")

@@ -224,7 +224,7 @@ def test_a_record_that_finds_the_disk_full_is_not_there_and_the_next_is(tmp_path
     journal.append(b"third")
     journal.close(empty=False)
     again = Journal(tmp_path / "journal", sync=True)
-    assert list(again.records()) == [b"first", b"third"]
+    assert [record for record, _, _ in again.records()] == [b"first", b"third"]
     again.close(empty=True)
 
 

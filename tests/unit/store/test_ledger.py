@@ -110,7 +110,33 @@ async def test_a_status_written_again_and_again_is_read_from_memory(store: Store
         made = await store.put_status(TASKS, made)
         await store.confirm(TASKS, made)
         assert await store.get(TASKS, "t1", "default") == made
-    assert set(run) == {"INSERT"}
+    assert not run
+
+
+async def test_commits_become_rows_many_at_once_and_before_they_are_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_ROWS", 10)
+    made = await store.create(TASKS, task())
+    await store.list(TASKS)
+    run = statements(store)
+    for n in range(12):
+        made.status.status_detail = f"step {n}"
+        made = await store.put_status(TASKS, made)
+    assert run.count("INSERT") == 10 + 1  # rows of the log, and one that says which of them is current
+    assert (await store.list(TASKS, "default")).items[-1] == made
+    assert run.count("INSERT") == 12 + 2
+
+
+async def test_what_is_in_the_journal_stands_where_no_row_can_be_made_of_it(store: Store) -> None:
+    (size,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {size + 1}")
+    made = await store.create(TASKS, task(message="x" * 50_000))
+    with pytest.raises(InternalError, match=r"the store cannot be read: .* full; free the disk, then retry"):
+        await store.list(TASKS)
+    assert await store.get(TASKS, "t1", "default") == made
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert [found.metadata.name for found in (await store.list(TASKS)).items] == ["first", "t1"]
 
 
 async def test_a_child_of_a_living_owner_costs_one_look_for_its_name(store: Store) -> None:
@@ -144,7 +170,10 @@ async def test_one_who_gives_up_waiting_does_not_make_others_believe_it_is_writt
     assert (await store.get(TASKS, "t1", "default")).metadata.name == "t1"
 
 
-async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others(store: Store) -> None:
+async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_ROWS", 1)
     (size,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {size + 4}")
     results = await asyncio.gather(
