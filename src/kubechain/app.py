@@ -32,7 +32,7 @@ from kubechain.resources.registry import OURS
 from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.metrics import text
-from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.recorder import CONTROLLER, EventRecorder
 from kubechain.runtime.replicas.lease import Group
 from kubechain.runtime.replicas.lives import Lives, living
 from kubechain.runtime.replicas.replica import ReplicaSettings
@@ -45,7 +45,6 @@ from kubechain.server.settings import ADMIN, ServerSettings
 from kubechain.server.tls import ensure, kubeconfig, write_private
 from kubechain.store.engine import Store
 
-CONTROLLER = "kubechain"
 FIRST_CALL = "kubechain.providers.models.chat"
 """What the first model call would import otherwise, while it waits."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -59,13 +60,17 @@ async def operator(home: Place, *words: str) -> AsyncIterator[asyncio.subprocess
             print((await process.communicate())[1].decode())
 
 
-async def apply(home: Place, *texts: str) -> None:
-    words = ("apply", "-f", "-")
+async def kubectl(home: Place, *words: str, stdin: str = "") -> str:
     command, environment = kubectl_command(
         *words, version="1.32", kubeconfig=home.kubeconfig, home=home.kubeconfig.parent
     )
-    done = await said(command, environment, "\n---\n".join(texts))
+    done = await said(command, environment, stdin)
     assert done.code == 0, done.err
+    return done.out
+
+
+async def apply(home: Place, *texts: str) -> None:
+    await kubectl(home, "apply", "-f", "-", stdin="\n---\n".join(texts))
 
 
 async def until(api: RemoteApi, home: Place, *, turns: int) -> TaskRun:
@@ -87,6 +92,8 @@ async def test_the_operator_works_until_sigterm_ends_it_and_goes_on_after_a_kill
             await first.wait()
         async with operator(home, "--model", "scripted") as second:
             run = await until(api, home, turns=2)
+            told = await kubectl(home, "describe", "lease", f"kubechain-leader-{home.namespace}")
+            assert re.search(r"Normal +LeaderElection .* operator_[0-9a-f]{8} became leader", told)
             second.send_signal(signal.SIGTERM)
             async with asyncio.timeout(SECONDS):
                 assert await second.wait() == 0

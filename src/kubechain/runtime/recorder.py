@@ -28,6 +28,8 @@ from kubechain.runtime.api import Api
 R = TypeVar("R", bound=Resource)
 log = structlog.get_logger(__name__)
 
+CONTROLLER = "kubechain"
+"""The name under which the program reports."""
 NOTE_BYTES = 1024
 REMEMBERED = 512
 """Events told lately that are not told again."""

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from kubechain.errors import Forbidden, SettingsError
-from kubechain.resources.builtin import LEASES, Lease, LeaseSpec
+from kubechain.resources.builtin import EVENTS, LEASES, Lease, LeaseSpec
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta
 from kubechain.runtime.api import (
@@ -148,6 +148,12 @@ async def lease(api: Api, name: str = "kubechain-leader") -> LeaseSpec:
     return (await api.get(LEASES, name, GROUP.namespace)).spec
 
 
+def events(api: MemoryApi) -> list[tuple[str, str, str]]:
+    """What people were told: reason, name of the object, note."""
+    told = [event for (kind, _), event in api.objects.items() if kind == EVENTS.key]
+    return [(event.reason, event.regarding.name, event.note) for event in told]
+
+
 async def passed(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
@@ -160,6 +166,7 @@ async def test_the_first_leads_and_all_see_each_other() -> None:
         assert (a.share.leading, b.share.leading) == (True, False)
         assert (await lease(api)).holder_identity == a.share.holder
         assert a.share.alive == {b.share.holder}
+        assert events(api) == [("LeaderElection", "kubechain-leader", f"{a.share.holder} became leader")]
         turns = [(a.share.turn(f"default/{n}"), b.share.turn(f"default/{n}")) for n in range(50)]
         assert set(turns) == {("ours", "theirs"), ("theirs", "ours")}
 
@@ -221,7 +228,7 @@ async def test_what_is_in_hand_is_not_waited_for_for_ever() -> None:
 
 @on_fake_time
 async def test_one_that_is_killed_is_dead_when_its_lease_has_run_out() -> None:
-    async with replicas() as (_, start):
+    async with replicas() as (api, start):
         a, b = await start("a"), await start("b")
         await passed(100)
         await a.kill()
@@ -231,6 +238,12 @@ async def test_one_that_is_killed_is_dead_when_its_lease_has_run_out() -> None:
         await passed(DURATION / 3 + 0.1)
         assert (members(b), b.share.leading) == ([{"b"}], True)
         assert not b.share.alive
+        await settle()
+        lost = f"{a.share.holder} was silent for 12 s: others take its runs over"
+        assert ("ReplicaLost", "kubechain-leader", lost) in events(api)
+        assert [note for reason, _, note in events(api) if reason == "LeaderElection"] == [
+            f"{life.share.holder} became leader" for life in (a, b)
+        ]
 
 
 @on_fake_time

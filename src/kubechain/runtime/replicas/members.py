@@ -50,6 +50,8 @@ class Members:
 
     def __init__(self, api: Api, group: Group, changed: Callable[[], None]) -> None:
         self.informer = Informer(api, LEASES, group.namespace)
+        self.on_lost: Callable[[Lease], None] = lambda lease: None
+        """Told of a Lease that has run out by the one replica that cleared it away."""
         self._expired: set[str] = set()
         """Leases that have run out."""
         self._api, self._group, self._changed = api, group, changed
@@ -169,6 +171,7 @@ class Members:
         with suppress(ApiError, OSError, TimeoutError):
             async with asyncio.timeout(RETRY):
                 await self._api.delete(LEASES, meta.name, meta.namespace, exactly)
+                self.on_lost(lease)
 
 
 def _said(lease: Lease) -> tuple[str | None, str | None]:

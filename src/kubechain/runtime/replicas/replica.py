@@ -21,6 +21,7 @@ from kubechain.errors import AlreadyExists, ApiError, Conflict, Forbidden, Kubec
 from kubechain.resources.builtin import LEASES, Lease
 from kubechain.resources.model import Clock, ObjectMeta
 from kubechain.runtime.api import Api, DeleteOptions
+from kubechain.runtime.recorder import CONTROLLER, EventRecorder
 from kubechain.runtime.replicas import lease as leases
 from kubechain.runtime.replicas.claim import Claim
 from kubechain.runtime.replicas.lease import Group, lease_name
@@ -65,6 +66,8 @@ class Replica:
         self.name = lease_name(settings.name)
         self.share = Share(self.name, f"{settings.name}_{secrets.token_hex(4)}")
         self.members = Members(api, group, self._changed)
+        self.members.on_lost = self._lost
+        self.events = EventRecorder(api, CONTROLLER, clock, instance=self.share.holder)
         self._api, self._group, self._settings, self._clock = api, group, settings, clock
         self._lease = Lease()
         self._leading: Lease | None = None
@@ -198,6 +201,8 @@ class Replica:
                     self._leading = await self._take_lead()
                     self.share.lead(True)
                     log.info("leads", replica=self.share.holder)
+                    told = f"{self.share.holder} became leader"
+                    self.events.normal(LEASES, self._leading, "LeaderElection", told, action="Lead")
         except (Conflict, AlreadyExists, NotFound):
             self._follow()
         except (ApiError, OSError, TimeoutError) as error:
@@ -212,6 +217,12 @@ class Replica:
             return await self._api.put(LEASES, leases.taken(there, holder, duration, self._clock()))
         fresh = Lease(metadata=ObjectMeta(name=group.leader, namespace=group.namespace))
         return await self._api.create(LEASES, leases.taken(fresh, holder, duration, self._clock()))
+
+    def _lost(self, lease: Lease) -> None:
+        """Tells people of a replica that died: on the leader's Lease, for its own is gone."""
+        said, about = lease.spec, self.members.leader() or lease
+        told = f"{said.holder_identity} was silent for {said.lease_duration_seconds} s: others take its runs over"
+        self.events.warning(LEASES, about, "ReplicaLost", told, action="TakeOver")
 
     def _follow(self) -> None:
         self._leading = None
@@ -268,7 +279,9 @@ async def joined(api: Api, group: Group, settings: ReplicaSettings, clock: Clock
     await replica.join()
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in (replica.members.run(), replica.keep())]
+            running = [
+                tasks.create_task(part) for part in (replica.members.run(), replica.keep(), replica.events.run())
+            ]
             try:
                 yield replica
             finally:
