@@ -2,21 +2,29 @@
 
 A block behind `<!-- run -->` is run; a block behind `<!-- prints -->` is what the one before it must have printed.
 Ages and the fingerprints in names differ from run to run and are evened out. Nothing else is.
+
+On a real Kubernetes every command runs as well, but two: `kubechain up`, which is the embedded engine, and
+`kubechain down`, which ends it. In their place the operator is started, with the options that the page gives to
+`up`, and ended.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.parts.kubectl import kubectl
+from tests.story.program import place
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "kubechain-example"
@@ -45,6 +53,40 @@ SECRET
 }
 """
 """`kubechain` in place of kubectl, with the Secret as a manifest, as the page says."""
+
+
+ON_A_CLUSTER = """
+kubechain() {
+  case $1 in
+    up) shift; operator "${@/--detach}" ;;
+    down) kill -TERM "$(cat ~/operator.pid)"; wait ;;
+    *) command kubechain "$@" ;;
+  esac
+}
+operator() {
+  mkdir -p ~/.local/state/kubechain
+  cp ~/kubeconfig ~/.local/state/kubechain/kubeconfig
+  mkfifo ~/said
+  exec 9<> ~/said
+  # The option that was taken out has left an empty word: unquoted, there is none.
+  command kubechain operator --kubeconfig ~/kubeconfig -n "$NAMESPACE" --listen 127.0.0.1:0 $* > ~/log 2>&9 &
+  echo $! > ~/operator.pid
+  until read -r -t 60 line <&9 && echo "$line" >&2 && [[ $line == "KubeChain controls"* ]]; do :; done
+}
+kubectl() { command kubectl "${@/--namespace=default/--namespace=$NAMESPACE}"; }
+"""
+"""The operator in place of `kubechain up`, in a namespace of its own, which stands for `default`: tests share the
+cluster. The kubeconfig is where `up` writes its own."""
+
+
+def engines(*versions: str) -> list[Any]:
+    """Parameters: each kubectl before the embedded engine; the newest, and none, before a real Kubernetes too."""
+    both = [v for v in versions if v in ("1.33", "")]
+    on_cluster = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+    return [
+        *(pytest.param(("embedded", v), id=v or "none") for v in versions),
+        *(pytest.param(("cluster", v), id=f"cluster-{v or 'none'}", marks=on_cluster) for v in both),
+    ]
 
 
 @dataclass
@@ -76,18 +118,21 @@ def even(text: str) -> list[str]:
 class Shell:
     """A home of its own, where `kubechain` and one version of `kubectl` are on the PATH."""
 
-    def __init__(self, home: Path, version: str) -> None:
-        """`version` of kubectl; "" for none, so that kubechain stands in."""
+    def __init__(self, home: Path, version: str, namespace: str = "") -> None:
+        """`version` of kubectl, "" for none: kubechain stands in. `namespace` of a cluster, "" for none."""
         (home / "bin").mkdir()
         if version:
             (home / "bin" / "kubectl").symlink_to(kubectl(version))
-        self.functions = PORT_OF_ITS_OWN if version else PORT_OF_ITS_OWN + WITHOUT_KUBECTL
+        self.functions = ON_A_CLUSTER if namespace else PORT_OF_ITS_OWN
+        if not version:
+            self.functions += WITHOUT_KUBECTL
         self.home = home
         self.env = {
             "HOME": str(home),
             "PATH": os.pathsep.join([str(home / "bin"), str(BIN), "/usr/local/bin", "/usr/bin", "/bin"]),
             "NO_COLOR": "1",
             "LC_ALL": "C.UTF-8",
+            "NAMESPACE": namespace,
         }
 
     def read_aloud(self, page: Path) -> list[tuple[Block, str]]:
@@ -109,19 +154,27 @@ class Shell:
 
     def close(self) -> None:
         """Leaves nothing running."""
-        subprocess.run(["kubechain", "down"], env=self.env, capture_output=True, timeout=30, check=False)
+        if self.env["NAMESPACE"]:
+            with suppress(OSError):
+                os.kill(int((self.home / "operator.pid").read_text()), signal.SIGKILL)
+        else:
+            subprocess.run(["kubechain", "down"], env=self.env, capture_output=True, timeout=30, check=False)
 
 
 @pytest.fixture
-def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
-    opened = Shell(tmp_path, request.param)
-    try:
+async def shell(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
+    engine, version = request.param
+    async with AsyncExitStack() as stack:
+        namespace = ""
+        if engine == "cluster":
+            home = await stack.enter_async_context(place(request.getfixturevalue("kubernetes"), tmp_path))
+            namespace = home.namespace
+        opened = Shell(tmp_path, version, namespace)
+        stack.callback(opened.close)
         yield opened
-    finally:
-        opened.close()
 
 
-@pytest.mark.parametrize("shell", ["1.30", "1.32", "1.33", ""], indirect=True, ids=lambda v: v or "none")
+@pytest.mark.parametrize("shell", engines("1.30", "1.32", "1.33", ""), indirect=True)
 def test_the_walk_through_prints_what_it_says(shell: Shell) -> None:
     told = shell.read_aloud(ROOT / "docs" / "start.md")
     for block, printed in told:
@@ -134,14 +187,14 @@ def test_the_walk_through_prints_what_it_says(shell: Shell) -> None:
     assert not (shell.home / ".local/state/kubechain").exists(), "cleaning up cleans up"
 
 
-@pytest.mark.parametrize("shell", ["1.33"], indirect=True)
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
 def test_the_quick_start_of_the_readme_ends_in_a_final_answer(shell: Shell) -> None:
     *_, (_, printed) = shell.read_aloud(ROOT / "README.md")
     assert re.search(r"taskrun.*/hello-world-run +hello-world-task +FinalAnswer", printed)
     assert re.search(r"llm.*/gpt-4o +openai +true +Ready", printed)
 
 
-@pytest.mark.parametrize("shell", ["1.33"], indirect=True)
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
     *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")
     assert re.search(r"hello-world-run .*Echo: Hello, World!", answers)
