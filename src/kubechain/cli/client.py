@@ -11,7 +11,6 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from tempfile import NamedTemporaryFile
 from urllib.parse import urlencode, urlsplit
 
 import click
@@ -21,6 +20,7 @@ from kubechain.cli import kubeconfig
 from kubechain.cli.exits import NotRunning
 from kubechain.cli.kubeconfig import Target
 from kubechain.cli.objects import members, text
+from kubechain.cluster.trust import context
 from kubechain.resources.json import JsonObject
 
 TIMEOUT = 30.0
@@ -118,7 +118,8 @@ class Client:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = context(self.target)
+            t = self.target
+            self._tls = context(t.authority, t.certificate, t.key, verify=t.verify)
         return self._tls
 
     def _headers(self, accept: str) -> dict[str, str]:
@@ -141,24 +142,6 @@ def connect(flag: str | None = None, namespace: str = "") -> Client:
     if command := click.get_current_context(silent=True):
         command.call_on_close(client.close)
     return client
-
-
-def context(target: Target) -> ssl.SSLContext:
-    """TLS that trusts the authority of the kubeconfig alone (the system's where it names none)."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not target.verify:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    elif target.authority:
-        tls.load_verify_locations(cadata=target.authority)
-    else:
-        tls.load_default_certs()
-    if target.certificate:
-        with NamedTemporaryFile("w") as pem:  # the standard library loads client certificates from files only
-            pem.write(f"{target.certificate}\n{target.key}\n")
-            pem.flush()
-            tls.load_cert_chain(pem.name)
-    return tls
 
 
 def _url(path: str, query: Mapping[str, str] | None) -> str:

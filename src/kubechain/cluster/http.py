@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from io import BytesIO
-from tempfile import NamedTemporaryFile
 from urllib.parse import urlencode
 
 import aiohttp
@@ -28,6 +27,7 @@ from kubechain.cluster.credentials import Identity
 from kubechain.cluster.lane import Lane
 from kubechain.cluster.lines import lines
 from kubechain.cluster.target import Target
+from kubechain.cluster.trust import context
 from kubechain.errors import Unauthorized
 
 CONNECTIONS = 100
@@ -136,31 +136,14 @@ class HttpConnection:
         if held is not None and (held[0].certificate, held[0].key) == (identity.certificate, identity.key):
             return held[1]
         try:
-            tls = await asyncio.to_thread(context, self._target, identity)
+            authority, verify = self._target.authority, self._target.verify
+            tls = await asyncio.to_thread(context, authority, identity.certificate, identity.key, verify=verify)
         except ssl.SSLError as error:
             raise Unauthorized(
                 f"the certificates for {self._target.server} cannot be used ({error.reason}): see the kubeconfig"
             ) from None
         self._tls = identity, tls
         return tls
-
-
-def context(target: Target, identity: Identity) -> ssl.SSLContext:
-    """TLS that trusts the target's authority alone (the system's where it names none). Raises ssl.SSLError."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not target.verify:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    elif target.authority:
-        tls.load_verify_locations(cadata=target.authority)
-    else:
-        tls.load_default_certs()
-    if identity.certificate:
-        with NamedTemporaryFile("w") as pem:  # the standard library loads client certificates from files only
-            pem.write(f"{identity.certificate}\n{identity.key}\n")
-            pem.flush()
-            tls.load_cert_chain(pem.name)
-    return tls
 
 
 def _hang_up(answer: aiohttp.ClientResponse) -> None:
