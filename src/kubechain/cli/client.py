@@ -17,7 +17,7 @@ import click
 
 from kubechain import errors
 from kubechain.cli import kubeconfig
-from kubechain.cli.exits import NotRunning
+from kubechain.cli.exits import CommandError, NotRunning
 from kubechain.cli.kubeconfig import Target
 from kubechain.cli.objects import members, text
 from kubechain.cluster.trust import context
@@ -119,7 +119,12 @@ class Client:
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             t = self.target
-            self._tls = context(t.authority, t.certificate, t.key, verify=t.verify)
+            try:
+                self._tls = context(t.authority, t.certificate, t.key, verify=t.verify)
+            except ssl.SSLError as error:
+                raise CommandError(
+                    f"the certificates for {t.server} cannot be used ({error.reason or error}): see the kubeconfig"
+                ) from None
         return self._tls
 
     def _headers(self, accept: str) -> dict[str, str]:

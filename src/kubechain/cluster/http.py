@@ -140,7 +140,7 @@ class HttpConnection:
             tls = await asyncio.to_thread(context, authority, identity.certificate, identity.key, verify=verify)
         except ssl.SSLError as error:
             raise Unauthorized(
-                f"the certificates for {self._target.server} cannot be used ({error.reason}): see the kubeconfig"
+                f"the certificates for {self._target.server} cannot be used ({error.reason or error}): see the kubeconfig"
             ) from None
         self._tls = identity, tls
         return tls

@@ -124,6 +124,14 @@ def test_a_server_that_does_not_answer_is_exit_code_3(tmp_path: Path, capsys: py
     assert "no answer from http://127.0.0.1:9 (Connection refused)" in capsys.readouterr().err
 
 
+def test_a_certificate_that_is_none_is_told_in_a_sentence() -> None:
+    client = Client(Target("https://127.0.0.1:1", authority="garbage"))
+    with pytest.raises(
+        CommandError, match=r"^the certificates for https://127.0.0.1:1 cannot be used .*kubeconfig$"
+    ):
+        client.get("/version")
+
+
 def test_a_credential_plugin_is_refused_in_words(tmp_path: Path) -> None:
     file = tmp_path / "k"
     file.write_text(
