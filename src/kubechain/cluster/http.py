@@ -139,8 +139,9 @@ class HttpConnection:
             authority, verify = self._target.authority, self._target.verify
             tls = await asyncio.to_thread(context, authority, identity.certificate, identity.key, verify=verify)
         except ssl.SSLError as error:
+            server, why = self._target.server, error.reason or error
             raise Unauthorized(
-                f"the certificates for {self._target.server} cannot be used ({error.reason or error}): see the kubeconfig"
+                f"the certificates for {server} cannot be used ({why}): see the kubeconfig"
             ) from None
         self._tls = identity, tls
         return tls
