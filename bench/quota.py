@@ -48,12 +48,12 @@ def quota(cores: float, root: Path = ROOT) -> Iterator[Quota]:
     above, settings = limits(cores, root)
     folder = above / f"kubechain-bench-{os.getpid()}-{next(_numbers)}"
     try:
-        folder.mkdir()
-    except OSError as error:
-        raise RuntimeError(f"{above} takes no further cgroup ({error.strerror}): {_OTHERWISE}") from None
-    try:
-        for name, text in settings.items():
-            (folder / name).write_text(text)
+        try:
+            folder.mkdir()
+            for name, text in settings.items():
+                (folder / name).write_text(text)
+        except OSError as error:
+            raise RuntimeError(f"{above} takes no further cgroup ({error.strerror}): {_OTHERWISE}") from None
         yield Quota(folder)
     finally:
         _remove(folder)

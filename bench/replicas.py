@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import tempfile
 import time
@@ -97,9 +98,14 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kubeconfig", type=Path)
     given = parser.parse_args()
+    if task := asyncio.current_task():  # told to end, it takes down what it started, and its cgroups
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if given.cpu:
-        with quota(given.cpu):  # where there can be none, say so before anything is started
-            pass
+        try:
+            with quota(given.cpu):
+                pass
+        except RuntimeError as refused:
+            parser.error(str(refused))
     async with AsyncExitStack() as stack:
         kubeconfig = given.kubeconfig or (await stack.enter_async_context(Cluster())).kubeconfig
         await install(kubeconfig)
@@ -112,15 +118,21 @@ async def main() -> None:
 
 
 def summary(rounds: dict[int, list[Figures]]) -> dict[str, object]:
-    """Medians, and how much more the largest number of replicas does than the least."""
+    """Medians; and how much more the largest number of replicas does than the least, each round by itself."""
 
-    def medians(what: str) -> dict[int, float]:
-        return {n: statistics.median(found[what] for found in all_) for n, all_ in rounds.items()}  # type: ignore
+    def each(what: str, replicas: int) -> list[float]:
+        return [value for found in rounds[replicas] if isinstance(value := found[what], float)]
 
-    rates = medians("turns_per_s")
-    ratio = round(rates[max(rates)] / rates[min(rates)], 2)
-    return {"median_turns_per_s": rates, "median_cpu_ms_per_turn": medians("cpu_ms_per_turn"), "ratio": ratio}
+    pairs = zip(each("turns_per_s", max(rounds)), each("turns_per_s", min(rounds)), strict=True)
+    return {
+        "median_turns_per_s": {n: statistics.median(each("turns_per_s", n)) for n in rounds},
+        "median_cpu_ms_per_turn": {n: statistics.median(each("cpu_ms_per_turn", n)) for n in rounds},
+        "median_ratio": round(statistics.median(most / least for most, least in pairs), 2),
+    }
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        raise SystemExit("ended before the end") from None
