@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import ProviderError, Terminal, Transient
@@ -26,8 +27,8 @@ def wire(request: pytest.FixtureRequest) -> str:
     return chosen
 
 
-@pytest.fixture
-async def aimock() -> AsyncIterator[Aimock]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def started() -> AsyncIterator[Aimock]:
     try:
         running = await Aimock(keys=["right"]).__aenter__()
     except PartMissing as error:
@@ -36,6 +37,13 @@ async def aimock() -> AsyncIterator[Aimock]:
         yield running
     finally:
         await running.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def aimock(started: Aimock) -> Aimock:
+    """The model server, which remembers nothing of another test."""
+    await started.reset()
+    return started
 
 
 @pytest.fixture

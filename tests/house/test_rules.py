@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def rules() -> list[tuple[str, str, str]]:
     return found
 
 
+@cache
 def judged() -> list[tuple[str, Any, dict[str, Any]]]:
     """(kind, object sent, answer of the real server) of every recorded create and update of the rules' stories."""
     steps = [step for story in stories() if story["file"] == "rules" for step in story["steps"]]

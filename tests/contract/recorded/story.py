@@ -8,9 +8,11 @@ holds that, and `because` the words of docs/compat.md that say so. `${...}` is f
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +38,33 @@ async def play(server: Server, story: Story) -> AsyncIterator[tuple[Step, dict[s
     names = Names(f"recorded-{secrets.token_hex(4)}")
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.held["namespace"]}}
     await server.ask("POST", "/api/v1/namespaces", {}, json.dumps(made).encode())
-    for step in story["steps"]:
-        try:
-            answer = _told(await _ask(server, step, names), step, names)
-        except Exception as error:
-            error.add_note(f"{story['title']}: {step['ask']}; known: {', '.join(names.held)}")
-            raise
-        yield step, answer
+    for together in _sequence(story["steps"]):
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(_ask(server, step, names)) for step in together]
+        for step, answer in zip(together, asked, strict=True):
+            yield step, _told(answer.result(), step, names)
+
+
+def _sequence(steps: list[Step]) -> Iterator[list[Step]]:
+    """Step after step, but watches in a row together: they change nothing, and each waits for its time to pass."""
+    for watching, row in groupby(steps, _is_a_short_watch):
+        together = list(row)
+        yield from [together] if watching else ([step] for step in together)
+
+
+def _is_a_short_watch(step: Step) -> bool:
+    return "watch" in step["ask"] and "timeoutSeconds=1" in step["ask"]
 
 
 async def _ask(server: Server, step: Step, names: Names) -> Answer:
+    try:
+        return await _answer(server, step, names)
+    except Exception as error:
+        error.add_note(f"{step['ask']}; known: {', '.join(names.held)}")
+        raise
+
+
+async def _answer(server: Server, step: Step, names: Names) -> Answer:
     method, path = names.filled(step["ask"]).split(" ", 1)
     given = step.get("body")
     text = given if isinstance(given, str | None) else json.dumps(given)

@@ -15,8 +15,12 @@ from kubechain.providers.models.router import Models
 from kubechain.resources.message import Message
 from tests.unit.models.world import ECHO, KEY, Server, calls, endpoint, hang, result, user
 
-pytest.importorskip("pydantic_ai.models.anthropic", reason="the extra kubechain[anthropic] is not installed")
 pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def library() -> None:
+    pytest.importorskip("pydantic_ai.models.anthropic", reason="the extra kubechain[anthropic] is not installed")
 
 
 def message(*content: dict[str, Any], stop: str = "end_turn") -> dict[str, Any]:

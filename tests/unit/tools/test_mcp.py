@@ -14,6 +14,7 @@ import yaml
 
 from kubechain.agents.ports.tool import ServerCommand, ToolError
 from kubechain.errors import Terminal, Transient
+from kubechain.providers.tools import mcp_session
 from kubechain.providers.tools.mcp import MCP
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 from tests.unit.tools.processes import ended, heard, pipe
@@ -193,7 +194,10 @@ async def test_a_server_that_never_answers_costs_its_caller_the_deadline_and_oth
     await ended(pid)
 
 
-async def test_a_server_that_hangs_in_a_call_is_found_out_and_replaced(servers: MCP) -> None:
+async def test_a_server_that_hangs_in_a_call_is_found_out_and_replaced(
+    servers: MCP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_session, "CHECK_SECONDS", 1.0)
     pid = int(await call(servers, "pid"))
     with pytest.raises(Transient, match=r"did not answer stop within 0\.5 s"):
         await call(servers, "stop", timeout=0.5)
@@ -247,15 +251,11 @@ async def test_close_ends_servers_and_those_who_wait(servers: MCP, tmp_path: Pat
 
 PROGRAM = """
 import asyncio, sys
-from pathlib import Path
 from kubechain.agents.ports.tool import ServerCommand
 from kubechain.providers.tools.mcp import MCP
 async def main():
-    try:
-        await MCP().discover("default/deaf", ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf"), ()), 6)
-    except Exception as error:
-        Path(sys.argv[2]).write_text(str(error).split("printed last: ")[1])
-        await asyncio.Event().wait()
+    command = ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf", sys.argv[2]), ())
+    await MCP().discover("default/deaf", command, 60)
 asyncio.run(main())
 """
 
