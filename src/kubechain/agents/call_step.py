@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 from msgspec import json
 
 from kubechain.agents.offload import Reading, reading
@@ -17,8 +17,7 @@ DEFAULT_TIMEOUT = 300.0
 """Seconds one call may take where nothing is stated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nature:
+class Nature(msgspec.Struct, frozen=True, gc=False):
     """What has to be known of a tool to call it safely: `timeout` in seconds."""
 
     effect: Effect
@@ -26,44 +25,37 @@ class Nature:
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallIdle:
+class CallIdle(msgspec.Struct, frozen=True, gc=False):
     """The call is finished, or a person has to say what became of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallWait:
+class CallWait(msgspec.Struct, frozen=True, gc=False):
     """The tool is not ready; `on` says why."""
 
     on: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True, gc=False):
     """The call fails without being tried; `error` is told to the model."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoseTrack:
+class LoseTrack(msgspec.Struct, frozen=True, gc=False):
     """It was cut off in its middle and must not be repeated unasked."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandOut:
+class HandOut(msgspec.Struct, frozen=True, gc=False):
     """Someone outside does the work: show that it is due, and wait for the result."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(msgspec.Struct, frozen=True, gc=False):
     """Read on in a stored result of the same run."""
 
     what: Reading
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(msgspec.Struct, frozen=True, gc=False):
     """Run the tool; `mark` first writes Running: a second execution would do harm, or is not wanted."""
 
     provider: Tool | MCPServer

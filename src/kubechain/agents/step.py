@@ -6,8 +6,9 @@ The scene holds everything that was observed; the step says the one thing to do 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from kubechain.agents.naming import tool_call_name
 from kubechain.agents.offload import READ_RESULT
@@ -21,24 +22,21 @@ from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall, ToolCallSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True, gc=False):
     """A run and what it depends on; None where an object is not there. `calls` holds the `children` that exist."""
 
     run: TaskRun
     task: Task | None = None
     agent: Agent | None = None
     llm: LLM | None = None
-    calls: Mapping[str, ToolCall] = field(default_factory=dict)
+    calls: Mapping[str, ToolCall] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(msgspec.Struct, frozen=True, gc=False):
     """The run is finished: nothing is due."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Ask the model. `unsaved` are the messages not in the run yet; they are saved with the reply.
 
     `stored` is how many results of the run so far were too big to be shown whole.
@@ -51,15 +49,13 @@ class Ask:
     stored: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """Make sure that these children exist: computed name and spec."""
 
     missing: list[tuple[str, ToolCallSpec]]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Wait for another object to change; `on` says in one line which and why.
 
     `expected` waits are part of the plan (a tool is at work): the run says so already.

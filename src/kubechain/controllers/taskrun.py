@@ -113,7 +113,7 @@ class TaskRunController:
         await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
-        seen = await self._save(run, status)
+        seen = await self._save(run, status, ask.agent)
         self._narrate(run, status, ask.agent)
         return Done(seen)
 
@@ -147,8 +147,10 @@ class TaskRunController:
         await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
         self.events.warning(TASK_RUNS, run, error.reason, str(error))
 
-    async def _save(self, run: TaskRun, status: TaskRunStatus) -> str:
+    async def _save(self, run: TaskRun, status: TaskRunStatus, agent: Agent | None = None) -> str:
         """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it.
+
+        With it go the calls that its last reply, made by `agent`, asks for.
 
         The version as of which the calls that it asks for are there as well; "" where another pass has to look.
         """
@@ -156,7 +158,7 @@ class TaskRunController:
         for _ in range(5):
             try:
                 wanted = replace(run, status=status)
-                calls = self._due(wanted)
+                calls = _due(Scene(wanted, agent=agent))
                 save = partial(self.api.checkpoint, TASK_RUNS, wanted, TOOL_CALLS, calls)
                 written, made = await through_trouble(save)
                 self.caches.runs.remember(written)
@@ -176,11 +178,6 @@ class TaskRunController:
                 return ""
         raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
 
-    def _due(self, run: TaskRun) -> list[ToolCall]:
-        """The children that the last reply of a run asks for."""
-        step = next_step(self._observe(run))
-        return [_child(run, name, spec) for name, spec in step.missing] if isinstance(step, Call) else []
-
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
         if run.status.turns == 0:
             self.events.normal(
@@ -192,6 +189,12 @@ class TaskRunController:
             self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
         else:
             self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
+
+
+def _due(scene: Scene) -> list[ToolCall]:
+    """The children that the last reply of a run asks for; none of them is there yet."""
+    step = next_step(scene)
+    return [_child(scene.run, name, spec) for name, spec in step.missing] if isinstance(step, Call) else []
 
 
 def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -123,13 +122,9 @@ class Condition(Model, omit_defaults=False, kw_only=True, gc=False):
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 with whole seconds, as Kubernetes writes times: `2026-01-02T03:04:05Z`."""
-    return _second(moment.replace(microsecond=0))
-
-
-@lru_cache(maxsize=16)
-def _second(moment: datetime) -> str:
-    """Thousands of objects are stamped in the same second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def moment(text: str) -> datetime:

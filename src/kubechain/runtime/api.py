@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
@@ -70,8 +72,7 @@ class Page(Generic[T]):
     remaining: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One watch event. For DELETED, `object` is the last state, with the deletion's resource version."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED"]
@@ -80,8 +81,7 @@ class Change(Generic[T]):
     object: T
 
 
-@dataclass(frozen=True, slots=True)
-class Bookmark:
+class Bookmark(msgspec.Struct, frozen=True, gc=False):
     """Everything up to `resource_version` has been delivered."""
 
     resource_version: str

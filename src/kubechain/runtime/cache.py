@@ -37,14 +37,16 @@ class _Index(Generic[R]):
         return (holders,) if isinstance(holders, Key) else holders
 
     def move(self, key: Key, old: R | None, new: R | None) -> None:
-        before = set() if old is None else set(self._values_of(old))
-        after = set() if new is None else set(self._values_of(new))
+        before = [] if old is None else list(self._values_of(old))
+        after = [] if new is None else list(self._values_of(new))
         if before == after:
             return
-        for value in before - after:
-            self._remove(value, key)
-        for value in after - before:
-            self._add(value, key)
+        for value in dict.fromkeys(before):
+            if value not in after:
+                self._remove(value, key)
+        for value in dict.fromkeys(after):
+            if value not in before:
+                self._add(value, key)
 
     def _add(self, value: str, key: Key) -> None:
         holders = self._keys.get(value)

@@ -6,8 +6,9 @@ one effect, and says when to look again. It raises what it cannot deal with: the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
@@ -15,8 +16,7 @@ from kubechain.resources.model import Resource
 R = TypeVar("R", bound=Resource)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, gc=False):
     """Nothing more to do until something changes.
 
     `seen` is the version of its own writing that the pass has already acted on: that one alone is no reason to
@@ -26,8 +26,7 @@ class Done:
     seen: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class After:
+class After(msgspec.Struct, frozen=True, gc=False):
     """Look again in so many seconds, or earlier when something changes; 0 is at once."""
 
     seconds: float

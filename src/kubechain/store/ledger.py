@@ -19,6 +19,8 @@ from kubechain.store.record import Address, Entry, Stored
 from kubechain.store.writer import Job, Writer
 
 Landed = asyncio.Future[None]
+_STEPS = 3
+"""Turns of the event loop from a commit to its showing: who wrote gets as far as to wait for something else."""
 
 
 class _Batch:
@@ -154,12 +156,16 @@ class Ledger:
         self.committed = batch.entries[-1].revision
         # Who wrote hears of it first: what it has in hand by then need not be sent to it by its watch.
         batch.end()
-        self._loop.call_soon(self._show, batch.entries)
+        self._loop.call_soon(self._show, batch.entries, _STEPS)
         if self._collecting.entries and not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
-    def _show(self, entries: Sequence[Entry]) -> None:
+    def _show(self, entries: Sequence[Entry], after: int) -> None:
+        """Tells the watches, so many turns of the event loop later."""
+        if after:
+            self._loop.call_soon(self._show, entries, after - 1)
+            return
         self.shown = entries[-1].revision
         self._publish(entries)
 

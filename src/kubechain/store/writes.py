@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,8 +32,7 @@ _TRIES = 8
 Decision = Callable[[Kind[Any], Document, Document], Document]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a write answers, and the future that ends when it is on disk (None: nothing was written).
 
     `meta` is there when the rest of the answer is what the caller has given.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from msgspec import Raw
 
 from kubechain.resources.llm import LLM
@@ -18,8 +19,7 @@ from kubechain.resources.message import Message
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
+class ToolOffer(msgspec.Struct, frozen=True, gc=False):
     """A tool as the model is told about it; `parameters` is a JSON Schema document."""
 
     name: str
@@ -41,8 +41,7 @@ class Endpoint:
     base_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
+class TokenCount(msgspec.Struct, frozen=True, gc=False):
     """Tokens as the provider counted them."""
 
     input: int = 0
@@ -50,8 +49,7 @@ class TokenCount:
     cached: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """One assistant message. `finish` is the provider's word for why it ended (stop, tool_calls, length, ...)."""
 
     message: Message

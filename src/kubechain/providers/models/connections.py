@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import aiohttp
 
@@ -54,14 +55,8 @@ class Connections:
         """One GET, or POST where there is a body. Raises Transient and Terminal for all that can go wrong,
         also inside the `async with`. With `streams` the endpoint's patience measures silence, else the whole."""
         wait = patience(endpoint)
-        timeout = aiohttp.ClientTimeout(
-            total=None if streams else wait,
-            sock_read=wait if streams else None,
-            connect=CONNECT_TIMEOUT,
-            sock_connect=CONNECT_TIMEOUT,
-        )
         try:
-            async with await self._sent(endpoint, url, headers, body, timeout) as response:
+            async with await self._sent(endpoint, url, headers, body, _timeout(wait, streams)) as response:
                 yield response
         except aiohttp.ConnectionTimeoutError as error:
             raise unreachable(endpoint, TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")) from error
@@ -101,6 +96,16 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+@lru_cache(maxsize=64)
+def _timeout(wait: float, streams: bool) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None if streams else wait,
+        sock_read=wait if streams else None,
+        connect=CONNECT_TIMEOUT,
+        sock_connect=CONNECT_TIMEOUT,
+    )
 
 
 async def whole(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytes:

@@ -41,12 +41,16 @@ class Models:
         self._importing = asyncio.Lock()
 
     async def _adapter(self, endpoint: Endpoint) -> ModelProvider:
+        adapters = self._adapters or await self._imported()
+        if self._one_wire and endpoint.llm.spec.parameters.base_url is None:
+            return adapters.chat
+        return adapters.anthropic if endpoint.llm.spec.provider == "anthropic" else adapters.chat
+
+    async def _imported(self) -> _Adapters:
         async with self._importing:
             if self._adapters is None:
                 self._adapters = await asyncio.to_thread(_adapters, self._limit, self._trust_env, self._clock)
-        if self._one_wire and endpoint.llm.spec.parameters.base_url is None:
-            return self._adapters.chat
-        return self._adapters.anthropic if endpoint.llm.spec.provider == "anthropic" else self._adapters.chat
+            return self._adapters
 
     async def ask(
         self,
