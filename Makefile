@@ -6,9 +6,10 @@ UV ?= $(shell command -v uv || echo .tools/bin/uv)
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?= kubechain:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/kubechain/__init__.py)
-export PYTHONDONTWRITEBYTECODE ?=
+# Without the compiled files every process of the tests would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check test cluster-test demo bench format generate lock parts clean \
+.PHONY: help setup check types layers quick-tests test cluster-test demo bench format generate lock parts clean \
   image deploy-operator undeploy-operator
 
 help: ## Print this list
@@ -29,8 +30,15 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 check: setup ## Format, lint, types, layers, unit and contract tests: under a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
+	@$(MAKE) --no-print-directory -j 3 --output-sync=target types layers quick-tests
+
+types:
 	@$(BIN)/mypy
+
+layers:
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
+
+quick-tests:
 	@$(BIN)/pytest -q -n 4 -m "not cluster" tests/unit tests/house tests/contract --ignore tests/contract/test_kubectl.py
 
 parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in ten minutes

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+import uvicorn.server
 
 from tests.kubernetes import kubernetes
 from tests.loopback import only_loopback
 
 __all__ = ["kubernetes", "only_loopback"]
+
+
+class _Often:
+    """asyncio as uvicorn sees it: it looks ten times a second whether to stop, and again whether all has stopped.
+
+    That is a fifth of a second of nothing in each of hundreds of tests with a server.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers_stop_soon() -> Iterator[None]:
+    """For the whole run: uvicorn looks twenty times as often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.server, "asyncio", _Often())
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
