@@ -43,6 +43,8 @@ class Share:
         self._told: list[Changed] = []
         self.on_rest: Callable[[], None] = lambda: None
         """Called when the last pass over a shard has ended, while work changes hands."""
+        self.undivided = False
+        """Whether there is nobody to share with, now or later."""
         self.good: Callable[[], bool] = lambda: True
         """Whether nobody takes this replica for dead yet: asked right before what must not happen twice."""
 
@@ -109,6 +111,7 @@ def alone() -> Share:
     """The share of the only replica there is: everything."""
     share = Share(leading=True)
     share.view, share.said = frozenset({""}), Claim("", frozenset({""}))
+    share.undivided = True
     return share
 
 
@@ -144,11 +147,15 @@ class Sharded(Turns[R]):
         self._share, self._shard, self._holder = share, shard, holder
 
     def of(self, obj: R) -> Turn:
+        if self._share.undivided:
+            return "ours"
         turn = self._share.turn(self._shard(obj))
         return "held" if turn == "ours" and self._holder(obj) in self._share.alive else turn
 
     def begun(self, obj: R) -> None:
-        self._share.begun(self._shard(obj))
+        if not self._share.undivided:
+            self._share.begun(self._shard(obj))
 
     def ended(self, obj: R) -> None:
-        self._share.ended(self._shard(obj))
+        if not self._share.undivided:
+            self._share.ended(self._shard(obj))
