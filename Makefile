@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@[ -x $(BIN)/python ] || { python=$(or $(PYTHON),$$(tools/choose-python $(UV))) && \
 	  $(UV) venv --quiet --python $$python $(VENV); }
 	@echo "setup: installing locked dependencies into $(VENV)"
-	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "setup: done. The program is $(BIN)/kubechain"
