@@ -30,7 +30,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 check: setup ## Format, lint, types, layers, unit and contract tests: under a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(MAKE) --no-print-directory -j 3 --output-sync=target types layers quick-tests
+	@$(MAKE) --no-print-directory -j 3 types layers quick-tests
 
 types:
 	@$(BIN)/mypy
