@@ -16,9 +16,9 @@ __all__ = ["kubernetes", "only_loopback"]
 
 
 class _Often:
-    """asyncio as uvicorn sees it: it looks ten times a second whether to stop, and again whether all has stopped.
+    """asyncio as uvicorn sees it: told to stop, it looks ten times a second whether all has stopped.
 
-    That is a fifth of a second of nothing in each of hundreds of tests with a server.
+    That is a tenth of a second of nothing in each of hundreds of tests with a server.
     """
 
     def __getattr__(self, name: str) -> Any:
