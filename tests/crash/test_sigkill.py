@@ -99,7 +99,11 @@ class Listener:
             shutil.rmtree(folder)
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        key, message = (await reader.readline()).decode().split()
+        said = (await reader.readline()).decode().split()
+        if not said:  # killed before it spoke: then there is no effect
+            writer.close()
+            return
+        key, message = said
         self.times[key] += 1
         struck = self.killer.notice(f"ran {message}")
         if self.killer.waits_for.startswith("seen"):

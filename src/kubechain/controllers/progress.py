@@ -1,6 +1,7 @@
 """Shows work in progress once it has lasted a second: shorter progress is not worth a write.
 
-Used by the run and the tool call controllers around the one slow thing they do.
+Used by the run and the tool call controllers around the one slow thing they do. However much is at work, there is
+one timer for each of the two, and none while nothing is.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kubechain.errors import ApiError
 from kubechain.resources.model import Resource
@@ -18,35 +19,63 @@ VISIBLE_AFTER = 1.0
 """Seconds."""
 
 
-class Progress(Generic[R]):
-    """`async with Progress(show) as p: await slow()`; then `p.shown` is the object as `show` wrote it, or None.
+class Lasting:
+    """What is at work, the longest first, and who is told when it has been so for `after` seconds."""
 
-    `show` runs beside the slow call, at most once. That it fails (a conflict, say) never harms the call.
+    def __init__(self, after: float = VISIBLE_AFTER) -> None:
+        self._after = after
+        self._begun: dict[Progress[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, progress: Progress[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        now = self._begun[progress] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_at(now + self._after, self._look, loop)
+
+    def end(self, progress: Progress[Any]) -> None:
+        self._begun.pop(progress, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._begun:
+            progress, begun = next(iter(self._begun.items()))
+            if begun + self._after > loop.time():
+                self._timer = loop.call_at(begun + self._after, self._look, loop)
+                return
+            del self._begun[progress]
+            progress.show(loop)
+
+
+class Progress(Generic[R]):
+    """`async with Progress(lasting, write) as p: await slow()`: then `p.shown` is what `write` wrote, or None.
+
+    `write` runs beside the slow call, at most once. That it fails (a conflict, say) never harms the call.
     """
 
-    def __init__(self, show: Callable[[], Awaitable[R]], after: float = VISIBLE_AFTER) -> None:
+    def __init__(self, lasting: Lasting, write: Callable[[], Awaitable[R]]) -> None:
         self.shown: R | None = None
-        self._show, self._after = show, after
+        self._lasting, self._write = lasting, write
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Progress[R]:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._after, self._start, loop)
+        self._lasting.begin(self)
         return self
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def show(self, loop: asyncio.AbstractEventLoop) -> None:
+        """It has lasted."""
         self._task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         try:
-            self.shown = await self._show()
+            self.shown = await self._write()
         except ApiError:
             return
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._lasting.end(self)
         if self._task is None:
             return
         if kind is not None and issubclass(kind, asyncio.CancelledError):

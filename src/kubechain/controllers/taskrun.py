@@ -22,7 +22,7 @@ from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOff
 from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, children, next_step
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.children import child_meta
-from kubechain.controllers.progress import Progress
+from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.controllers.transcripts import Transcripts
 from kubechain.controllers.trouble import through_trouble
@@ -54,6 +54,7 @@ class TaskRunController:
     events: EventRecorder
     clock: Clock
     _empty: dict[str, int] = field(default_factory=dict)
+    _lasting: Lasting = field(default_factory=Lasting)
     kind = TASK_RUNS
 
     async def reconcile(self, run: TaskRun) -> Next:
@@ -131,7 +132,7 @@ class TaskRunController:
             return shown
 
         earlier = await self.transcripts.before_window(run)
-        async with Progress(show) as progress:
+        async with Progress(self._lasting, show) as progress:
             reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], offers)
         message, uid = reply.message, run.metadata.uid
         if message.tool_calls or (message.content or "").strip():

@@ -26,7 +26,7 @@ from kubechain.agents.offload import Reading
 from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.execution import Tools
-from kubechain.controllers.progress import Progress
+from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.results import Results
 from kubechain.controllers.secrets import Missing
 from kubechain.controllers.trouble import through_trouble
@@ -56,6 +56,7 @@ class ToolCallController:
     clock: Clock
     share: Share = field(default_factory=alone)
     _deaths: dict[str, int] = field(default_factory=dict)
+    _lasting: Lasting = field(default_factory=Lasting)
     kind = TOOL_CALLS
 
     async def reconcile(self, call: ToolCall) -> Next:
@@ -143,7 +144,7 @@ class ToolCallController:
         async def show() -> ToolCall:
             return await self._put(call, running)
 
-        async with Progress(show) as progress:
+        async with Progress(self._lasting, show) as progress:
             result = await self.tools.call(call, step, env)
         return progress.shown or call, result
 
