@@ -26,22 +26,27 @@ class Lasting:
         self._after = after
         self._begun: dict[Progress[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, progress: Progress[Any]) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         now = self._begun[progress] = loop.time()
         if self._timer is None:
-            self._timer = loop.call_at(now + self._after, self._look, loop)
+            self._look_at(loop, now + self._after)
 
     def end(self, progress: Progress[Any]) -> None:
         self._begun.pop(progress, None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._timer = loop.call_at(when, self._look, loop, when)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         self._timer = None
+        now = max(loop.time(), when)  # a loop may be a shade early
         while self._begun:
             progress, begun = next(iter(self._begun.items()))
-            if begun + self._after > loop.time():
-                self._timer = loop.call_at(begun + self._after, self._look, loop)
+            if begun + self._after > now:
+                self._look_at(loop, begun + self._after)
                 return
             del self._begun[progress]
             progress.show(loop)

@@ -148,6 +148,8 @@ def _refuse_other_kind(kind: Kind[Any], obj: JsonObject) -> None:
         for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version))
         if obj.get(field) != wanted
     ]
+    if not causes:
+        return
     given = replace(kind, group=str(obj.get("apiVersion") or "").rpartition("/")[0])
     refuse(given, _name(obj), causes, called=str(obj.get("kind") or ""))
 

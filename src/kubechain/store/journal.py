@@ -40,6 +40,8 @@ class _Line(NamedTuple):
     middle: bytes
 
 
+_DSYNC: int = getattr(os, "RWF_DSYNC", 0)
+"""Where the system knows it (Linux), a write that is on disk when it returns: what fdatasync does, in one call."""
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(list[_Line]).decode
 
@@ -61,8 +63,8 @@ class Journal:
         self._last = self.size
         data = _HEAD.pack(len(record), zlib.crc32(record)) + record
         try:
-            _write(self._file, data, self.size)
-            if self._sync:
+            _write(self._file, data, self.size, _DSYNC if self._sync else 0)
+            if self._sync and not _DSYNC:
                 os.fdatasync(self._file)
         except OSError:
             self.take_back()
@@ -102,9 +104,9 @@ class Journal:
         os.close(self._file)
 
 
-def _write(file: int, data: bytes, at: int) -> None:
+def _write(file: int, data: bytes, at: int, flags: int) -> None:
     while data:
-        written = os.pwrite(file, data, at)
+        written = os.pwritev(file, [data], at, flags) if flags else os.pwrite(file, data, at)
         data, at = data[written:], at + written
 
 

@@ -146,13 +146,15 @@ class Writer:
     def _await_rest(self) -> None:
         """Looks again after a while; one timer, set only where there is something to take over."""
         if self._rest is None and self._journal.size > _WORTH:
-            self._rest = self._loop.call_at(self._committed_at + _REST, self._rested)
+            when = self._committed_at + _REST
+            self._rest = self._loop.call_at(when, self._rested, when)
 
-    def _rested(self) -> None:
+    def _rested(self, when: float) -> None:
         self._rest = None
+        now = max(self._loop.time(), when)  # a loop may be a shade early
         if self._handed_over:  # the thread is at work
-            self._committed_at = self._loop.time()
-        if self._loop.time() - self._committed_at < _REST:
+            self._committed_at = now
+        if now < self._committed_at + _REST:
             self._await_rest()
         elif self._journal.size > _WORTH:
             self._take_over()

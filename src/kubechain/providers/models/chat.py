@@ -54,8 +54,8 @@ class ChatCompletions:
                 raise refused(
                     endpoint, response.status, response.headers, await whole(endpoint, response), self.clock()
                 )
-            assembly = chat_reply.Assembly(host(url), messages)
             if streams and response.content_type != "application/json":
+                assembly = chat_reply.Assembly(host(url), messages)
                 return await self._streamed(endpoint, response, assembly, progress)
             return self._whole(endpoint, response, await whole(endpoint, response), messages)
 
