@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", help="systems, with commas, by how their names begin")
     parser.add_argument("--jobs", default="", help=f"with commas, of {', '.join(JOBS)}")
-    parser.add_argument("--media", default="", help="tmp, disk or both (the default)")
+    parser.add_argument("--media", default="", help="tmp or disk; default: both")
     parser.add_argument("--rounds", type=int, help="default 3; park, crash and many take part in the first alone")
     parser.add_argument("--runs", type=int, help="repetitions in one measurement: default 5, with --quick 2")
     parser.add_argument("--seed", type=int, default=int(time.time()))
