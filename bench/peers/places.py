@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -22,21 +23,31 @@ PYTHON: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What stands in each environment, beside aiohttp and uvloop."""
 COMMON = ("aiohttp==3.14.5", "uvloop==0.23.0")
+_TOOLS = str(Path(__file__).parents[2] / ".tools" / "bin")
 RESTATE_SERVER = "@restatedev/restate-server@1.7.12"
 """The server's own npm package carries its binary."""
 
 
 def python(peer: str) -> Path:
-    """The interpreter of a peer's environment, made on first use. Raises PartMissing."""
-    wanted = PYTHON[peer]
+    """The interpreter of a peer's environment, made on first use. Raises PartMissing.
+
+    It is the one that runs ours: one built without optimisation would make a peer slower than it is.
+    """
+    wanted, own = PYTHON[peer], Path(sys.executable).resolve()
 
     def make(folder: Path) -> None:
         announce(f"making an environment for {wanted[0]}")
-        run([Path(sys.base_prefix) / "bin" / "python3", "-m", "venv", folder])
-        run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted, *COMMON])
+        if uv := shutil.which("uv") or shutil.which("uv", path=_TOOLS):
+            run([uv, "venv", "--quiet", "--python", own, folder])
+            into: list[str | Path] = ["--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
+            run([uv, "pip", "install", *into, *wanted, *COMMON])
+        else:
+            run([own, "-m", "venv", folder])
+            run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted, *COMMON])
 
     version = wanted[0].rpartition("==")[2]
-    return once(f"peers/{peer}-{version}", make) / "bin" / "python"
+    built = hashlib.sha256(f"{own} {sys.version}".encode()).hexdigest()[:8]
+    return once(f"peers/{peer}-{version}-{built}", make) / "bin" / "python"
 
 
 def restate_server() -> Path:
