@@ -168,8 +168,8 @@ class TaskRunController:
                 return written.metadata.resource_version if len(made) == len(calls) else ""
             except Conflict:
                 fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
+                self.caches.runs.remember(fresh)
                 if fresh.status == status:  # an earlier try was taken, and its answer lost
-                    self.caches.runs.remember(fresh)
                     return ""
                 if _newer(fresh, run):
                     if not _same_conversation(fresh, run):
