@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import aclosing
 
 from kubechain.resources.toolcall import TOOL_CALLS
+from kubechain.runtime.api import Change, WatchOptions
 from tests.story import manifests
 from tests.story.conftest import Begin
-from tests.story.program import conversation
+from tests.story.program import Story, conversation
 
 TOOL = """
 apiVersion: kubechain.humanlayer.dev/v1alpha1
@@ -15,6 +18,20 @@ kind: Tool
 metadata: {name: ask-the-lab}
 spec: {description: Asks the laboratory., external: {}}
 """
+
+
+async def only_call(running: Story) -> str:
+    """The name of the one ToolCall there is, or is about to be: on a cluster the checkpoint comes first."""
+    api, namespace = running.program.api, running.namespace
+    page = await api.list(TOOL_CALLS, namespace)
+    if page.items:
+        return page.items[0].metadata.name
+    options = WatchOptions(since=page.resource_version)
+    async with asyncio.timeout(20), aclosing(api.watch(TOOL_CALLS, namespace, options)) as events:
+        async for event in events:
+            if isinstance(event, Change):
+                return event.key.name
+    raise AssertionError("the watch ended")
 
 
 async def test_a_run_waits_over_a_restart_for_a_result_from_outside(begin: Begin) -> None:
@@ -28,8 +45,7 @@ async def test_a_run_waits_over_a_restart_for_a_result_from_outside(begin: Begin
             manifests.run("ask-run", "ask"),
         )
         await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
-        page = await running.program.api.list(TOOL_CALLS, running.namespace)
-        name = page.items[0].metadata.name
+        name = await only_call(running)
         await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
     async with begin() as running:
         assert "tool:ask-the-lab" in await running.ok("get", "taskrun", "ask-run", "-o", "wide")
@@ -51,7 +67,7 @@ async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(begin:
             manifests.run("ask-run", "ask"),
         )
         await running.ok("wait", "taskrun/ask-run", "--for=jsonpath={.status.turns}=1", "--timeout=20s")
-        name = (await running.program.api.list(TOOL_CALLS, running.namespace)).items[0].metadata.name
+        name = await only_call(running)
         await running.ok("wait", f"toolcall/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
         assert (await running.kubechain("settle", f"toolcall/{name}", "--repeat")).code == 1
         assert (await running.kubechain("settle", f"toolcall/{name}", "--result", "x", "--error", "y")).code != 0
