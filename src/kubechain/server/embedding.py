@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,44 +35,9 @@ async def serving(
 
     Raises SettingsError when the address or the certificate cannot be had.
     """
-    from email.utils import formatdate
-
     import uvicorn  # half the weight of this module: only a server pays for it
-    from uvicorn.server import ServerState
 
-    class Dated(ServerState):
-        """Makes the `date` header when it is asked for, at most once a second."""
-
-        made = (0, list[tuple[bytes, bytes]]())
-
-        @property
-        def default_headers(self) -> list[tuple[bytes, bytes]]:
-            if self.made[0] != (second := int(time.time())):
-                self.made = second, [(b"date", formatdate(second, usegmt=True).encode())]
-            return self.made[1]
-
-        @default_headers.setter
-        def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
-            """uvicorn's own are left out."""
-
-    class Embedded(uvicorn.Server):
-        """uvicorn without its hold on the process: signals stay with the program, and nothing polls."""
-
-        def __init__(self, config: uvicorn.Config) -> None:
-            super().__init__(config)
-            self.server_state = Dated()
-            self.ready, self.over = asyncio.Event(), asyncio.Event()
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            self.ready.set()
-
-        async def main_loop(self) -> None:
-            await self.over.wait()
+    from kubechain.server.quiet import Embedded
 
     listening = _listen(host, port)
     config = uvicorn.Config(

@@ -125,7 +125,15 @@ def _read(file: int) -> bytes:
 
 
 def begin(cx: sqlite3.Connection, journal: Journal) -> None:
-    """Begins the transaction that is kept open, and puts into it what the journal has and the file has not."""
+    """At a start: the transaction that is kept open, with all the journal has; what comes next follows that."""
+    journal.go_on(*replay(cx, journal))
+
+
+def replay(cx: sqlite3.Connection, journal: Journal) -> tuple[int, int]:
+    """Begins the transaction, and puts into it what the journal has and the file has not.
+
+    Where the last record that counts begins and ends. The journal is only read: the thread may be writing to it.
+    """
     cx.execute("BEGIN IMMEDIATE")
     newest, counts = database.newest_revision(cx), (0, 0)
     for record, start, end in journal.records():
@@ -135,7 +143,7 @@ def begin(cx: sqlite3.Connection, journal: Journal) -> None:
             newest, counts = lines[-1].revision, (start, end)
         elif counts[1]:  # what was here before the journal was begun anew
             break
-    journal.go_on(*counts)
+    return counts
 
 
 def encoded(entries: Sequence[Entry]) -> bytes:

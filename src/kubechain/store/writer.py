@@ -19,7 +19,7 @@ import structlog
 
 from kubechain.errors import InternalError
 from kubechain.store import database
-from kubechain.store.journal import Journal, begin, encoded
+from kubechain.store.journal import Journal, encoded, replay
 from kubechain.store.pace import Pace
 from kubechain.store.record import Address, Entry, Stored
 
@@ -168,7 +168,7 @@ class Writer:
         """After a failure half way: the open transaction as the journal has it."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        begin(self._connection, self._journal)
+        replay(self._connection, self._journal)
 
     def _take_over(self) -> None:
         """Ends the transaction, and has the thread bring it into the database file before the next begins."""
