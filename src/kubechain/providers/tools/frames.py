@@ -6,8 +6,8 @@ Both ends call it; the frames have a socket of their own, so nothing a function 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
-from io import BufferedReader
 
 import msgspec
 from msgspec import Raw, Struct
@@ -84,14 +84,25 @@ def frame(message: Request | Reply) -> bytes:
     return len(body).to_bytes(_LENGTH) + body
 
 
-def read_request(stream: BufferedReader) -> Request | None:
-    """The next request, once it is there; None at the end."""
+def read_request(connection: socket.socket) -> Request | None:
+    """The next request, once it is there, and not a byte more; None at the end."""
     try:
-        length = int.from_bytes(stream.read(_LENGTH))
-        body = stream.read(length)
+        body = _exactly(connection, int.from_bytes(_exactly(connection, _LENGTH)))
     except ConnectionError:
         return None
-    return _requests.decode(body) if body and len(body) == length else None
+    request: Request = _requests.decode(body)
+    return request
+
+
+def _exactly(connection: socket.socket, size: int) -> bytearray:
+    """So many bytes. Raises ConnectionError where the other end is closed before."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        if not (count := connection.recv_into(view)):
+            raise ConnectionResetError
+        view = view[count:]
+    return data
 
 
 class Replies(asyncio.Protocol):

@@ -35,6 +35,7 @@ from kubechain.providers.tools.frames import (
 from kubechain.providers.tools.result import NotText, as_text, limited
 from kubechain.providers.tools.signature import Signature, UnfitArguments, UnfitFunction, signature
 from kubechain.providers.tools.tether import tie
+from kubechain.providers.tools.turns import turns
 
 Function = tuple[Callable[..., object], Signature]
 THREADS = 64
@@ -100,10 +101,9 @@ class Worker:
 
     def __init__(self, connection: socket.socket, files: Files, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
-        self._stream = connection.makefile("rb")
         self._files = files
         self._loop = loop
-        self._reading = threading.Lock()
+        self._reading = turns(connection)
         self._writing = threading.Lock()
         self._crew = threading.Lock()
         self._free = 0
@@ -133,7 +133,7 @@ class Worker:
     def _next(self) -> Inspect | Call:
         """Reads until there is something to run and a thread to spare for it, which is this one."""
         while True:
-            request = read_request(self._stream)
+            request = read_request(self._connection)
             if request is None:
                 # Not a return: that would wait for threads, and one of them may never end.
                 os._exit(0)
