@@ -29,6 +29,7 @@ def digest(text: str | bytes, length: int = 5) -> str:
     return "".join(letters)
 
 
+@lru_cache(maxsize=1024)
 def tool_call_name(run: str, run_uid: str, turn: int, position: int) -> str:
     """The ToolCall of a run's `position`-th call (from 1) of its `turn`-th reply (from 1).
 

@@ -28,6 +28,8 @@ class Results:
     async def store(self, call: ToolCall, result: str) -> Split:
         """The result as the ToolCall is to hold it; what is too big is stored by then."""
         kept = split(call, result)
+        if not kept.parts:
+            return kept
         owner = owner_reference(TOOL_CALLS, call.metadata)
         for name, spec in kept.parts:
             meta = ObjectMeta(

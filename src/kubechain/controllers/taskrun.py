@@ -111,7 +111,8 @@ class TaskRunController:
             await self._fail(run, error)
             return Done()
         moved = sealed(run, ask.unsaved)
-        await through_trouble(partial(self.transcripts.seal, run, moved))
+        if moved:
+            await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
         seen = await self._save(run, status, ask.agent)

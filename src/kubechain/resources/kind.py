@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -107,6 +107,14 @@ class Kind(Generic[T]):
         return self._encoder.encode(obj)
 
     @cached_property
+    def in_parts(self) -> tuple[str, ...]:
+        """The members besides the header, where each of them is an object that is always there; else none."""
+        if not issubclass(self.codec, Resource):
+            return ()
+        own = [f for f in msgspec.structs.fields(self.codec) if f.name not in Resource.__struct_fields__]
+        return tuple(f.name for f in own) if all(_is_object(f.type) for f in own) else ()
+
+    @cached_property
     def raw(self) -> Kind[bytes]:
         """The same kind, its objects left as JSON bytes: what the server works with."""
         return replace(cast("Kind[bytes]", self), codec=bytes, model=self._model)
@@ -131,6 +139,11 @@ class Kind(Generic[T]):
         status = status.get("status", {}) if isinstance(status, dict) else {}
         default = status.get("default") if isinstance(status, dict) else None
         return default if isinstance(default, dict) else None
+
+
+def _is_object(annotation: Any) -> bool:
+    type_ = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return isinstance(type_, type) and issubclass(type_, Model)
 
 
 def our_kind(

@@ -122,11 +122,11 @@ class Cache(Generic[R]):
         Handlers run now, and not again when the watch delivers the same version. A version that is older than
         what is held, or that the watch has passed already (changed again or deleted since), is ignored.
         """
-        key = key_of(obj)
-        if version(obj) > self._delivered:
-            self.put(obj)
+        key, seen = key_of(obj), version(obj)
+        if seen > self._delivered:
+            self._put(key, seen, obj)
         self._told.pop(key, None)
-        self._told[key] = version(obj), self._clock()
+        self._told[key] = seen, self._clock()
         if len(self._told) > TOLD:
             del self._told[next(iter(self._told))]
 
@@ -142,8 +142,10 @@ class Cache(Generic[R]):
 
     def put(self, obj: R) -> None:
         """Feeder: an object as it is now; ignored when no newer than the one held."""
-        key = key_of(obj)
-        if not self.knows(key, version(obj)):
+        self._put(key_of(obj), version(obj), obj)
+
+    def _put(self, key: Key, seen: int, obj: R) -> None:
+        if not self.knows(key, seen):
             self._change(key, self._objects.get(key), obj if self._keep is None else self._keep(obj))
 
     def drop(self, key: Key, at: int) -> None:

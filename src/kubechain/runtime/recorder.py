@@ -80,6 +80,7 @@ class EventRecorder:
         self.lost = 0
         """Events that the API did not take."""
         self._api = api
+        self._loop = asyncio.get_running_loop()
         self._controller = f"{GROUP}/{name}"
         self._instance = (instance or name)[:128]
         self._clock = clock
@@ -103,11 +104,11 @@ class EventRecorder:
 
     def normal(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
         """Something went as it should."""
-        self._tell("Normal", kind, obj, reason, note, action)
+        self._hear("Normal", kind, obj, reason, note, action)
 
     def warning(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
         """Something did not; the note says what and the next move."""
-        self._tell("Warning", kind, obj, reason, note, action)
+        self._hear("Warning", kind, obj, reason, note, action)
 
     async def run(self) -> None:
         """Writes until cancelled: a moment after the first event, everything due by then at once."""
@@ -120,18 +121,18 @@ class EventRecorder:
             if not self._waiting:
                 self._quiet.set()
             else:
-                loop = asyncio.get_running_loop()
-                loop.call_at(min(told.due for told in self._waiting.values()), self._news.set)
+                self._loop.call_at(min(told.due for told in self._waiting.values()), self._news.set)
 
     async def flush(self) -> None:
         """Returns when everything told so far is written or lost; needs `run` running."""
+        await asyncio.sleep(0)  # what was told a moment ago is taken down by then
         for told in self._waiting.values():
             told.due = 0.0
         self._news.set()
         await self._quiet.wait()
 
     def _take_due(self) -> list[_Told]:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         due = list(islice((what for what, told in self._waiting.items() if told.due <= now), self._batch))
         for what in due:
             self._written[what] = now
@@ -140,12 +141,23 @@ class EventRecorder:
             self._written.popitem(last=False)
         return [self._waiting.pop(what) for what in due]
 
-    def _tell(
+    def _hear(
         self, type_: Literal["Normal", "Warning"], kind: Kind[R], obj: R, reason: str, note: str, action: str
     ) -> None:
+        """Takes it down in the next turn of the event loop: whoever tells has more urgent things to do."""
+        self._loop.call_soon(self._tell, type_, kind, obj.metadata, reason, note, action, self._clock())
+
+    def _tell(
+        self,
+        type_: Literal["Normal", "Warning"],
+        kind: Kind[Any],
+        meta: ObjectMeta,
+        reason: str,
+        note: str,
+        action: str,
+        now: datetime,
+    ) -> None:
         note = _capped(note)
-        now = self._clock()
-        meta = obj.metadata
         if self._told_lately((meta.uid, reason, note), now):
             return
         what = (meta.uid, reason) if type_ == "Normal" else (meta.uid, reason, note)

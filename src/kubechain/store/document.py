@@ -6,6 +6,7 @@ Used by every module of the store. Pure; never looks into spec or status except 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -62,7 +63,7 @@ def meta_of(body: bytes) -> ObjectMeta:
 def given(kind: Kind[T], obj: T) -> Document:
     """The document that a caller hands in. Raises BadRequest when it is none, or one of another kind."""
     if isinstance(obj, Resource):
-        return _typed(kind.encode(obj), obj.metadata)
+        return _typed(kind, obj)
     try:
         body = kind.encode(obj)
         if (
@@ -80,14 +81,21 @@ def given(kind: Kind[T], obj: T) -> Document:
     return Document(meta, parts)
 
 
-def _typed(body: bytes, meta: ObjectMeta) -> Document:
+def _typed(kind: Kind[Any], obj: Resource) -> Document:
     """The document of an object that is of its kind by its type."""
-    if b"\n" in body:
-        body = msgspec.json.format(body, indent=-1)
-    parts = _PARTS.decode(body)
+    meta = msgspec.structs.replace(obj.metadata)
+    if kind.in_parts:
+        parts = {name: _compact(msgspec.json.encode(getattr(obj, name))) for name in kind.in_parts}
+        return Document(meta, parts)
+    parts = _PARTS.decode(_compact(kind.encode(obj)))
     for name in _HEADER:
         parts.pop(name, None)
-    return Document(msgspec.structs.replace(meta), parts)
+    return Document(meta, parts)
+
+
+def _compact(body: bytes) -> Raw:
+    """JSON on one line."""
+    return Raw(msgspec.json.format(body, indent=-1) if b"\n" in body else body)
 
 
 def _meta(raw: Raw | None) -> ObjectMeta:

@@ -22,6 +22,7 @@ from kubechain.runtime.api import DeleteOptions
 from kubechain.runtime.patches import merge_patch
 from kubechain.store import decisions, refusals
 from kubechain.store.document import Document, from_plain, parse, stamped
+from kubechain.store.lately import Lately
 from kubechain.store.ledger import Landed, Ledger
 from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry, Stored
 
@@ -66,6 +67,7 @@ class Writes:
         self._kinds = kinds
         self._numbers = {kind.key: number for number, kind in kinds.items()}
         self._clock = clock
+        self._lately = Lately()
 
     def number(self, kind: Kind[Any]) -> int:
         """The store's number of a resource. Raises NotFound."""
@@ -144,7 +146,7 @@ class Writes:
     def _existing(self, kind: Kind[Any], at: Address) -> tuple[Stored, Document]:
         if (stored := self._ledger.state(at)) is None:
             raise refusals.not_found(kind, at.name)
-        return stored, parse(stored.body)
+        return stored, self._lately.take(at, stored)
 
     def _enter_namespace(self, kind: Kind[Any], given: Document) -> None:
         """Raises unless the object's namespace is there and stays."""
@@ -190,6 +192,7 @@ class Writes:
         body = self._encoded(kind, new)
         owners = old.meta.owner_references if old else ()
         landed = self._ledger.append(Entry(revision, at, type_, body, before, new.meta, owners))
+        self._lately.put(at, revision, new, len(body))
         return Outcome(body, landed)
 
     def _remove(self, kind: Kind[Any], at: Address, stored: Stored, old: Document, new: Document) -> Outcome:

@@ -133,6 +133,7 @@ async def test_what_the_queue_cannot_hold_is_dropped_and_counted_and_nobody_wait
     recorder = EventRecorder(MemoryApi(), "c", Clock(), capacity=3)
     for n in range(5):
         recorder.warning(TASK_RUNS, subject(), "Step", f"step {n}")
+    await settle()
     assert recorder.dropped == 2
 
 

@@ -97,14 +97,17 @@ def reply(answer: Answer, host: str, earlier: Sequence[Message]) -> Reply | None
 
 def _kept_fields(message: AnyMessage) -> dict[str, Raw]:
     """What goes back byte for byte: the reasoning, and a content that is a list of parts."""
-    found = {
-        name: value
-        for name in ("reasoning_content", "reasoning", "reasoning_details")
-        if isinstance(value := getattr(message, name), Raw) and bytes(value) not in (b"null", b'""', b"[]")
+    found = (
+        ("reasoning_content", message.reasoning_content),
+        ("reasoning", message.reasoning),
+        ("reasoning_details", message.reasoning_details),
+        ("content", message.content if bytes(message.content)[:1] == b"[" else UNSET),
+    )
+    return {
+        name: value.copy()
+        for name, value in found
+        if isinstance(value, Raw) and bytes(value) not in (b"null", b'""', b"[]")
     }
-    if bytes(message.content)[:1] == b"[":
-        found["content"] = message.content
-    return {name: value.copy() for name, value in found.items()}
 
 
 def usage(raw: Raw) -> TokenCount:
@@ -235,12 +238,12 @@ class Assembly:
 
     def _requested(self) -> list[RequestedCall]:
         """Ids that are missing or repeated are counted on from the calls of the conversation: call_03."""
-        count = sum(len(message.tool_calls) for message in self.earlier)
         taken: set[str] = set()
         requested = []
-        for position, call in enumerate(self._calls, count + 1):
+        for position, call in enumerate(self._calls, 1):
             if not call.id or call.id in taken:
-                call.id = f"call_{position:02d}"
+                count = sum(len(message.tool_calls) for message in self.earlier)
+                call.id = f"call_{count + position:02d}"
             taken.add(call.id)
             arguments = "".join(call.arguments)
             function = FunctionCall(name=call.name, arguments=arguments if arguments.strip() else "{}")

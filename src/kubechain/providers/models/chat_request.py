@@ -151,6 +151,8 @@ def _message(message: Message, host: str) -> WireMessage | Raw:
     if content is None and not message.tool_calls:
         content = ""  # a message with neither text nor calls is refused when its content is null
     wire = WireMessage(message.role, content, message.name, message.tool_calls, message.tool_call_id)
+    if not message.opaque:
+        return wire
     kept = loads(message.opaque)
     if kept is None or kept.wire != "chat" or kept.host != host:
         return wire

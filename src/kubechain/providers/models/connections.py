@@ -7,15 +7,16 @@ keeps a cookie, and reads proxy settings of the environment only when asked to.
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from functools import lru_cache
+from types import TracebackType
+from typing import Any
 
 import aiohttp
 
 from kubechain import __version__
 from kubechain.agents.ports.model import Endpoint
-from kubechain.errors import Terminal
+from kubechain.errors import Terminal, Transient
 from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, host, patience, subject
 from kubechain.providers.models.refusals import garbled, overdue, unreachable
 
@@ -42,8 +43,7 @@ class Connections:
             )
         return self._session
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self,
         endpoint: Endpoint,
         url: str,
@@ -51,19 +51,14 @@ class Connections:
         body: bytes | None = None,
         *,
         streams: bool = False,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One GET, or POST where there is a body. Raises Transient and Terminal for all that can go wrong,
-        also inside the `async with`. With `streams` the endpoint's patience measures silence, else the whole."""
+    ) -> Exchange:
+        """`async with` the response to one GET, or POST where there is a body.
+
+        Raises Transient and Terminal for all that can go wrong, also inside it. With `streams` the endpoint's
+        patience measures silence, else the whole.
+        """
         wait = patience(endpoint)
-        try:
-            async with await self._sent(endpoint, url, headers, body, _timeout(wait, streams)) as response:
-                yield response
-        except aiohttp.ConnectionTimeoutError as error:
-            raise unreachable(endpoint, TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")) from error
-        except TimeoutError as error:
-            raise overdue(endpoint, wait) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(endpoint, error) from error
+        return Exchange(endpoint, wait, self._sent(endpoint, url, headers, body, _timeout(wait, streams)))
 
     async def _sent(
         self,
@@ -96,6 +91,37 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+class Exchange:
+    """One request and its response, whose errors are told as what they mean for the endpoint."""
+
+    def __init__(self, endpoint: Endpoint, wait: float, sent: Coroutine[Any, Any, aiohttp.ClientResponse]) -> None:
+        self._endpoint, self._wait, self._sent = endpoint, wait, sent
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        try:
+            self._response = await self._sent
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._told(error) from error
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._response.__aexit__(kind, error, trace)
+        except (aiohttp.ClientError, OSError) as late:
+            error = late
+        if isinstance(error, aiohttp.ClientError | OSError):
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> Transient:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return unreachable(self._endpoint, TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s"))
+        if isinstance(error, TimeoutError):
+            return overdue(self._endpoint, self._wait)
+        return unreachable(self._endpoint, error)
 
 
 @lru_cache(maxsize=64)
