@@ -103,4 +103,4 @@ def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:
 def _open_origin(call: ToolCall) -> list[str]:
     if call.status.finished or call.spec.origin is None:
         return []
-    return [f"{call.spec.origin.kind}/{Key(call.metadata.namespace, call.spec.origin.name)}"]
+    return [f"{call.spec.origin.kind}/{call.metadata.namespace}/{call.spec.origin.name}"]

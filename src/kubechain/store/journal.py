@@ -1,7 +1,7 @@
 """The journal: what was committed and is not in the database file yet, one record per commit, each synced at once.
 
 The writer appends to it, and begins it anew whenever the database has taken everything over; `begin` reads it
-back at a start. A record holds of every document only what it does not share with the state before it. Records
+back at a start. A record holds of a larger document only what it does not share with the state before it. Records
 that are whole and continue the revisions of the database count; anything else is left over and is written over.
 """
 
@@ -24,6 +24,8 @@ from kubechain.store.record import DELETED, Address, Entry, Stored
 
 _HEAD = struct.Struct("<II")
 """Length and checksum of the record that follows."""
+_SMALL = 1536
+"""Bytes of a document that is written whole: to look for what is new in it costs more than to write it."""
 
 
 class _Line(NamedTuple):
@@ -158,6 +160,8 @@ def _line(entry: Entry) -> _Line:
         return _Line(*at, 0, 0, 0, entry.body)
     if entry.type == DELETED:
         return _Line(*at, before.revision, 0, 0, b"")
+    if len(entry.body) < _SMALL:
+        return _Line(*at, before.revision, 0, 0, entry.body)
     old, new = _stamped(before.body, before.revision, entry.revision), entry.body
     head = _common(old, new)
     tail = _common_end(old, new, min(len(old), len(new)) - head)

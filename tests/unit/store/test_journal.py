@@ -56,7 +56,7 @@ async def a_life(store: Store, steps: int = 40) -> None:
         made = await store.create(TASKS, task(f"t{n}", "x" * chance.randint(0, 3000)))
         child = task(f"t{n}-child", owner_references=[owner_reference(TASKS, made.metadata)])
         await store.create(TASKS, child)
-        for size in (10, 2000, 10):
+        for size in (10, 2000, 2100, 10):
             made.status.status_detail = "y" * size + str(n)
             made = await store.put_status(TASKS, made)
         if n % 3 == 0:
