@@ -82,9 +82,9 @@ def test_metadata_that_somebody_changes_afterwards_is_not_that_of_the_document()
 
 def test_few_and_small_documents_are_kept() -> None:
     lately, document = Lately(), parse(stored(7).body)
-    addresses = [Address(1, "default", str(n)) for n in range(100)]
+    addresses = [Address(1, "default", str(n)) for n in range(150)]
     for at in addresses:
-        lately.put(at, 7, document, 100)
+        lately.put(at, 7, document, 16 * 1024)
     kept = [at for at in addresses if lately.take(at, stored(7)).parts is document.parts]
     assert kept == addresses[-64:]
     lately.put(addresses[0], 7, document, 100)
