@@ -188,7 +188,8 @@ def text(found: dict[str, Any]) -> str:
     """The figures as people read them."""
     lines = [f"one turn: {found['ms']:.2f} ms, in {found['transactions']:.2f} transactions"]
     lines += [
-        f"  {name}: " + ", ".join(f"{k} {v:g}" for k, v in found[name].items()) for name in ("writes", "passes")
+        f"  {name}: " + ", ".join(f"{k} {_short(v)}" for k, v in found[name].items())
+        for name in ("writes", "passes")
     ]
     cpu_ms = ", ".join(f"{name} {ms:.2f}" for name, ms in found["cpu_ms"].items())
     lines.append(f"  CPU, ms: {cpu_ms}; tool worker and model server {found['other_processes_cpu_ms']:.2f}")
@@ -199,6 +200,10 @@ def text(found: dict[str, Any]) -> str:
         name = f"{call['wire']}, {'streamed' if call['streamed'] else 'whole'}"
         lines.append(f"  {name:32} {call['messages']:8} {call['cpu_ms']:8.2f} {call['wall_ms']:9.2f}")
     return "\n".join(lines)
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.2f}"
 
 
 async def everything(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
