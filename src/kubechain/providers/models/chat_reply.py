@@ -97,17 +97,19 @@ def reply(answer: Answer, host: str, earlier: Sequence[Message]) -> Reply | None
 
 def _kept_fields(message: AnyMessage) -> dict[str, Raw]:
     """What goes back byte for byte: the reasoning, and a content that is a list of parts."""
-    found = (
+    reasoning = (
         ("reasoning_content", message.reasoning_content),
         ("reasoning", message.reasoning),
         ("reasoning_details", message.reasoning_details),
-        ("content", message.content if bytes(message.content)[:1] == b"[" else UNSET),
     )
-    return {
+    found = {
         name: value.copy()
-        for name, value in found
+        for name, value in reasoning
         if isinstance(value, Raw) and bytes(value) not in (b"null", b'""', b"[]")
     }
+    if bytes(message.content)[:1] == b"[":
+        found["content"] = message.content.copy()
+    return found
 
 
 def usage(raw: Raw) -> TokenCount:
