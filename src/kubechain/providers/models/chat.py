@@ -1,7 +1,7 @@
 """The chat-completions wire: OpenAI, Mistral, Ollama and whatever is compatible with them.
 
 router.py calls it; it implements the port ModelProvider over Connections. One call is one request: it never
-retries, never follows a redirect, never reads a proxy from the environment unless told to.
+retries, never follows a redirect, never reads a proxy from the environment.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.errors import ProviderError
 from kubechain.providers.models import chat_reply, chat_request
-from kubechain.providers.models.connections import Connections, whole
+from kubechain.providers.models.connections import Connections, Response, whole
 from kubechain.providers.models.endpoints import below, headers, host, root
 from kubechain.providers.models.listing import check_listing
 from kubechain.providers.models.refusals import complaint, garbled, judged, refused, retry_after
@@ -60,7 +59,7 @@ class ChatCompletions:
             return self._whole(endpoint, response, await whole(endpoint, response), messages)
 
     def _whole(
-        self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytes, messages: Sequence[Message]
+        self, endpoint: Endpoint, response: Response, body: bytes, messages: Sequence[Message]
     ) -> Reply:
         try:
             answer = chat_reply.read(body)
@@ -76,7 +75,7 @@ class ChatCompletions:
     async def _streamed(
         self,
         endpoint: Endpoint,
-        response: aiohttp.ClientResponse,
+        response: Response,
         assembly: chat_reply.Assembly,
         progress: Progress | None,
     ) -> Reply:
@@ -101,7 +100,7 @@ class ChatCompletions:
             raise garbled(endpoint, "a stream that ends in its middle")
         return assembly.reply()
 
-    def _error_inside(self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytes) -> ProviderError:
+    def _error_inside(self, endpoint: Endpoint, response: Response, body: bytes) -> ProviderError:
         said = complaint(body)
         return judged(endpoint, said.status, said, retry_after(response.headers, self.clock()))
 

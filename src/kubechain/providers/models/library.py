@@ -66,7 +66,7 @@ class AnthropicLibrary:
         async with self._importing:
             if self._speaker is None:
                 try:
-                    self._speaker = await asyncio.to_thread(_speaker, self.connections, self.clock)
+                    self._speaker = await asyncio.to_thread(_speaker, self.clock)
                 except ImportError as error:
                     raise Terminal(
                         f"{subject(endpoint)}: provider anthropic needs a library that is not installed; "
@@ -87,10 +87,10 @@ class AnthropicLibrary:
         await self.connections.close()
 
 
-def _speaker(connections: Connections, clock: Clock) -> Speaker:
+def _speaker(clock: Clock) -> Speaker:
     from kubechain.providers.models.library_calls import LibraryCalls
 
-    return LibraryCalls(trust_env=connections.trust_env, clock=clock)
+    return LibraryCalls(clock)
 
 
 def _sent(endpoint: Endpoint) -> dict[str, str]:

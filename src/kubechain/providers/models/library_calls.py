@@ -65,10 +65,10 @@ _AS_WRITTEN = AnthropicModelProfile(
 class LibraryCalls:
     """Asks Anthropic models over one pool of connections."""
 
-    def __init__(self, *, trust_env: bool, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._http = httpx2.AsyncClient(
-            trust_env=trust_env,
+            trust_env=False,
             follow_redirects=False,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30),
         )

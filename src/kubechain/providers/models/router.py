@@ -27,16 +27,13 @@ def utc_now() -> datetime:
 
 
 class Models:
-    """`limit` caps open connections (0: no cap); `trust_env` reads proxies from the environment.
+    """`clock` only turns a Retry-After date into seconds.
 
     `one_wire`: whoever answers for LLMs that name no baseURL speaks chat completions, as the scripted model does.
     """
 
-    def __init__(
-        self, *, limit: int = 0, trust_env: bool = False, one_wire: bool = False, clock: Clock = utc_now
-    ) -> None:
-        self._limit, self._trust_env, self._clock = limit, trust_env, clock
-        self._one_wire = one_wire
+    def __init__(self, *, one_wire: bool = False, clock: Clock = utc_now) -> None:
+        self._one_wire, self._clock = one_wire, clock
         self._adapters: _Adapters | None = None
         self._importing = asyncio.Lock()
 
@@ -49,7 +46,7 @@ class Models:
     async def _imported(self) -> _Adapters:
         async with self._importing:
             if self._adapters is None:
-                self._adapters = await asyncio.to_thread(_adapters, self._limit, self._trust_env, self._clock)
+                self._adapters = await asyncio.to_thread(_adapters, self._clock)
             return self._adapters
 
     async def ask(
@@ -72,10 +69,10 @@ class Models:
             await asyncio.gather(self._adapters.chat.close(), self._adapters.anthropic.close())
 
 
-def _adapters(limit: int, trust_env: bool, clock: Clock) -> _Adapters:
+def _adapters(clock: Clock) -> _Adapters:
     from kubechain.providers.models.chat import ChatCompletions
     from kubechain.providers.models.connections import Connections
     from kubechain.providers.models.library import AnthropicLibrary
 
-    connections = Connections(limit=limit, trust_env=trust_env)
+    connections = Connections()
     return _Adapters(ChatCompletions(connections, clock), AnthropicLibrary(connections, clock))
