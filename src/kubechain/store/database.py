@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -153,6 +153,11 @@ def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes, str, bool] |
         at,
     ).fetchone()
     return None if row is None else (row[0], row[1], row[2], bool(row[3]))
+
+
+def addresses(cx: sqlite3.Connection) -> Iterator[Address]:
+    """Where all the objects are."""
+    return (Address(*row) for row in cx.execute("SELECT resource, namespace, name FROM current"))
 
 
 def document(cx: sqlite3.Connection, revision: int) -> bytes:

@@ -22,6 +22,7 @@ from kubechain.store import database
 from kubechain.store.journal import Journal, encoded, replay
 from kubechain.store.pace import Pace
 from kubechain.store.record import Address, Entry, Stored
+from kubechain.store.seen import Seen
 
 Job = Callable[[sqlite3.Connection], object]
 Done = Callable[[Exception | None], None]
@@ -45,6 +46,7 @@ class Writer:
         self._connection = connection
         self._carrier = carrier
         self._journal = journal
+        self._seen = Seen(database.addresses(connection))
         self._loop = asyncio.get_running_loop()
         self._pace = Pace()
         self._handed_over = 0
@@ -72,6 +74,8 @@ class Writer:
         """The newest committed state of one object, whether it is among the rows yet or not."""
         if (entry := self._rowless.get(at)) is not None:
             return entry.after
+        if at not in self._seen:
+            return None
         row = database.state(self.reader if self._behind else self._connection, at)
         return None if row is None else Stored(*row)
 
@@ -121,7 +125,10 @@ class Writer:
         """The entries are in the journal and rows soon. Where no rows can be made they are not taken after all."""
         before = len(self._rowless_entries)
         self._rowless_entries += entries
-        self._rowless |= {entry.at: entry for entry in entries}
+        for entry in entries:
+            self._rowless[entry.at] = entry
+            if entry.before is None:
+                self._seen.add(entry.at)
         if len(self._rowless_entries) >= _ROWS and (error := _tried(self._make_rows)) is not None:
             self._journal.take_back()
             del self._rowless_entries[before:]

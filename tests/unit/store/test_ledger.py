@@ -6,12 +6,12 @@ import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
-from kubechain.errors import InternalError, NotFound
+from kubechain.errors import AlreadyExists, InternalError, NotFound
 from kubechain.resources.kind import owner_reference
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.task import TASKS, Task, TaskSpec
@@ -139,13 +139,29 @@ async def test_what_is_in_the_journal_stands_where_no_row_can_be_made_of_it(stor
     assert [found.metadata.name for found in (await store.list(TASKS)).items] == ["first", "t1"]
 
 
-async def test_a_child_of_a_living_owner_costs_one_look_for_its_name(store: Store) -> None:
+async def test_a_child_of_a_living_owner_costs_no_look_into_the_file(store: Store) -> None:
     owner = await store.create(TASKS, task("owner"))
     run = statements(store)
     await store.create(TASKS, task("child", owner_references=[owner_reference(TASKS, owner.metadata)]))
     await asyncio.sleep(0.0)
-    assert run.count("SELECT") == 1
+    assert run.count("SELECT") == 0
     assert not store._garbage._due
+
+
+async def test_a_name_that_was_there_before_is_taken_after_a_restart_and_free_once_deleted(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with Store.open(tmp_path / "store.db", clock=now, synchronous="OFF") as store:
+            with suppress(AlreadyExists):
+                await store.create(TASKS, task("kept"))
+            await store.create(TASKS, task("again"))
+            with pytest.raises(AlreadyExists):
+                await store.create(TASKS, task("again"))
+            await store.delete(TASKS, "again", "default")
+            await store.create(TASKS, task("again"))
+            await store.delete(TASKS, "again", "default")
+    async with Store.open(tmp_path / "store.db", clock=now, synchronous="OFF", remember=0) as store:
+        with pytest.raises(AlreadyExists):
+            await store.create(TASKS, task("kept"))
 
 
 async def test_objects_beyond_what_is_remembered_are_read_from_the_file(tmp_path: Path) -> None:

@@ -58,9 +58,7 @@ class ChatCompletions:
                 return await self._streamed(endpoint, response, assembly, progress)
             return self._whole(endpoint, response, await whole(endpoint, response), messages)
 
-    def _whole(
-        self, endpoint: Endpoint, response: Response, body: bytes, messages: Sequence[Message]
-    ) -> Reply:
+    def _whole(self, endpoint: Endpoint, response: Response, body: bytes, messages: Sequence[Message]) -> Reply:
         try:
             answer = chat_reply.read(body)
             if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
