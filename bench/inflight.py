@@ -13,9 +13,11 @@ from bench.process import get
 def in_flight(model: str, journal: Path, killed: float) -> dict[str, int]:
     """Model calls without a reply at the kill (a time.perf_counter()), and replies whose tool had not begun.
 
-    A reply in hand may have been saved or not: that cannot be told from outside. `model`: the model server's URL.
+    A call that was on its way at the kill reaches the model server after it, and is one of them: nobody else asks
+    before the restart. A reply in hand may have been saved or not: that cannot be told from outside. `model`: the
+    model server's URL.
     """
-    calls = [call for call in get(f"{model}/calls") if call[2] <= killed]
+    calls = get(f"{model}/calls")
     replied = [call for call in calls if 0 < call[3] <= killed]
     began = set(lines(journal))
     return {
