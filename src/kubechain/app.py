@@ -1,6 +1,7 @@
 """The composition root: settings -> Api, providers, controllers -> one running program.
 
-The only place that knows which implementation stands behind which port. Called by the CLI and by tests.
+It knows which implementation stands behind which port, and so does operating.py, its half for a cluster. Called by
+the CLI and by tests.
 """
 
 from __future__ import annotations
@@ -16,31 +17,21 @@ from typing import Any
 
 from msgspec import json
 
-from kubechain.cluster.callers import Callers
-from kubechain.cluster.connection import opened
-from kubechain.cluster.remote import RemoteApi, connect
-from kubechain.cluster.target import ClusterSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
 from kubechain.controllers.measured import Measured
 from kubechain.controllers.metrics import Metrics
-from kubechain.errors import SettingsError
 from kubechain.providers.models.router import Models
 from kubechain.providers.tools.function import Functions
 from kubechain.providers.tools.mcp import MCP
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
-from kubechain.runtime.metrics import text
 from kubechain.runtime.recorder import CONTROLLER, EventRecorder
-from kubechain.runtime.replicas.lease import Group
-from kubechain.runtime.replicas.lives import Lives, living
-from kubechain.runtime.replicas.replica import ReplicaSettings
 from kubechain.runtime.replicas.share import Share, alone
 from kubechain.runtime.worker import Worker
 from kubechain.samples import manifests
 from kubechain.server.http import serve
-from kubechain.server.probes import LOOPBACK, Probes, probing
 from kubechain.server.settings import ADMIN, ServerSettings
 from kubechain.server.tls import ensure, kubeconfig, write_private
 from kubechain.store.engine import Store
@@ -119,7 +110,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Program]:
     fresh = not database.exists()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.open(database, clock=now))
-        base_urls, model_line = await _models(settings, stack)
+        base_urls, model_line = await answering(settings, stack)
         scripted = settings.model == "scripted"
         loops = await stack.enter_async_context(controlling(store, settings, base_urls, one_wire=scripted))
         if fresh and not settings.bare:
@@ -128,67 +119,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Program]:
         yield Program(running, store, lambda: loops)
 
 
-@asynccontextmanager
-async def operating(
-    settings: Settings,
-    cluster: ClusterSettings,
-    namespace: str = ALL_NAMESPACES,
-    replica: ReplicaSettings | None = None,
-) -> AsyncIterator[Program]:
-    """The controllers over a real API server, for one namespace or all, as one replica among others.
-
-    Raises SettingsError, ApiError.
-    """
-    replica = replica or ReplicaSettings()
-    async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connect(cluster))
-        if missing := {kind.plural for kind in OURS} - await api.served():
-            raise SettingsError(
-                f"{api.target.server} does not know {', '.join(sorted(missing))}: "
-                "run `kubechain install --crds | kubectl apply --server-side -f -`"
-            )
-        base_urls, model_line = await _models(settings, stack)
-        scripted = settings.model == "scripted"
-        # Requests of their own: no burst of work is to keep a replica from renewing its Lease.
-        leases = RemoteApi(await stack.enter_async_context(opened(api.target)), api.target)
-        lives = await stack.enter_async_context(
-            living(
-                leases,
-                Group(namespace or replica.namespace or api.target.namespace, namespace),
-                replica,
-                now,
-                lambda share: controlling(
-                    api, settings, base_urls, one_wire=scripted, namespace=namespace, share=share
-                ),
-            )
-        )
-        port = await _probe(api, lives, settings, stack)
-        running = Running(api.target.server, cluster.kubeconfig or Path(), model_line, port)
-        yield Program(running, api, lambda: lives.loops)
-
-
-async def _probe(api: RemoteApi, lives: Lives[Controlling], settings: Settings, stack: AsyncExitStack) -> int:
-    """Health and metrics over HTTP, where the settings ask for them; the port, 0 where they do not."""
-    if settings.listen is None:
-        return 0
-    host, port = settings.listen
-    probes = Probes(
-        lambda: _waiting(lives),
-        lambda: text(lives.loops.metrics.readings(api.answered)),
-        None if host in LOOPBACK else Callers(api.target, "/metrics"),
-    )
-    return await stack.enter_async_context(probing(probes, host, port))
-
-
-def _waiting(lives: Lives[Controlling]) -> str:
-    """Why this replica is not ready, "" where it is."""
-    if not lives.acting:
-        return "cut off from the Kubernetes API, it begins anew once it can take its Lease again"
-    missing = sorted(i.kind.kind for i in lives.loops.caches.all() if not i.synced.is_set())
-    return f"no first list yet of {', '.join(missing)}" if missing else ""
-
-
-async def _models(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
+async def answering(settings: Settings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
     """Where LLMs without a baseURL are answered, and the sentence that says so."""
     if settings.model == "scripted":
         from kubechain.providers.models.scripted.server import ScriptedModel

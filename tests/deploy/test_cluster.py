@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 import yaml
 
-from kubechain.app import Settings, operating
+from kubechain.app import Settings
 from kubechain.cluster.target import ClusterSettings
+from kubechain.operating import operating
 from tests.deploy.printed import CHART, DEPLOY, helm, install, kustomize, objects
 from tests.parts.apiserver import Cluster
 from tests.parts.cache import PartMissing

@@ -11,11 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from kubechain.app import Program, Settings, operating
+from kubechain.app import Program, Settings
 from kubechain.cluster.callers import Callers
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import Forbidden, Unauthorized
+from kubechain.operating import operating
 from kubechain.runtime.clock import now
 from tests.kubernetes import Kubernetes
 from tests.story import manifests

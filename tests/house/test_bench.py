@@ -78,12 +78,12 @@ def test_what_was_in_flight_at_a_kill_is_told_by_the_model_server_and_the_tools_
     with Model(tmp_path / "log") as model:
         ask(model, {"model": shape.model, "messages": [asked("a")], "tools": TOOLS})
         ((_, _, began, replied),) = model.ask("/calls")
-        assert in_flight(model.url, journal, began - 0.001)["asked_at_kill"] == 0
+        on_its_way = in_flight(model.url, journal, began - 0.001)
         meanwhile = in_flight(model.url, journal, began + 0.025)
         after = in_flight(model.url, journal, replied)
         journal.write_text("a 0\n")
         acted_upon = in_flight(model.url, journal, replied)
-    assert meanwhile == {"asked_at_kill": 1, "open_at_kill": 1, "in_hand_at_kill": 0}
+    assert on_its_way == meanwhile == {"asked_at_kill": 1, "open_at_kill": 1, "in_hand_at_kill": 0}
     assert after == {"asked_at_kill": 1, "open_at_kill": 0, "in_hand_at_kill": 1}
     assert acted_upon == {"asked_at_kill": 1, "open_at_kill": 0, "in_hand_at_kill": 0}
 

@@ -17,8 +17,8 @@ def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) 
     assert done.stdout.split() == []
 
 
-def test_a_start_waits_for_nothing_that_the_first_model_call_or_a_cluster_needs() -> None:
-    unwanted = ("aiohttp", "rich", "attr", "cryptography", "pydantic")
+def test_a_start_waits_for_nothing_that_the_first_model_call_a_cluster_or_yaml_needs() -> None:
+    unwanted = ("aiohttp", "rich", "attr", "cryptography", "pydantic", "yaml", "kubechain.cluster")
     code = (
         "import sys; from kubechain.cli.importing import lightly\n"
         "with lightly(): import kubechain.app, kubechain.cli.serve\n"

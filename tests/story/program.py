@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from kubechain.app import Program, Settings, embedded, operating
+from kubechain.app import Program, Settings, embedded
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
+from kubechain.operating import operating
 from kubechain.resources.builtin import NAMESPACES, Namespace
 from kubechain.resources.kind import Kind, R
 from kubechain.resources.model import ObjectMeta

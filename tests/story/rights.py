@@ -19,9 +19,10 @@ import msgspec
 import structlog
 import yaml
 
-from kubechain.app import Settings, operating
+from kubechain.app import Settings
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
+from kubechain.operating import operating
 from kubechain.resources.builtin import (
     BUILTIN,
     SERVICE_ACCOUNTS,

@@ -11,8 +11,9 @@ import aiohttp
 import msgspec
 import yaml
 
-from kubechain.app import Settings, operating
+from kubechain.app import Settings
 from kubechain.cluster.target import ClusterSettings
+from kubechain.operating import operating
 from kubechain.resources.llm import LLMS
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.runtime.replicas.replica import ReplicaSettings

@@ -16,12 +16,13 @@ import yaml
 from msgspec.structs import replace
 
 from kubechain.agents.naming import tool_call_name
-from kubechain.app import Settings, controlling, operating
+from kubechain.app import Settings, controlling
 from kubechain.cluster.connection import opened
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.controllers.children import child_meta
+from kubechain.operating import operating
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.builtin import SECRETS
 from kubechain.resources.kind import GROUP, Kind, R

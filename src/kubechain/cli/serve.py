@@ -10,15 +10,18 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from kubechain import __version__
-from kubechain.app import Program, Running, Settings, embedded, operating, run
+from kubechain.app import Program, Running, Settings, embedded, run
 from kubechain.cli.instance import Instance
-from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import KubechainError
-from kubechain.runtime.replicas.replica import ReplicaSettings
+
+if TYPE_CHECKING:
+    from kubechain.cluster.target import ClusterSettings
+    from kubechain.runtime.replicas.replica import ReplicaSettings
 
 
 def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
@@ -38,6 +41,8 @@ def operate(
     ready: Callable[[Running], None],
 ) -> None:
     """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
+    from kubechain.operating import operating  # `up` is spared it
+
     _run(operating(settings, cluster, namespace, replica), ready)
 
 

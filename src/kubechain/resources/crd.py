@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Column, Kind
 from kubechain.resources.registry import OURS
@@ -74,6 +72,8 @@ def write(folder: Path) -> None:
 
 def document(kind: Kind[Any]) -> str:
     """The CRD as YAML."""
+    import yaml  # `up` is spared it
+
     return yaml.safe_dump(definition(kind), sort_keys=False, width=110, allow_unicode=True)
 
 
