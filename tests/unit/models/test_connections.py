@@ -12,7 +12,7 @@ import pytest
 
 from kubechain.agents.ports.model import Reply
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.models.connections import LONGEST_BODY, USER_AGENT
+from kubechain.providers.models.connections import LONGEST_BODY, USER_AGENT, Connections
 from kubechain.providers.models.router import Models
 from kubechain.server import tls
 from tests.unit.models.world import KEY, endpoint, user
@@ -159,6 +159,27 @@ async def test_the_patience_of_a_whole_reply_is_for_all_of_it(models: Models) ->
         assert late.reason == "Timeout"
         async with asyncio.timeout(10):
             await gone.wait()
+
+
+async def test_patience_that_ends_just_as_the_head_comes_has_ended() -> None:
+    there, connections = asyncio.Event(), Connections()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        there.set()
+        await reader.read()
+
+    async with speaking(speak) as url, asyncio.timeout(10):
+        exchange = connections.request(endpoint(url), url, {}, b"{}")
+        asking = asyncio.create_task(exchange.__aenter__())
+        await there.wait()
+        protocol = exchange._connection.protocol
+        assert protocol is not None
+        protocol.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
+        exchange._expire()
+        with pytest.raises(Transient, match="within 600 s"):
+            await asking
+        await connections.close()
 
 
 async def test_a_connection_that_the_server_closed_is_not_used_again(models: Models) -> None:

@@ -102,6 +102,7 @@ class Exchange:
         self._wait, self._streams = patience(endpoint), streams
         self._timer: asyncio.TimerHandle | None = None
         self._response: Response | None = None
+        self._late = False
 
     async def __aenter__(self) -> Response:
         self._connection = await self._connected()
@@ -144,12 +145,14 @@ class Exchange:
         protocol.start_timeout()
         while True:
             head, content = await protocol.read()
+            if self._late:  # just as the head came
+                raise TimeoutError
             if not 100 <= head.code < 200 or head.code == 101:
                 return Response(head.code, head.headers, content)
 
     def _expire(self) -> None:
         """Whoever waits for the head or for more of the body is told at once."""
-        late = TimeoutError()
+        self._late, late = True, TimeoutError()
         if (protocol := self._connection.protocol) is not None:
             protocol.set_exception(late)
         if self._response is not None:
