@@ -54,8 +54,20 @@ def test_an_object_that_looks_like_the_others_takes_a_fraction_of_its_document()
     for n in range(200):
         shelf.put(Key("default", f"run-{n}"), run(Key("default", f"run-{n}"), n))
     document = len(TASK_RUNS.encode(run(Key("default", "run-100"), 100)))
-    held = sum(map(len, shelf._packed.values())) / 200
+    held = sum(map(len, {one.block for one in shelf._packed.values()})) / 200
     assert held < document / 3, f"{held} bytes for a document of {document}"
+
+
+def test_a_few_large_objects_and_many_small_ones_come_back_whole() -> None:
+    shelf: Shelf[TaskRun] = Shelf(TASK_RUNS, recent=0)
+    made = {Key("default", f"run-{n}"): run(Key("default", f"run-{n}"), n) for n in range(1, 100)}
+    for n, (key, one) in enumerate(made.items()):
+        one.spec.user_message = f"{n}\n\0" * (3_000 if n % 7 == 0 else 1)
+        shelf.put(key, one)
+    for key, one in made.items():
+        held = shelf.get(key)
+        assert held is not None
+        assert (held.metadata.name, held.spec) == (one.metadata.name, one.spec)
 
 
 def test_what_has_nothing_in_common_with_the_first_comes_back_whole() -> None:
