@@ -10,12 +10,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from msgspec import json
+from msgspec import Struct, json
+from msgspec.structs import replace
 
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
@@ -40,8 +40,7 @@ FIRST_CALL = "kubechain.providers.models.chat"
 """What the first model call would import otherwise, while it waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What `kubechain up` or `kubechain operator` was told.
 
     `state` is the folder that holds everything (`up` alone); `port` 0 picks a free one; `model` "scripted" answers
@@ -56,12 +55,11 @@ class Settings:
     model_delay: float = 0.0
     bare: bool = False
     functions: tuple[Path, ...] = ()
-    base_urls: Mapping[str, str] = field(default_factory=dict)
+    base_urls: Mapping[str, str] = {}
     listen: tuple[str, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A program that answers: where, how to point kubectl at it, and who answers for models."""
 
     url: str
@@ -70,8 +68,7 @@ class Running:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Controlling:
+class Controlling(Struct, frozen=True):
     """The running control loops; for tests and benchmarks to look into."""
 
     caches: Caches
@@ -80,8 +77,7 @@ class Controlling:
     metrics: Metrics
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """A running program from the inside: what tests and benchmarks hold on to."""
 
     running: Running

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from kubechain.errors import ApiError, Conflict, Details, Gone, InternalError, Timeout, TooManyRequests
 from kubechain.resources.json import JsonObject

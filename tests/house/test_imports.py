@@ -18,12 +18,24 @@ def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) 
 
 
 def test_a_start_waits_for_nothing_that_the_first_model_call_a_cluster_or_yaml_needs() -> None:
-    unwanted = ("aiohttp", "rich", "attr", "cryptography", "pydantic", "yaml", "kubechain.cluster")
+    unwanted = (
+        "structlog",
+        "aiohttp",
+        "rich",
+        "attr",
+        "multipart",
+        "cryptography",
+        "pydantic",
+        "yaml",
+        "kubechain.cluster",
+    )
     code = (
         "import sys; from kubechain.cli.importing import lightly\n"
         "with lightly(): import kubechain.app, kubechain.cli.serve\n"
         f"print(*(m for m in {unwanted!r} if m in sys.modules))\n"
-        "import rich, structlog; structlog.get_logger().warning('still writes', exc_info=ValueError('text'))"
+        "from kubechain.logs import Logger\n"
+        "Logger('a').warning('still writes', exc_info=ValueError('text'))\n"
+        "import python_multipart, rich"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     first, *log = done.stdout.splitlines()

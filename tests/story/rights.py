@@ -11,13 +11,14 @@ import base64
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 import yaml
+from msgspec.structs import replace
 
 from kubechain.app import Settings
 from kubechain.cluster.remote import RemoteApi, connect

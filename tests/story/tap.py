@@ -10,7 +10,9 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from kubechain.cluster import answers
 from kubechain.cluster.connection import Connection, Request

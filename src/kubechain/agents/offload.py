@@ -6,8 +6,6 @@ first stored result of a run on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from msgspec import Raw, Struct, ValidationError, json
 
 from kubechain.agents.naming import result_name
@@ -48,8 +46,7 @@ class Reading(Struct, forbid_unknown_fields=True):
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """A result as it is kept: `inline` in the ToolCall, `parts` (name and content) beside it."""
 
     inline: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from kubechain.agents.call_step import nature_of
 from kubechain.agents.naming import mcp_tool_name, tool_name
@@ -14,18 +15,16 @@ from kubechain.resources.readiness import ReadyStatus, Summary
 from kubechain.resources.tool import Tool
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What an agent refers to, by name, and the tools that offer themselves to it."""
 
     llm: LLM | None = None
-    tools: Mapping[str, Tool] = field(default_factory=dict)
-    servers: Mapping[str, MCPServer] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = {}
+    servers: Mapping[str, MCPServer] = {}
     offered: Iterable[Tool] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A readiness summary: `reason` is the condition's CamelCase word."""
 
     status: Summary

@@ -1,7 +1,7 @@
 """Imports the whole program in the time that it takes, without what nobody will see of it.
 
-Used by `up` around its import of it. The collector finds no garbage among modules; and rich, which structlog takes
-for its tracebacks where it can, is as heavy as the API server and out of place in a log.
+Used by `up` around its import of it. The collector finds no garbage among modules; and the parser of HTML forms,
+which starlette takes where it can, is for nothing here.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_FORMS = ("python_multipart", "multipart")
+
 
 @contextmanager
 def lightly() -> Iterator[None]:
     """What is imported in the block is left alone by the collector from then on."""
     gc.disable()
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    hidden = [name for name in _FORMS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
-        import structlog  # noqa: F401
-
-        if sys.modules["rich"] is None:
-            del sys.modules["rich"]
         yield
     finally:
+        for name in hidden:
+            sys.modules.pop(name)
         gc.freeze()
         gc.enable()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from kubechain.cluster.target import Target
 from kubechain.errors import InternalError
@@ -25,8 +26,7 @@ class Unreachable(InternalError):
     code, reason = 503, "ServiceUnavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """`path` begins with a slash; `body` None for none."""
 
     method: str

@@ -88,8 +88,7 @@ class TokenFile:
         self._held = None
 
 
-@dataclass(frozen=True, slots=True)
-class PluginSettings:
+class PluginSettings(msgspec.Struct, frozen=True):
     """The `exec` of a kubeconfig user. `cluster` is handed over where `provideClusterInfo` asks for it."""
 
     command: str

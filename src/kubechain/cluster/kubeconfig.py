@@ -10,7 +10,6 @@ import base64
 import binascii
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,8 +87,7 @@ class _Config(_Kebab):
 E_ = TypeVar("E_", _Cluster, _User, _Context)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(msgspec.Struct, frozen=True):
     path: Path
     config: _Config
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from kubechain.cluster.credentials import Credentials, TokenFile
 from kubechain.errors import SettingsError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSettings:
+class ClusterSettings(Struct, frozen=True):
     """What `kubechain operator` was told. Without a kubeconfig: $KUBECONFIG, else the pod's service account,
     else ~/.kube/config. `context` "" is the current one."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Surroundings, resolved_tools, verdict
@@ -15,8 +14,7 @@ from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
 
 
-@dataclass(slots=True)
-class AgentController:
+class AgentController(Struct):
     api: Api
     caches: Caches
     clock: Clock

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from kubechain.agents.ports.model import ModelProvider
 from kubechain.agents.ports.tool import FunctionRunner, MCPSessions
@@ -39,8 +40,7 @@ from kubechain.runtime.wakes import Wake, owned, referred
 from kubechain.runtime.worker import Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(Struct, frozen=True):
     """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`."""
 
     models: ModelProvider

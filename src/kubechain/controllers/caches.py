@@ -7,8 +7,9 @@ an LLM, a Tool or an MCPServer names, and asks for no others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from kubechain.resources.agent import AGENTS, Agent
 from kubechain.resources.builtin import SECRETS, Secret
@@ -26,8 +27,7 @@ from kubechain.runtime.named import NamedInformer
 from kubechain.runtime.wakes import local
 
 
-@dataclass(frozen=True, slots=True)
-class Caches:
+class Caches(Struct, frozen=True):
     """One informer per kind."""
 
     llms: Informer[LLM]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kubechain.agents.call_step import Execute
 from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, MCPSessions
@@ -15,8 +15,7 @@ from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """Everything that can run a tool."""
 
     caches: Caches

@@ -6,8 +6,8 @@ Checked once per spec and Secret version; a change of the Secret wakes it. Never
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider
@@ -23,8 +23,7 @@ from kubechain.runtime.api import Api
 from kubechain.runtime.controller import Done, Next
 
 
-@dataclass(slots=True)
-class LLMController:
+class LLMController(Struct):
     """`base_urls` (by provider) stand in where an LLM names none."""
 
     api: Api

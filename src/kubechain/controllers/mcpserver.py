@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.call_step import DEFAULT_TIMEOUT
@@ -25,13 +24,12 @@ HANDSHAKE_TIMEOUT = 30.0
 """Seconds a server gets to start and list its tools."""
 
 
-@dataclass(slots=True)
-class MCPServerController:
+class MCPServerController(Struct):
     api: Api
     caches: Caches
     sessions: MCPSessions
     clock: Clock
-    seen: set[Key] = field(default_factory=set)
+    seen: set[Key] = set()
     """Servers that this process has looked at: a Ready from an earlier life is looked at again, once."""
     kind = MCP_SERVERS
 

@@ -6,7 +6,8 @@ The ToolCall controller calls it. A run's model reads results of its own run and
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kubechain.agents.offload import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name, split
 from kubechain.agents.ports.tool import ToolError
@@ -19,8 +20,7 @@ from kubechain.runtime.api import Api
 from kubechain.runtime.ownership import controller_of
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(Struct, frozen=True):
     """Over one `Api`."""
 
     api: Api

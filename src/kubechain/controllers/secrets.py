@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Forbidden
@@ -18,8 +19,7 @@ from kubechain.runtime.api import Key
 from kubechain.runtime.named import NamedInformer
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """A secret or a key in it that is not there yet; the sentence names it and the next move."""
 
     reason: str

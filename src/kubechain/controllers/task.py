@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Verdict, missing, not_ready
@@ -15,8 +14,7 @@ from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
 
 
-@dataclass(slots=True)
-class TaskController:
+class TaskController(Struct):
     api: Api
     caches: Caches
     clock: Clock

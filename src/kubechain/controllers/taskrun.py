@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kubechain.agents import checkpoint
@@ -42,8 +42,7 @@ EMPTY_REPLIES = 3
 """Replies with neither text nor tool calls before the run fails."""
 
 
-@dataclass(slots=True)
-class TaskRunController:
+class TaskRunController(Struct):
     """`base_urls` (by provider) stand in where an LLM names none."""
 
     api: Api
@@ -53,7 +52,7 @@ class TaskRunController:
     base_urls: Mapping[str, str]
     events: EventRecorder
     clock: Clock
-    _empty: dict[str, int] = field(default_factory=dict)
+    _empty: dict[str, int] = {}
     _lasting: Lasting = field(default_factory=Lasting)
     kind = TASK_RUNS
 

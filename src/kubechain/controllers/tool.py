@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from msgspec import Raw, UnsetType
+from msgspec import Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
@@ -21,13 +19,12 @@ from kubechain.runtime.controller import Done, Next
 from kubechain.runtime.ownership import key_of
 
 
-@dataclass(slots=True)
-class ToolController:
+class ToolController(Struct):
     api: Api
     caches: Caches
     functions: FunctionRunner
     clock: Clock
-    seen: set[Key] = field(default_factory=set)
+    seen: set[Key] = set()
     """Tools that this process has looked at: the code of one may have changed since an earlier life."""
     kind = TOOLS
 

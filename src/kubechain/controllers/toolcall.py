@@ -7,9 +7,9 @@ result: the model is told, the run goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kubechain.agents.call_step import (
@@ -46,8 +46,7 @@ ATTEMPTS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
 
 
-@dataclass(slots=True)
-class ToolCallController:
+class ToolCallController(Struct):
     api: Api
     caches: Caches
     tools: Tools
@@ -55,7 +54,7 @@ class ToolCallController:
     events: EventRecorder
     clock: Clock
     share: Share = field(default_factory=alone)
-    _deaths: dict[str, int] = field(default_factory=dict)
+    _deaths: dict[str, int] = {}
     _lasting: Lasting = field(default_factory=Lasting)
     kind = TOOL_CALLS
 

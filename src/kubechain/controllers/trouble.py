@@ -11,15 +11,14 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from kubechain.errors import InternalError, Timeout, TooManyRequests
+from kubechain.logs import Logger
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 
 T = TypeVar("T")
 CAP = 30.0
 """Seconds, the longest wait between two tries that nobody asked for."""
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 async def through_trouble(effect: Callable[[], Awaitable[T]], chance: Chance = random.random) -> T:

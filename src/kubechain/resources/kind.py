@@ -5,11 +5,11 @@ One `Kind` per kind and version, each declared beside its model. Read by every r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
+from msgspec.structs import replace
 
 from kubechain.resources.json import JsonObject
 from kubechain.resources.model import Model, ObjectMeta, OwnerReference, Resource
@@ -21,8 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Resource)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """An additionalPrinterColumn. `path` is a JSONPath below the object (`.status.ready`)."""
 
     name: str
@@ -32,8 +31,7 @@ class Column:
     description: str = ""
 
 
-@dataclass(frozen=True)
-class Kind(Generic[T]):
+class Kind(msgspec.Struct, Generic[T], frozen=True, dict=True):
     """A kind and the codec of its objects: `T` is the typed model, or bytes for `kind.raw`."""
 
     group: str

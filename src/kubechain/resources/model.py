@@ -6,7 +6,6 @@ Used by each kind's module. Never decides anything and never does I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
@@ -43,8 +42,7 @@ def doc(
     return Meta(description=text, extra_json_schema=schema, **limits)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One validation rule in two tongues: CEL for a real API server, `holds` for the embedded one.
 
     `holds(self, old)` gets the plain JSON of the node the rule stands on and, on update, of its former

@@ -8,8 +8,9 @@ Secrets are granted by name alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from kubechain.resources.agent import AGENTS
 from kubechain.resources.builtin import EVENTS, LEASES, SECRETS
@@ -40,8 +41,7 @@ READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """The ServiceAccount that the operator runs as; its roles are called after it."""
 
     namespace: str

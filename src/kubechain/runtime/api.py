@@ -9,7 +9,6 @@ Semantics are those of a Kubernetes API server: a resource version on every obje
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -33,20 +32,18 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(msgspec.Struct, frozen=True):
     """`resource_version` and `match` as in the Kubernetes API; `limit` 0 means everything in one page."""
 
-    labels: LabelSelector = field(default_factory=LabelSelector)
-    fields: FieldSelector = field(default_factory=FieldSelector)
+    labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
     limit: int = 0
     continue_token: str = ""
     resource_version: str = ""
     match: Literal["", "Exact", "NotOlderThan"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(msgspec.Struct, frozen=True):
     """`since` "" or "0": the present as ADDED, then changes; "N": every change after N.
 
     `initial_events`: the present as ADDED, a Bookmark with `initial_end`, then changes (WatchList).
@@ -54,16 +51,15 @@ class WatchOptions:
     `known`: versions that the reader has already; an engine that can does not send them.
     """
 
-    labels: LabelSelector = field(default_factory=LabelSelector)
-    fields: FieldSelector = field(default_factory=FieldSelector)
+    labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
     since: str = ""
     initial_events: bool = False
     bookmarks: bool = False
     known: Callable[[Key, int], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(msgspec.Struct, Generic[T], frozen=True):
     """Objects ordered by namespace and name; `remaining` only where it is known without selectors."""
 
     items: list[T]
@@ -88,8 +84,7 @@ class Bookmark(msgspec.Struct, frozen=True, gc=False):
     initial_end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
+class DeleteOptions(msgspec.Struct, frozen=True):
     """`propagation` "" is the kind's default (Background)."""
 
     propagation: Literal["", "Background", "Foreground", "Orphan"] = ""
@@ -98,8 +93,7 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion(Generic[T]):
+class Deletion(msgspec.Struct, Generic[T], frozen=True):
     """What a delete did: `gone`, or still there with a deletionTimestamp until its finalizers go."""
 
     object: T

@@ -9,9 +9,10 @@ anything else                   a bug: backoff; logged with its traceback
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Literal
+
+from msgspec import Struct
 
 from kubechain.errors import (
     Conflict,
@@ -32,8 +33,7 @@ AT_ONCE = 5
 Audience = Literal["nobody", "object", "operator", "developer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`wait` in seconds, `inf` for "until something changes".
 
     `firm`: a change of nothing but the status does not cut the wait short, so that a status written by a failing

@@ -16,9 +16,9 @@ from contextlib import aclosing
 from typing import TypeVar, assert_never
 
 import msgspec
-import structlog
 
 from kubechain.errors import ApiError, Forbidden, Gone
+from kubechain.logs import Logger
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions
@@ -28,7 +28,7 @@ from kubechain.runtime.ownership import key_of
 from kubechain.runtime.selectors import FieldSelector
 
 R = TypeVar("R", bound=Resource)
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 RECONNECT_CAP = 30.0
 PAGE = 500

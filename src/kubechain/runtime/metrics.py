@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -19,8 +20,7 @@ Labels = tuple[str, ...]
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """A metric: its name, unit at its end, and what it tells. `labels` are the names of its labels."""
 
     name: str
@@ -43,12 +43,11 @@ class Histogram:
         self.sum += value
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The present numbers of a family, by the values of its labels, in their order."""
 
     family: Family
-    values: Mapping[Labels, float | Histogram] = field(default_factory=dict)
+    values: Mapping[Labels, float | Histogram] = {}
 
 
 def text(readings: Iterable[Reading]) -> str:

@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-import structlog
+from msgspec import Struct
 
 from kubechain.errors import ApiError
+from kubechain.logs import Logger
 from kubechain.resources.builtin import EVENTS, Event, EventSeries, ObjectReference
 from kubechain.resources.kind import GROUP, Kind
 from kubechain.resources.model import Clock, ObjectMeta, Resource
 from kubechain.runtime.api import Api
 
 R = TypeVar("R", bound=Resource)
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 CONTROLLER = "kubechain"
 """The name under which the program reports."""
@@ -40,8 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Struct):
     """An event that waits to be written. `first`, `last`: microseconds since 1970; `due`: the loop's time."""
 
     kind: Kind[Any]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from kubechain.errors import BadRequest
 
 Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One clause; `values` is empty for exists and `!`, one entry for `=` and `!=`."""
 
     key: str
@@ -55,8 +55,7 @@ class Requirement:
                 return f"{self.key}{'>' if self.operator == 'gt' else '<'}{self.values[0]}"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(Struct, frozen=True):
     """All requirements hold; without any, everything matches."""
 
     requirements: tuple[Requirement, ...] = ()
@@ -71,8 +70,7 @@ class LabelSelector:
         return ",".join(map(str, self.requirements))
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(Struct, frozen=True):
     """Dotted paths compared with texts; `=` and `!=` only."""
 
     requirements: tuple[Requirement, ...] = ()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
@@ -29,8 +30,7 @@ class Source(Protocol[S]):
     def on_change(self, handler: Callable[[S | None, S | None], None]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wake(Generic[D]):
+class Wake(Struct, Generic[D], frozen=True):
     """Changes of `informer` wake the keys that `keys(old, new)` names; one of the two may be None."""
 
     informer: Source[D]

@@ -13,13 +13,13 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any, Generic, TypeVar, assert_never
 
-import structlog
+from msgspec import Struct
 
+from kubechain.logs import Logger
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 from kubechain.runtime.backoff import Chance
@@ -34,15 +34,14 @@ from kubechain.runtime.wakes import Wake
 
 R = TypeVar("R", bound=Resource)
 D = TypeVar("D", bound=Resource)
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 LIMIT = 1_000
 BURST = 64
 """Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failing:
+class _Failing(Struct, frozen=True):
     """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody."""
 
     attempts: int

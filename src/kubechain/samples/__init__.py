@@ -6,8 +6,6 @@ people. Nothing here is special to the controllers.
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from kubechain.resources.json import JsonObject
 
 READY_MADE = ("simple-echo-tool.yaml",)
@@ -15,6 +13,8 @@ READY_MADE = ("simple-echo-tool.yaml",)
 
 def manifests(namespace: str = "default") -> list[JsonObject]:
     """The objects that a fresh store gets, in a namespace."""
+    from importlib.resources import files
+
     import yaml
 
     folder = files("kubechain.samples") / "manifests"

@@ -5,8 +5,9 @@ Called by `read` and `watch`. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from kubechain.errors import NotAcceptable
 
@@ -17,8 +18,7 @@ ONLY = (
 _FORMS = {"Table": "table", "PartialObjectMetadata": "metadata", "PartialObjectMetadataList": "metadata"}
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """What the client wants to see: whole objects, a table, or metadata alone; `version` of meta.k8s.io."""
 
     shape: Literal["object", "table", "metadata"] = "object"

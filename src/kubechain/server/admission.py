@@ -6,11 +6,11 @@ Called by the HTTP layer between decoding and storing. Pure: versions, uids and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from msgspec import inspect as mi
+from msgspec.structs import replace
 
 from kubechain.errors import BadRequest, Cause
 from kubechain.resources.json import JsonObject, JsonValue, lookup

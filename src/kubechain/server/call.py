@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 from starlette.requests import Request
@@ -23,8 +22,7 @@ from kubechain.server.status import JSON, YAML, as_yaml
 MAX_BODY = 3 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Who wants what, and what it takes to answer."""
 
     api: Api
@@ -33,7 +31,7 @@ class Call:
     request: Request
     user: User
     target: Target
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
 
     @property
     def query(self) -> Mapping[str, str]:

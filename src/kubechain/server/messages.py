@@ -6,17 +6,17 @@ Holds no behaviour of any kind; our own kinds are described by their models inst
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from kubechain.resources.kind import Kind
 
 Shape = Literal["one", "list", "map"]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field: `type` is a scalar or the name of a message, `shape` how many of it there are."""
 
     name: str
@@ -29,8 +29,7 @@ class Field:
     """In a strategic merge patch: "" merges a list as a set, "name" by that key, None replaces it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A named group of fields; `go` is its name in error texts."""
 
     name: str

@@ -5,13 +5,12 @@ Called by `http` for everything below /api and /apis. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kubechain.server.served import Served, Subresource, catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What a request is about; `name` is empty for a collection, `watching` is the old `/watch/` form."""
 
     served: Served

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from kubechain.errors import BadRequest, Cause, Details, Invalid
 from kubechain.resources.builtin import EVENTS
@@ -25,8 +26,7 @@ META = "meta.k8s.io"
 MAX_WATCH_SECONDS = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(Struct, frozen=True):
     """How a write is to be done; `manager` owns the fields that it sets."""
 
     manager: str

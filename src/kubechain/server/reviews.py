@@ -5,11 +5,11 @@ Called by `http` for POSTs to the review resources and to `serviceaccounts/NAME/
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from kubechain.errors import BadRequest
 from kubechain.resources.builtin import SERVICE_ACCOUNTS, Plain

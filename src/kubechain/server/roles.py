@@ -6,7 +6,6 @@ Called by `access` and `reviews`. Reads roles and bindings through the port `Api
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,8 +18,7 @@ from kubechain.server.settings import User
 MASTERS = "system:masters"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked for: a verb on a resource, or on a `path` that is none."""
 
     verb: str

@@ -7,7 +7,6 @@ Read by `paths`, `discovery`, `read` and `write`. Never changes after import.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import msgspec
@@ -26,8 +25,7 @@ AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """`name` below an object, the kind that its bodies have, and what can be done to it."""
 
     name: str
@@ -41,8 +39,7 @@ STATUS = Subresource("status", ("get", "patch", "update"))
 TOKEN = Subresource("token", ("create",), "TokenRequest", AUTHENTICATION, "v1")
 
 
-@dataclass(frozen=True, eq=False)
-class Served:
+class Served(msgspec.Struct, frozen=True, eq=False):
     """One resource: the `kind` that its address names, and the kind that the store keeps it as."""
 
     kind: Kind[bytes]

@@ -6,7 +6,6 @@ Called by `read` and `watch` when a client asks for a Table. Pure: the time is p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Literal
@@ -31,8 +30,7 @@ class _Envelope(msgspec.Struct):
 _ENVELOPES = msgspec.json.Decoder(_Envelope)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """One column: how it is announced, and its value for an object at a moment."""
 
     name: str

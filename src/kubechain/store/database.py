@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -155,9 +155,14 @@ def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes, str, bool] |
     return None if row is None else (row[0], row[1], row[2], bool(row[3]))
 
 
-def addresses(cx: sqlite3.Connection) -> Iterator[Address]:
-    """Where all the objects are."""
-    return (Address(*row) for row in cx.execute("SELECT resource, namespace, name FROM current"))
+def addresses(cx: sqlite3.Connection, after: Address, limit: int) -> list[Address]:
+    """Where the next objects are, in the order of their addresses."""
+    rows = cx.execute(
+        "SELECT resource, namespace, name FROM current WHERE (resource, namespace, name) > (?, ?, ?) "
+        "ORDER BY resource, namespace, name LIMIT ?",
+        (*after, limit),
+    ).fetchall()
+    return [Address(*row) for row in rows]
 
 
 def document(cx: sqlite3.Connection, revision: int) -> bytes:
@@ -175,7 +180,8 @@ def dependants(cx: sqlite3.Connection, uid: str) -> list[Address]:
 def ownerless(cx: sqlite3.Connection) -> list[Address]:
     """The objects that name an owner which does not exist, and those that are being deleted."""
     rows = cx.execute(
-        "SELECT resource, namespace, name FROM owner WHERE uid NOT IN (SELECT uid FROM current) "
+        "SELECT resource, namespace, name FROM owner "
+        "WHERE uid IN (SELECT uid FROM owner EXCEPT SELECT uid FROM current) "
         "UNION SELECT resource, namespace, name FROM current WHERE deleting"
     ).fetchall()
     return [Address(*row) for row in rows]

@@ -5,7 +5,6 @@ Used by every module of the store. Pure; never looks into spec or status except 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,8 +28,7 @@ _TEXT = msgspec.json.Decoder(str | None)
 _HEADER = ("apiVersion", "kind", "metadata")
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """`parts` are the top-level members besides apiVersion, kind and metadata, as the bytes they were given in."""
 
     meta: ObjectMeta

@@ -11,14 +11,14 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-import structlog
+from msgspec.structs import replace
 
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
+from kubechain.logs import Logger
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R, T
 from kubechain.resources.model import Clock, Resource
@@ -51,7 +51,7 @@ from kubechain.store.writes import Outcome, Writes
 _CHUNK = 200
 _BOOKMARK_EVERY = 60.0
 _AFTER_A_BUG = 1.0
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 class Store:

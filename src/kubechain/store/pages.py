@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -32,8 +31,7 @@ class Item(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True):
     """Part of a list: what it holds, of which revision, and after which object it goes on, if it does."""
 
     items: list[Item]

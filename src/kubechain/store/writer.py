@@ -15,9 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from kubechain.errors import InternalError
+from kubechain.logs import Logger
 from kubechain.store import database
 from kubechain.store.journal import Journal, encoded, replay
 from kubechain.store.pace import Pace
@@ -36,7 +35,7 @@ _REST = 1.0
 """Seconds without a commit that are such a while."""
 _ROWS = 64
 """Entries that become rows together, at the most: a statement for many costs each of them little."""
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 class Writer:
@@ -46,7 +45,7 @@ class Writer:
         self._connection = connection
         self._carrier = carrier
         self._journal = journal
-        self._seen = Seen(database.addresses(connection))
+        self._seen = Seen(lambda after, limit: database.addresses(self._current, after, limit))
         self._loop = asyncio.get_running_loop()
         self._pace = Pace()
         self._handed_over = 0
@@ -76,8 +75,13 @@ class Writer:
             return entry.after
         if at not in self._seen:
             return None
-        row = database.state(self.reader if self._behind else self._connection, at)
+        row = database.state(self._current, at)
         return None if row is None else Stored(*row)
+
+    @property
+    def _current(self) -> sqlite3.Connection:
+        """The connection to read from what has no entry without rows. Raises InternalError."""
+        return self.reader if self._behind else self._connection
 
     def write(self, entries: Sequence[Entry], done: Done) -> None:
         """Commits the entries; `done` hears of it on the loop, perhaps before this returns."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from kubechain.errors import KubechainError
 from kubechain.resources.tool import Effect
@@ -22,8 +22,7 @@ class ToolError(KubechainError):
     """The tool ran and said no: the text becomes the tool's result for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionSignature:
+class FunctionSignature(Struct, frozen=True):
     """What a function's docstring and type hints say: a description and a JSON Schema document."""
 
     description: str
@@ -73,8 +72,7 @@ class ServerCommand:
     env: tuple[tuple[str, str], ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveredTool:
+class DiscoveredTool(Struct, frozen=True):
     """One tool of an MCP server; `input_schema` is a JSON Schema document."""
 
     name: str
@@ -83,8 +81,7 @@ class DiscoveredTool:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovery(Struct, frozen=True):
     """What an MCP server says about itself."""
 
     server_name: str

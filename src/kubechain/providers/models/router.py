@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class _Adapters:
+class _Adapters(Struct, frozen=True):
     chat: ModelProvider
     anthropic: ModelProvider
 

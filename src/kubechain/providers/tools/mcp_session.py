@@ -12,10 +12,9 @@ from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
-import structlog
-
 from kubechain.agents.ports.tool import Discovery, ServerCommand, ToolError
 from kubechain.errors import ProviderError, Terminal, Transient
+from kubechain.logs import Logger
 from kubechain.providers.tools.environment import environment, redacted, secrets
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.process import drain, ending, finish, start, tethered
@@ -27,7 +26,7 @@ STOP_SECONDS = 1.0
 
 Answer = TypeVar("Answer")
 
-_log = structlog.get_logger("kubechain.tools")
+_log = Logger("kubechain.tools")
 
 
 class Conversation(Protocol):

@@ -10,8 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-import structlog
-
+from kubechain.logs import Logger
 from kubechain.providers.tools.environment import redacted
 
 _READ_BYTES = 64 * 1024
@@ -28,7 +27,7 @@ class Output:
     def __init__(self, owner: str, hidden: Sequence[str]) -> None:
         self._hidden = hidden
         self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._log = structlog.get_logger("kubechain.tools").bind(tool_process=owner)
+        self._log = Logger("kubechain.tools", tool_process=owner)
         self._second = 0
         self._logged = 0
 

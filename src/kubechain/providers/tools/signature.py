@@ -9,7 +9,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -34,8 +33,7 @@ class UnfitArguments(ValueError):
     """The arguments do not fit; the text is for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """What models are told about a function, and what it is called with."""
 
     description: str

@@ -8,7 +8,6 @@ It runs alone and never imports anything outside the standard library.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -21,6 +20,8 @@ def tie(parent: int) -> None:
     """Asks the kernel to kill this process when its parent ends; ends at once when it already has."""
     if sys.platform != "linux":
         return
+    import ctypes  # for those who tie themselves, not for who starts them
+
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kubechain import __version__
 from kubechain.resources.json import JsonObject
@@ -14,8 +14,7 @@ IMAGE = f"kubechain:{__version__}"
 PORT = 8080
 
 
-@dataclass(frozen=True, slots=True)
-class InstallSettings:
+class InstallSettings(Struct, frozen=True):
     """`namespace` is where the operator runs; `watch` the one it looks after, "" for all of them.
 
     `secrets`: those that the operator may read, each a namespace and a name. `name` is that of every object of the

@@ -6,8 +6,9 @@ A shard is the name of a run: the run and its ToolCalls live on one replica. `sh
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from kubechain.resources.kind import GROUP
 
@@ -35,8 +36,7 @@ def mark(shard: str) -> str:
     return blake2b(shard.encode(), digest_size=4).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """`name` acts on what falls to it among `members` (on nothing where there are none), and on what it is
     `still_at`: marks of shards that fall to another one by now. `leaving`: nothing is to fall to it any more."""
 

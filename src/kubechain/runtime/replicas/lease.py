@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -25,8 +24,7 @@ PREFIX = "kubechain-replica-"
 LONGEST = 253
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Replicas that share one work: that of all namespaces, or of `only`. Their Leases are in `namespace`."""
 
     namespace: str

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
-import structlog
-
+from kubechain.logs import Logger
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import Api
 from kubechain.runtime.replicas.lease import Group
@@ -21,7 +20,7 @@ from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettin
 from kubechain.runtime.replicas.share import Share
 
 L = TypeVar("L")
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 class Lives(Generic[L]):

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from kubechain.errors import ApiError, NotFound
 from kubechain.resources.builtin import LEASES, Lease
@@ -28,8 +29,7 @@ ROUNDING = 1.0
 """Seconds: the stamps of writes have no fractions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A replica that is alive; `holder` is this life of it."""
 
     name: str
@@ -37,8 +37,7 @@ class Member:
     claim: Claim
 
 
-@dataclass(slots=True)
-class _Sign:
+class _Sign(Struct):
     """The last sign of life: what it said, and when (loop time) the Lease has run out."""
 
     said: tuple[str | None, str | None]

@@ -13,11 +13,11 @@ import platform
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
-import structlog
+from msgspec import Struct, field
 
 from kubechain.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubechainError, NotFound, SettingsError
+from kubechain.logs import Logger
 from kubechain.resources.builtin import LEASES, Lease
 from kubechain.resources.model import Clock, ObjectMeta
 from kubechain.runtime.api import Api, DeleteOptions
@@ -28,7 +28,7 @@ from kubechain.runtime.replicas.lease import Group, lease_name
 from kubechain.runtime.replicas.members import Members
 from kubechain.runtime.replicas.share import Share
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 GATHER = 0.05
 """Seconds in which changes of a claim are gathered into one write."""
 RETRY = 0.5
@@ -45,8 +45,7 @@ def identity() -> str:
     return os.environ.get("POD_NAME") or f"{platform.node() or 'host'}-{secrets.token_hex(3)}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaSettings:
+class ReplicaSettings(Struct, frozen=True):
     """`name` must be that of no other replica alive; `namespace` "" is the pod's, or the kubeconfig context's.
 
     `duration` (seconds): how long a silent replica counts as alive. `drain` (seconds): how long one that is told

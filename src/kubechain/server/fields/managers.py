@@ -6,9 +6,10 @@ Called by the HTTP layer (`track_update`) and by `apply`. A write that changes n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
+
+from msgspec import Struct
 
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
@@ -30,8 +31,7 @@ UNTRACKED: Paths = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(Struct, frozen=True):
     """Who writes, how, and through which version and subresource: the identity of an entry."""
 
     name: str
@@ -40,8 +40,7 @@ class Manager:
     subresource: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The paths of a manager and when they last changed."""
 
     paths: Paths

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.server.schema import MISSING, Old, same
@@ -90,13 +91,12 @@ def _free(schema: JsonObject) -> bool:
     return schema.get("x-kubernetes-preserve-unknown-fields") is True
 
 
-@dataclass(slots=True)
-class Difference:
+class Difference(Struct):
     """Paths that one object has and another has not, or has otherwise."""
 
-    added: set[Path] = field(default_factory=set)
-    changed: set[Path] = field(default_factory=set)
-    removed: set[Path] = field(default_factory=set)
+    added: set[Path] = set()
+    changed: set[Path] = set()
+    removed: set[Path] = set()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -32,16 +31,14 @@ INTRODUCTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     name: str
     arguments: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     content: str
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call] = []
 
 
 def answer(request: ChatRequest, conversation: Conversation) -> Answer:
