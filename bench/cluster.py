@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import msgspec
@@ -205,7 +206,8 @@ def text(found: Mapping[str, Any]) -> str:
         return ", ".join(f"{what} {count:g}" for what, count in requests.items())
 
     return "\n".join(
-        (
+        fill(line, 116, subsequent_indent="    " if line.startswith(" ") else "  ")
+        for line in (
             f"one run at a time: {one['ms_per_tool_turn']:.1f} ms a tool turn, {one['ratio']:.2f} times the "
             f"{one['ms_of_its_writes_alone']:.1f} ms of its writes alone (each round: "
             f"{', '.join(map(str, one['ratios']))})",
