@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ from kubechain.resources.builtin import (
 from kubechain.resources.install.manifests import rights as rights_of
 from kubechain.resources.install.settings import InstallSettings
 from kubechain.resources.json import JsonObject
+from kubechain.resources.kind import Kind
 from kubechain.resources.rbac import Account
 from kubechain.resources.registry import OURS
 from kubechain.runtime.replicas.replica import ReplicaSettings
@@ -39,6 +40,9 @@ from tests.story.program import SECONDS, Place, Story
 from tests.world import kubectl_command, said
 
 KINDS = {kind.kind: kind.raw for kind in (*OURS, *BUILTIN)}
+ACCESS_REVIEWS: Kind[bytes] = Kind(
+    "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", bytes, namespaced=False
+)
 
 
 class Right(NamedTuple):
@@ -78,6 +82,10 @@ def _rules(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(manifest.get("rules", ()))
 
 
+def _meta(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", manifest["metadata"])
+
+
 @dataclass(frozen=True)
 class Guarded:
     """A namespace that an operator looks after from another one, as `account`; `home` holds its kubeconfig."""
@@ -93,9 +101,35 @@ class Guarded:
         return f"system:serviceaccount:{self.account.namespace}:{self.account.name}"
 
     async def grant(self, manifests: Iterable[JsonObject]) -> None:
-        """Has an administrator create them."""
+        """Has an administrator create them; what roles among them allow is allowed when this returns."""
+        made: dict[tuple[Any, Any], JsonObject] = {}
         for manifest in manifests:
             await self.admin.create(KINDS[str(manifest["kind"])], msgspec.json.encode(manifest))
+            made[manifest["kind"], _meta(manifest).get("name")] = manifest
+        for manifest in made.values():
+            match manifest.get("roleRef"):
+                case {"kind": kind, "name": name} if rules := _rules(made.get((kind, name), {})):
+                    await self.until(rules[0], _meta(manifest).get("namespace", ""), allowed=True)
+
+    async def until(self, rule: Mapping[str, Any], namespace: str, *, allowed: bool) -> None:
+        """Returns once the server's authorizer, which watches roles like anybody, has it that way."""
+        resource, _, subresource = rule["resources"][0].partition("/")
+        attributes = {
+            "namespace": namespace,
+            "verb": rule["verbs"][0],
+            "group": rule["apiGroups"][0],
+            "resource": resource,
+            "subresource": subresource,
+            "name": next(iter(rule.get("resourceNames", ())), ""),
+        }
+        review = msgspec.json.encode(
+            {"metadata": {}, "spec": {"user": self.user, "resourceAttributes": attributes}}
+        )
+        async with asyncio.timeout(SECONDS):
+            while True:
+                answer = await self.admin.create(ACCESS_REVIEWS, review)
+                if msgspec.json.decode(answer)["status"]["allowed"] is allowed:
+                    return
 
     async def create(self, *texts: str) -> None:
         """Has an administrator create what the YAML says, in the namespace of the test."""
