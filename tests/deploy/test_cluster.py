@@ -18,8 +18,8 @@ from kubechain.app import Settings
 from kubechain.cluster.target import ClusterSettings
 from kubechain.operating import operating
 from tests.deploy.printed import CHART, DEPLOY, helm, install, kustomize, objects
+from tests.kubernetes import can_start
 from tests.parts.apiserver import Cluster
-from tests.parts.cache import PartMissing
 from tests.world import Said, kubectl_command, said
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
@@ -29,16 +29,9 @@ SECONDS = 60.0
 @pytest.fixture
 async def empty() -> AsyncIterator[Cluster]:
     """A Kubernetes that has never heard of us."""
-    try:
-        cluster = await Cluster().__aenter__()
-    except PartMissing as missing:
-        if os.environ.get("CI") == "true" and os.environ.get("KUBECHAIN_REQUIRE_APISERVER") == "1":
-            raise
-        pytest.skip(str(missing))
-    try:
+    can_start()
+    async with Cluster() as cluster:
         yield cluster
-    finally:
-        await cluster.__aexit__(None, None, None)
 
 
 async def kubectl(cluster: Cluster, *words: str, stdin: str = "", version: str = "1.32") -> Said:

@@ -14,8 +14,6 @@ from kubechain.store.record import Address
 
 _BITS = 2**23
 """A megabyte, of which the system gives the pages that are written."""
-
-
 _AT_ONCE = 64
 """Addresses read with a question: a tenth of a millisecond."""
 
