@@ -81,9 +81,9 @@ undeploy-operator: ## Take the operator off that cluster; the kinds and their ob
 
 generate: setup ## Write what is generated from the code: deploy/, docs/reference.md, docs/commands.md
 	@$(BIN)/python -m kubechain.resources.crd deploy/crds
-	@$(BIN)/python -m kubechain.resources.install.kustomize deploy
-	@$(BIN)/python -m kubechain.resources.install.chart deploy/chart/kubechain
-	@$(BIN)/python -m kubechain.resources.reference_page docs/reference.md
+	@$(BIN)/python -m kubechain.deploying.kustomize deploy
+	@$(BIN)/python -m kubechain.deploying.chart deploy/chart/kubechain
+	@$(BIN)/python -m kubechain.deploying.reference_page docs/reference.md
 	@$(BIN)/python -m kubechain.cli.commands_page docs/commands.md
 
 LOCKED := --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-header \

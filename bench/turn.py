@@ -28,7 +28,9 @@ from bench.calls import TOOLS, costs
 from bench.job import ASKED, ECHO, Shape
 from bench.process import ROOT, Model, cpu, tree
 from bench.report import into
-from kubechain.app import Program, Settings, embedded
+from kubechain.app.embedded import embedded
+from kubechain.app.program import Program
+from kubechain.app.settings import EmbeddedSettings, ProviderSettings
 from kubechain.resources.kind import Kind
 from kubechain.resources.registry import OURS
 from kubechain.resources.task import TASKS
@@ -141,7 +143,7 @@ class Used:
 
 async def measure(runs: int, shape: Shape, folder: Path, profile: bool) -> dict[str, Any]:
     """Figures per turn."""
-    settings = Settings(state=folder / "state", bare=True, functions=(ROOT,))
+    settings = EmbeddedSettings(state=folder / "state", bare=True, providers=ProviderSettings(functions=(ROOT,)))
     profiler = cProfile.Profile() if profile else None
     with Model(folder / "model.log") as model:
         async with embedded(settings) as program:

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import caches
-from kubechain.controllers.transcripts import Transcripts
+from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.message import Message
 from kubechain.resources.registry import OURS

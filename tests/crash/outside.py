@@ -29,9 +29,9 @@ from kubechain.providers.models.scripted.conversation import (
 )
 from kubechain.providers.models.scripted.script import Script, ScriptedCall, decide
 from kubechain.providers.models.scripted.server import ScriptedModel
-from kubechain.providers.tools.function import Functions
+from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.worker import load
 from kubechain.providers.tools.result import as_text
-from kubechain.providers.tools.worker import load
 from kubechain.resources import message as ours
 from kubechain.resources.json import JsonObject
 

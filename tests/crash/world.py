@@ -15,10 +15,10 @@ from itertools import count
 
 import msgspec
 
-from kubechain.agents.transcript import result_message
-from kubechain.app import Controlling, looping
+from kubechain.agents.run.transcript import result_message
+from kubechain.app.loops import ControlLoops, control_loops
 from kubechain.controllers import assembly
-from kubechain.providers.tools.mcp import MCP
+from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.resources.builtin import NAMESPACES, Namespace
 from kubechain.resources.json import JsonObject
 from kubechain.resources.message import FunctionCall, RequestedCall
@@ -92,7 +92,7 @@ class Stage:
         await self.store.create(KINDS[str(manifest["kind"])], document)
 
     @asynccontextmanager
-    async def life(self, points: Points, namespace: str, stamp: str) -> AsyncIterator[Controlling]:
+    async def life(self, points: Points, namespace: str, stamp: str) -> AsyncIterator[ControlLoops]:
         """The program running in a namespace, until the block ends or it is killed at a point.
 
         That may be before its informers are filled: so it is the block that waits for them.
@@ -103,7 +103,7 @@ class Stage:
         )
         try:
             async with asyncio.timeout(SECONDS):
-                async with looping(WatchedApi(self.store, points, namespace, stamp), outside) as loops:
+                async with control_loops(WatchedApi(self.store, points, namespace, stamp), outside) as loops:
                     yield loops
         except* Killed:
             pass
@@ -112,7 +112,7 @@ class Stage:
             await sessions.close()
 
 
-async def _filled(loops: Controlling) -> None:
+async def _filled(loops: ControlLoops) -> None:
     for informer in loops.caches.all():
         await informer.synced.wait()
 

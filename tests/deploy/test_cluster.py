@@ -14,9 +14,8 @@ import aiohttp
 import pytest
 import yaml
 
-from kubechain.app import Settings
+from kubechain.app.operator import OperatorSettings, operator
 from kubechain.cluster.target import ClusterSettings
-from kubechain.operating import operating
 from tests.deploy.printed import CHART, DEPLOY, helm, install, kustomize, objects
 from tests.kubernetes import can_start
 from tests.parts.apiserver import Cluster
@@ -59,9 +58,9 @@ def kubeconfig_of(cluster: Cluster, token: str, namespace: str, place: Path) -> 
 
 async def ready(kubeconfig: Path, namespace: str) -> str:
     """What /readyz says of an operator that may do what this kubeconfig allows, once all its lists have come."""
-    settings = Settings(state=Path(), listen=("127.0.0.1", 0))
+    settings = OperatorSettings(ClusterSettings(kubeconfig), namespace, listen=("127.0.0.1", 0))
     async with asyncio.timeout(SECONDS):
-        async with operating(settings, ClusterSettings(kubeconfig), namespace) as program:
+        async with operator(settings) as program:
             for informer in program.loops.caches.all():
                 await informer.synced.wait()
             url = f"http://127.0.0.1:{program.running.port}/readyz"

@@ -11,12 +11,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from kubechain.app import Program, Settings
+from kubechain.app.operator import OperatorSettings
+from kubechain.app.operator import operator as run_operator
+from kubechain.app.program import Program
+from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.callers import Callers
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import Forbidden, Unauthorized
-from kubechain.operating import operating
 from kubechain.runtime.clock import now
 from tests.kubernetes import Kubernetes
 from tests.story import manifests
@@ -55,9 +57,10 @@ async def kubectl(home: Place, *words: str, stdin: str = "") -> str:
 
 @asynccontextmanager
 async def operator(home: Place, address: str) -> AsyncIterator[tuple[Program, aiohttp.ClientSession]]:
-    settings = Settings(state=Path(), model="scripted", listen=(address, 0))
+    cluster, providers = ClusterSettings(home.kubeconfig), ProviderSettings("scripted")
+    settings = OperatorSettings(cluster, home.namespace, listen=(address, 0), providers=providers)
     async with asyncio.timeout(SECONDS):
-        async with operating(settings, ClusterSettings(home.kubeconfig), home.namespace) as program:
+        async with run_operator(settings) as program:
             port = program.running.port
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
                 yield program, session

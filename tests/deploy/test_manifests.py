@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kubechain.cli.main import main
-from kubechain.resources.install import chart
-from kubechain.resources.install import kustomize as kustomization
+from kubechain.deploying import chart
+from kubechain.deploying import kustomize as kustomization
 from tests.deploy.printed import CHART, DEPLOY, Objects, helm, install, kustomize, objects, template
 from tests.parts.cache import PartMissing
 from tests.parts.schemas import faults

@@ -20,7 +20,7 @@ from bench.inflight import in_flight
 from bench.job import TOOLS, Shape, asked, shape_of
 from bench.process import Model
 from bench.quota import limits, quota
-from kubechain.resources.install.workload import RESOURCES
+from kubechain.deploying.workload import RESOURCES
 
 BENCH = Path(report.__file__).parent
 IN_EVERY_ENVIRONMENT = ("arguments", "chat", "inflight", "job", "jobs", "process", "peers/drive", "peers/postgres")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubechain.app.metrics import FAMILIES
 from kubechain.cli import commands_page
-from kubechain.controllers.metrics import FAMILIES
-from kubechain.resources import reference_page
+from kubechain.deploying import reference_page
 from kubechain.resources.registry import OURS
 from kubechain.runtime.metrics import Family
 
@@ -62,7 +62,7 @@ def test_no_page_is_wider_than_people_read(page: Path) -> None:
 def test_the_reference_is_the_one_the_models_give() -> None:
     written = (DOCS / "reference.md").read_text("utf-8")
     assert written == reference_page.document(), (
-        "run `python -m kubechain.resources.reference_page docs/reference.md`"
+        "run `python -m kubechain.deploying.reference_page docs/reference.md`"
     )
 
 

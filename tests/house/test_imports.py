@@ -10,7 +10,9 @@ import pytest
 HEAVY = ("mcp", "pydantic_ai", "anthropic", "openai", "cryptography")
 
 
-@pytest.mark.parametrize("module", ["kubechain.app", "kubechain.cli.main", "kubechain.providers.tools.worker"])
+@pytest.mark.parametrize(
+    "module", ["kubechain.app.embedded", "kubechain.cli.main", "kubechain.providers.tools.function.worker"]
+)
 def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -31,7 +33,7 @@ def test_a_start_waits_for_nothing_that_the_first_model_call_a_cluster_or_yaml_n
     )
     code = (
         "import sys; from kubechain.cli.importing import lightly\n"
-        "with lightly(): import kubechain.app, kubechain.cli.serve\n"
+        "with lightly(): import kubechain.app.embedded, kubechain.cli.serve\n"
         f"print(*(m for m in {unwanted!r} if m in sys.modules))\n"
         "from kubechain.logs import Logger\n"
         "Logger('a').warning('still writes', exc_info=ValueError('text'))\n"
@@ -51,7 +53,7 @@ def test_a_command_of_the_command_line_imports_neither_the_program_nor_an_http_l
         "uvloop",
         "yaml",
         "rich",
-        "kubechain.app",
+        "kubechain.app.embedded",
         "kubechain.controllers",
     )
     code = f"import sys, kubechain.cli.get; print(*(m for m in {unwanted!r} if m in sys.modules))"
@@ -62,7 +64,7 @@ def test_a_command_of_the_command_line_imports_neither_the_program_nor_an_http_l
 def test_plain_data_is_a_struct_but_where_a_field_is_hidden_or_a_command_must_start_at_once() -> None:
     """Making a dataclass takes half a millisecond of every start, a Struct a hundredth of that."""
     code = (
-        "import sys, dataclasses, kubechain.app, kubechain.cli.serve\n"
+        "import sys, dataclasses, kubechain.app.embedded, kubechain.cli.serve\n"
         "for name, module in list(sys.modules.items()):\n"
         "    for c in vars(module).values() if name.startswith('kubechain.') else ():\n"
         "        if isinstance(c, type) and c.__module__ == name and dataclasses.is_dataclass(c):\n"

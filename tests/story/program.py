@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from kubechain.app import Program, Settings, embedded
+from kubechain.app.embedded import embedded
+from kubechain.app.operator import OperatorSettings, operator
+from kubechain.app.program import Program
+from kubechain.app.settings import EmbeddedSettings, ProviderSettings
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
-from kubechain.operating import operating
 from kubechain.resources.builtin import NAMESPACES, Namespace
 from kubechain.resources.kind import Kind, R
 from kubechain.resources.model import ObjectMeta
@@ -106,7 +108,8 @@ def conversation(run: TaskRun) -> list[tuple[str, str]]:
 async def story(directory: Path, **settings: Any) -> AsyncIterator[Story]:
     """The program with the scripted model, unless told otherwise."""
     chosen: Mapping[str, Any] = {"model": "scripted", **settings}
-    async with embedded(Settings(state=directory / "state", **chosen)) as program:
+    providers = ProviderSettings(**chosen)
+    async with embedded(EmbeddedSettings(state=directory / "state", providers=providers)) as program:
         yield Story(program, directory)
 
 
@@ -122,7 +125,8 @@ class Place:
         """The program as `story` gives it, its controllers over the cluster and in this namespace alone."""
         chosen: Mapping[str, Any] = {"model": "scripted", **settings}
         cluster = ClusterSettings(self.kubeconfig)
-        async with operating(Settings(state=directory, **chosen), cluster, self.namespace) as program:
+        told = OperatorSettings(cluster, self.namespace, providers=ProviderSettings(**chosen))
+        async with operator(told) as program:
             yield Story(program, directory, self.namespace)
 
 

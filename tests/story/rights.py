@@ -20,19 +20,20 @@ import structlog
 import yaml
 from msgspec.structs import replace
 
-from kubechain.app import Settings
+from kubechain.app.operator import OperatorSettings
+from kubechain.app.operator import operator as run_operator
+from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
-from kubechain.operating import operating
+from kubechain.deploying.manifests import rights as rights_of
+from kubechain.deploying.rbac import Account
+from kubechain.deploying.settings import InstallSettings
 from kubechain.resources.builtin import (
     BUILTIN,
     SERVICE_ACCOUNTS,
 )
-from kubechain.resources.install.manifests import rights as rights_of
-from kubechain.resources.install.settings import InstallSettings
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
-from kubechain.resources.rbac import Account
 from kubechain.resources.registry import OURS
 from kubechain.runtime.replicas.replica import ReplicaSettings
 from tests.kubernetes import Kubernetes
@@ -162,7 +163,8 @@ class Guarded:
         chosen = {"model": "scripted", **settings}
         cluster = ClusterSettings(self.home / "operator")
         replica = ReplicaSettings(drain=0.0)  # a tool that never returns is cut off
-        async with operating(Settings(state=self.home, **chosen), cluster, namespace, replica) as program:
+        told = OperatorSettings(cluster, namespace, replica, providers=ProviderSettings(**chosen))
+        async with run_operator(told) as program:
             running = replace(program.running, kubeconfig=self.place.kubeconfig)
             yield Story(replace(program, running=running, api=self.admin), self.home, self.place.namespace)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kubechain.agents.offload import READ_RESULT
-from kubechain.controllers.children import child_meta
+from kubechain.agents.call.offload import READ_RESULT
+from kubechain.controllers.runs.children import child_meta
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.agent import ToolOrigin

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubechain.app import looping
+from kubechain.app.loops import control_loops
 from kubechain.controllers.assembly import Outside
-from kubechain.providers.tools.mcp import MCP
+from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.resources.json import JsonObject
 from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS
@@ -39,7 +39,7 @@ async def spent(story: CrashStory, outside: OverHTTP, directory: Path) -> Spent:
     points, models, sessions = Points(), outside.models(), MCP()
     parts = Outside(WatchedModels(models, points), WatchedFunctions(outside.functions, points), sessions, {})
     async with Store.open(directory / "store.db", clock=now) as store:
-        async with looping(WatchedApi(store, points, NAMESPACE, "-"), parts) as loops:
+        async with control_loops(WatchedApi(store, points, NAMESPACE, "-"), parts) as loops:
             for manifest in story.manifests(outside.base_url, str(directory / "journal")):
                 await create(store, manifest)
             await points.quiet()

@@ -11,9 +11,9 @@ import aiohttp
 import msgspec
 import yaml
 
-from kubechain.app import Settings
+from kubechain.app.operator import OperatorSettings, operator
+from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.target import ClusterSettings
-from kubechain.operating import operating
 from kubechain.resources.llm import LLMS
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.runtime.replicas.replica import ReplicaSettings
@@ -42,7 +42,6 @@ async def until_judged(made: World) -> None:
 
 
 async def test_a_replica_that_lost_its_lease_is_not_ready_until_it_sees_everything_again(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path, model="scripted", listen=("127.0.0.1", 0))
     async with asyncio.timeout(SECONDS), world(tmp_path) as made:
         port = urlsplit(made.server.url).port
         assert port is not None
@@ -51,7 +50,9 @@ async def test_a_replica_that_lost_its_lease_is_not_ready_until_it_sees_everythi
             behind.write_text(made.kubeconfig.read_text().replace(f":{port}", f":{cable.port}"))
             replica = ReplicaSettings("a", "default", duration=3.0, drain=0.0)
             with reports() as heard:
-                async with operating(settings, ClusterSettings(behind), "default", replica) as program:
+                cluster, providers = ClusterSettings(behind), ProviderSettings("scripted")
+                settings = OperatorSettings(cluster, "default", replica, ("127.0.0.1", 0), providers)
+                async with operator(settings) as program:
                     first = program.loops
                     for informer in first.caches.all():
                         await informer.synced.wait()

@@ -13,17 +13,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubechain.agents.offload import READ_RESULT
-from kubechain.controllers.children import child_meta
+from kubechain.agents.call.offload import READ_RESULT
+from kubechain.controllers.runs.children import child_meta
+from kubechain.deploying import rbac
+from kubechain.deploying.rbac import Account
 from kubechain.errors import SettingsError
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
-from kubechain.resources import rbac
 from kubechain.resources.agent import ToolOrigin
 from kubechain.resources.builtin import CLUSTER_ROLES
 from kubechain.resources.kind import GROUP, Kind, R
 from kubechain.resources.llm import LLMS
-from kubechain.resources.rbac import Account
 from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec

@@ -16,18 +16,19 @@ import yaml
 from msgspec.structs import replace
 
 from kubechain.agents.naming import tool_call_name
-from kubechain.app import Settings, controlling
+from kubechain.app.loops import controllers
+from kubechain.app.operator import OperatorSettings, operator
+from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.connection import opened
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
-from kubechain.controllers.children import child_meta
-from kubechain.operating import operating
+from kubechain.controllers.runs.children import child_meta
+from kubechain.deploying.rbac import RECONCILED
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.builtin import SECRETS
 from kubechain.resources.kind import GROUP, Kind, R
 from kubechain.resources.model import ObjectMeta
-from kubechain.resources.rbac import RECONCILED
 from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.tool import TOOLS
@@ -153,7 +154,7 @@ async def parked(api: RemoteApi, served: Served, model: ScriptedModel, folder: P
 async def controlled(api: RemoteApi, served: Served, model: ScriptedModel, folder: Path) -> AsyncIterator[None]:
     """The control loops over that API while the block lasts; it begins when all that is there has been seen."""
     urls = {"openai": model.base_url}
-    async with controlling(api, Settings(state=folder), urls, namespace=served.namespace) as loops:
+    async with controllers(api, ProviderSettings(), urls, namespace=served.namespace) as loops:
         for informer in loops.caches.all():
             await informer.synced.wait()
         yield
@@ -243,7 +244,9 @@ async def check_the_whole_operator(served: Served, audit: Path, folder: Path) ->
     """The same by the server's own log, of the whole program: beside Leases and who leads it asks nothing else."""
     before = len(audit.read_text().splitlines())
     cluster = ClusterSettings(served.kubeconfig)
-    async with operating(Settings(state=folder, model="scripted"), cluster, served.namespace) as program:
+    async with operator(
+        OperatorSettings(cluster, served.namespace, providers=ProviderSettings("scripted"))
+    ) as program:
         for informer in program.loops.caches.all():
             await informer.synced.wait()
     found: Counter[str] = Counter()

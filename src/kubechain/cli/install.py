@@ -88,8 +88,8 @@ def install(
     kubechain install --namespace team-a --watch-namespace team-a --secret team-a/openai
     kubechain install --crds | kubectl apply --server-side -f -
     """
-    from kubechain.resources.install import manifests
-    from kubechain.resources.install.settings import InstallSettings
+    from kubechain.deploying import manifests
+    from kubechain.deploying.settings import InstallSettings
 
     if stray := [f"{where}/{name}" for where, name in secrets if watch and where != watch]:
         raise click.BadParameter(

@@ -98,7 +98,10 @@ def operator(
     """
     listen = _address(address) if address else _default_address()
     told = base_urls() | dict(_provider_url(text) for text in urls)
-    from kubechain.app import Settings  # the whole program: only the process that runs it needs it
+    from kubechain.app.operator import (
+        OperatorSettings,  # the whole program: only the process that runs it needs it
+    )
+    from kubechain.app.settings import ProviderSettings
     from kubechain.cli.serve import operate
     from kubechain.cluster.target import ClusterSettings
     from kubechain.runtime.replicas.replica import ReplicaSettings, identity
@@ -107,19 +110,17 @@ def operator(
         raise click.BadParameter(
             f"at least {SHORTEST} s, or busy replicas lose them", param_hint="--lease-duration"
         )
-    settings = Settings(
-        state=Path(),
-        model=model or "",
-        functions=tuple(folder.resolve() for folder in functions),
-        base_urls=told,
-        listen=listen,
+    folders = tuple(folder.resolve() for folder in functions)
+    settings = OperatorSettings(
+        ClusterSettings(kubeconfig, context),
+        namespace,
+        ReplicaSettings(replica or identity(), lease_namespace, lease_duration, drain),
+        listen,
+        ProviderSettings(model or "", base_urls=told, functions=folders),
     )
     where = f"namespace {namespace}" if namespace else "all namespaces"
     operate(
         settings,
-        ClusterSettings(kubeconfig, context),
-        namespace,
-        ReplicaSettings(replica or identity(), lease_namespace, lease_duration, drain),
         lambda now: options.complain(
             f"KubeChain controls {where} of {now.url}. {now.model_line}.\n"
             f"Health and metrics: {_url(listen[0], now.port)}"

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from kubechain import __version__
-from kubechain.app import Program, Running, Settings, embedded, run
+from kubechain.app.embedded import embedded
+from kubechain.app.program import Program, Running, run
+from kubechain.app.settings import EmbeddedSettings
 from kubechain.cli.instance import Instance
 from kubechain.errors import KubechainError
 
 if TYPE_CHECKING:
-    from kubechain.cluster.target import ClusterSettings
-    from kubechain.runtime.replicas.replica import ReplicaSettings
+    from kubechain.app.operator import OperatorSettings
 
 
-def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
+def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None]) -> None:
     """Serves until Ctrl-C or SIGTERM, both a clean end; `ready` is called once, when requests are answered."""
 
     def tell(now: Running) -> None:
@@ -33,17 +34,11 @@ def serve(settings: Settings, ready: Callable[[Instance], None]) -> None:
     _run(embedded(settings), tell)
 
 
-def operate(
-    settings: Settings,
-    cluster: ClusterSettings,
-    namespace: str,
-    replica: ReplicaSettings,
-    ready: Callable[[Running], None],
-) -> None:
+def operate(settings: OperatorSettings, ready: Callable[[Running], None]) -> None:
     """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
-    from kubechain.operating import operating  # `up` is spared it
+    from kubechain.app.operator import operator  # `up` is spared it
 
-    _run(operating(settings, cluster, namespace, replica), ready)
+    _run(operator(settings), ready)
 
 
 def _run(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:

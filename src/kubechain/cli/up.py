@@ -93,18 +93,15 @@ def up(
         free_port(port)
         lock.record(Instance(os.getpid(), __version__))
         with lightly():
-            from kubechain.app import Settings  # the whole program: only the process that serves needs it
+            from kubechain.app.settings import (  # the whole program: only the process that serves needs it
+                EmbeddedSettings,
+                ProviderSettings,
+            )
             from kubechain.cli.serve import serve
 
-        settings = Settings(
-            state=state,
-            port=port,
-            model=model or "",
-            model_delay=model_delay,
-            bare=bare,
-            functions=tuple(folder.resolve() for folder in functions),
-            base_urls=base_urls(),
-        )
+        folders = tuple(folder.resolve() for folder in functions)
+        providers = ProviderSettings(model or "", model_delay, base_urls(), folders)
+        settings = EmbeddedSettings(state, port=port, bare=bare, providers=providers)
         serve(settings, lambda instance: _ready(lock, instance, ready_fd))
     options.complain("KubeChain stopped; `kubechain up` goes on where it was.")
 

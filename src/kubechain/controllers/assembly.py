@@ -10,17 +10,17 @@ from msgspec import Struct
 
 from kubechain.agents.ports.model import ModelProvider
 from kubechain.agents.ports.tool import FunctionRunner, MCPSessions
-from kubechain.controllers.agent import AgentController
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.execution import Tools
-from kubechain.controllers.llm import LLMController
-from kubechain.controllers.mcpserver import MCPServerController
-from kubechain.controllers.results import Results
-from kubechain.controllers.task import TaskController
-from kubechain.controllers.taskrun import TaskRunController
-from kubechain.controllers.tool import ToolController
-from kubechain.controllers.toolcall import ToolCallController
-from kubechain.controllers.transcripts import Transcripts
+from kubechain.controllers.calls.execution import Tools
+from kubechain.controllers.calls.results import Results
+from kubechain.controllers.calls.toolcall import ToolCallController
+from kubechain.controllers.runs.taskrun import TaskRunController
+from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.controllers.setup.agent import AgentController
+from kubechain.controllers.setup.llm import LLMController
+from kubechain.controllers.setup.mcpserver import MCPServerController
+from kubechain.controllers.setup.task import TaskController
+from kubechain.controllers.setup.tool import ToolController
 from kubechain.resources.agent import Agent
 from kubechain.resources.builtin import Secret
 from kubechain.resources.kind import R

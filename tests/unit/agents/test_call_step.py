@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kubechain.agents.call_step import CallIdle, CallWait, Execute, HandOut, LoseTrack, Refuse, next_call_step
+from kubechain.agents.call.step import CallIdle, CallWait, Execute, HandOut, LoseTrack, Refuse, next_call_step
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.tool import ExternalTool, FunctionTool, Tool, ToolSpec, ToolStatus
 from tests.unit.agents.scenes import call, meta

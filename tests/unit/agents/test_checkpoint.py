@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kubechain.agents import checkpoint
 from kubechain.agents.ports.model import Reply, TokenCount
+from kubechain.agents.run import checkpoint
 from kubechain.resources.message import Message
 from kubechain.resources.model import is_true
 from tests.unit.agents.scenes import asks_for, run

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kubechain.agents import checkpoint
-from kubechain.agents.growth import SEGMENT, WINDOW, sealed, size
 from kubechain.agents.ports.model import Reply
+from kubechain.agents.run import checkpoint
+from kubechain.agents.run.growth import SEGMENT, WINDOW, sealed, size
 from kubechain.resources.message import Message
 from kubechain.resources.segment import TranscriptSegmentSpec
 from kubechain.resources.taskrun import TaskRun

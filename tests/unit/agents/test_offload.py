@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 
-from kubechain.agents.offload import INLINE, PART, READ_RESULT, Reading, reading, split
-from kubechain.agents.step import Ask, Call, next_step
-from kubechain.agents.transcript import result_message
+from kubechain.agents.call.offload import INLINE, PART, READ_RESULT, Reading, reading, split
+from kubechain.agents.run.step import Ask, Call, next_step
+from kubechain.agents.run.transcript import result_message
 from kubechain.resources.message import Message
 from kubechain.resources.toolcall import StoredResult
 from tests.unit.agents.scenes import asks_for, call, run, scene

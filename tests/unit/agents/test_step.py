@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubechain.agents.step import Ask, Call, Idle, Scene, Wait, expected_calls, next_step
+from kubechain.agents.run.step import Ask, Call, Idle, Scene, Wait, expected_calls, next_step
 from kubechain.resources.message import Message
 from tests.unit.agents.scenes import agent, asks_for, call, llm, run, scene, task
 

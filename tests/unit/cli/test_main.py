@@ -17,7 +17,17 @@ from kubechain.resources.json import JsonObject
 from tests.unit.cli.recorded import kubechain
 
 COMMANDS = program.list_commands(click.Context(program))
-HEAVY = ("rich", "aiohttp", "msgspec", "yaml", "mcp", "cryptography", "uvicorn", "starlette", "kubechain.app")
+HEAVY = (
+    "rich",
+    "aiohttp",
+    "msgspec",
+    "yaml",
+    "mcp",
+    "cryptography",
+    "uvicorn",
+    "starlette",
+    "kubechain.app",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.controllers.caches import Caches, caches
-from kubechain.controllers.taskrun import TaskRunController
-from kubechain.controllers.transcripts import Transcripts
+from kubechain.controllers.runs.taskrun import TaskRunController
+from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.errors import Conflict
 from kubechain.resources.agent import AGENTS, Agent, AgentSpec, AgentStatus
 from kubechain.resources.llm import LLM, LLMS, LLMSpec, LLMStatus

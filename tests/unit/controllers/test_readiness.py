@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from kubechain.controllers.readiness import same
+from kubechain.controllers.setup.readiness import same
 from kubechain.resources.mcpserver import MCPServerStatus, MCPTool
 
 

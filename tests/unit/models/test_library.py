@@ -300,7 +300,7 @@ async def test_reasoning_of_one_wire_is_not_sent_over_the_other(models: Models) 
 
 
 async def test_without_the_extra_the_error_names_it(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kubechain.providers.models.library_calls", None)
+    monkeypatch.setitem(sys.modules, "kubechain.providers.models.anthropic.calls", None)
     with pytest.raises(Terminal, match=r"pip install 'kubechain\[anthropic\]'") as missing:
         await models.ask(endpoint("http://127.0.0.1:1", provider="anthropic"), [user("x")], [])
     assert missing.value.reason == "ProviderNotInstalled"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
-from kubechain.controllers.measured import Measured
 from kubechain.errors import Transient
+from kubechain.providers.models.measured import Measured
 from kubechain.resources.llm import LLM, LLMSpec
 from kubechain.resources.message import Message
 

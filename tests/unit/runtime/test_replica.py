@@ -28,8 +28,8 @@ from kubechain.runtime.api import (
     WatchOptions,
 )
 from kubechain.runtime.replicas.lease import SCOPE, Group, lease_name, micro_time
-from kubechain.runtime.replicas.lives import living
-from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettings, joined
+from kubechain.runtime.replicas.lives import successive_lives
+from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettings, membership
 from kubechain.runtime.replicas.share import Share
 from tests.unit.runtime.faketime import on_fake_time, settle
 from tests.unit.runtime.world import MemoryApi
@@ -99,7 +99,9 @@ class Life:
 
     async def run(self) -> None:
         try:
-            async with joined(self.api, GROUP, ReplicaSettings(self.name, duration=DURATION), now) as self.replica:
+            async with membership(
+                self.api, GROUP, ReplicaSettings(self.name, duration=DURATION), now
+            ) as self.replica:
                 self.joined.set()
                 try:
                     await asyncio.get_running_loop().create_future()
@@ -356,7 +358,7 @@ async def test_replicas_of_another_scope_are_none_of_ours() -> None:
 async def test_no_right_to_leases_is_said_in_a_sentence_with_the_way_on() -> None:
     api = MemoryApi(refusals=[Forbidden('leases "x" is forbidden')])
     with pytest.raises(SettingsError, match=r"Leases in the namespace kubechain-system.*Grant.*--lease-namespace"):
-        async with joined(api, GROUP, ReplicaSettings("a"), now):
+        async with membership(api, GROUP, ReplicaSettings("a"), now):
             pass
 
 
@@ -373,7 +375,7 @@ async def test_a_replica_that_was_cut_off_begins_anew_once_it_can() -> None:
         finally:
             ended.append(share.holder)
 
-    async with living(cable, GROUP, ReplicaSettings("a", duration=DURATION), now, work) as lives:
+    async with successive_lives(cable, GROUP, ReplicaSettings("a", duration=DURATION), now, work) as lives:
         assert lives.loops == shares[0].holder
         assert lives.acting
         cable.whole.clear()

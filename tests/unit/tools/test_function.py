@@ -13,10 +13,10 @@ import structlog
 
 from kubechain.agents.ports.tool import FunctionCall, ToolError
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.tools import worker_process
-from kubechain.providers.tools.function import Functions
+from kubechain.providers.tools.function import worker_process
+from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.worker import THREADS
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
-from kubechain.providers.tools.worker import THREADS
 from tests.unit.tools.processes import ended, heard, pipe, said
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -288,7 +288,7 @@ PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from kubechain.agents.ports.tool import FunctionCall
-from kubechain.providers.tools.function import Functions
+from kubechain.providers.tools.function.runner import Functions
 call = FunctionCall("tricks:say_pid_and_hang", b'{"pipe": "' + sys.argv[2].encode() + b'"}', 60)
 asyncio.run(Functions([Path(sys.argv[1])]).call(call))
 """

@@ -14,8 +14,8 @@ import yaml
 
 from kubechain.agents.ports.tool import ServerCommand, ToolError
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.tools import mcp_session
-from kubechain.providers.tools.mcp import MCP
+from kubechain.providers.tools.mcp import session as mcp_session
+from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 from tests.unit.tools.processes import ended, heard, pipe
 
@@ -252,7 +252,7 @@ async def test_close_ends_servers_and_those_who_wait(servers: MCP, tmp_path: Pat
 PROGRAM = """
 import asyncio, sys
 from kubechain.agents.ports.tool import ServerCommand
-from kubechain.providers.tools.mcp import MCP
+from kubechain.providers.tools.mcp.sessions import MCP
 async def main():
     command = ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf", sys.argv[2]), ())
     await MCP().discover("default/deaf", command, 60)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import pytest
 
+from kubechain.providers.tools.function.signature import UnfitArguments, UnfitFunction, docstring, signature
 from kubechain.providers.tools.result import limited
-from kubechain.providers.tools.signature import UnfitArguments, UnfitFunction, docstring, signature
 from tests.unit.tools.fixtures import tricks
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from kubechain.providers.tools.turns import turns
+from kubechain.providers.tools.function.turns import turns
 
 PATIENCE = 20.0
 

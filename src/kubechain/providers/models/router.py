@@ -70,9 +70,9 @@ class Models:
 
 
 def _adapters(clock: Clock) -> _Adapters:
-    from kubechain.providers.models.chat import ChatCompletions
+    from kubechain.providers.models.anthropic.adapter import AnthropicLibrary
+    from kubechain.providers.models.chat.completions import ChatCompletions
     from kubechain.providers.models.connections import Connections
-    from kubechain.providers.models.library import AnthropicLibrary
 
     connections = Connections()
     return _Adapters(ChatCompletions(connections, clock), AnthropicLibrary(connections, clock))

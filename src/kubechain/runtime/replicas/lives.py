@@ -16,7 +16,7 @@ from kubechain.logs import Logger
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import Api
 from kubechain.runtime.replicas.lease import Group
-from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettings, joined
+from kubechain.runtime.replicas.replica import LeaseLost, Replica, ReplicaSettings, membership
 from kubechain.runtime.replicas.share import Share
 
 L = TypeVar("L")
@@ -73,7 +73,7 @@ class Lives(Generic[L]):
 
 
 @asynccontextmanager
-async def living(
+async def successive_lives(
     api: Api,
     group: Group,
     settings: ReplicaSettings,
@@ -81,7 +81,7 @@ async def living(
     work: Callable[[Share], AbstractAsyncContextManager[L]],
 ) -> AsyncIterator[Lives[L]]:
     """A replica at work while the block lasts, from the moment it has begun."""
-    lives = Lives(lambda: joined(api, group, settings, clock), work)
+    lives = Lives(lambda: membership(api, group, settings, clock), work)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(lives.run())
         await lives.begun.wait()

@@ -1,8 +1,8 @@
 """One life of a replica: its Lease taken, renewed, given back; the others watched; the leader's Lease sought.
 
-`app` runs the control loops inside `joined`. One task does all its writes. A replica that could not renew in two
-thirds of its Lease's time is over (LeaseLost, which cancels the block): the path of a crash, and before anyone
-takes it for dead.
+`app` runs the control loops inside `membership`. One task does all its writes. A replica that could not renew
+in two thirds of its Lease's time is over (LeaseLost, which cancels the block): the path of a crash, and before
+anyone takes it for dead.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ReplicaSettings(Struct, frozen=True):
 
 
 class Replica:
-    """A life of the replica, inside `joined`."""
+    """A life of the replica, inside `membership`."""
 
     def __init__(self, api: Api, group: Group, settings: ReplicaSettings, clock: Clock) -> None:
         self.name = lease_name(settings.name)
@@ -269,7 +269,7 @@ def _exactly(lease: Lease) -> DeleteOptions:
 
 
 @asynccontextmanager
-async def joined(api: Api, group: Group, settings: ReplicaSettings, clock: Clock) -> AsyncIterator[Replica]:
+async def membership(api: Api, group: Group, settings: ReplicaSettings, clock: Clock) -> AsyncIterator[Replica]:
     """A life among the others while the block lasts; it is cancelled with LeaseLost when it ends before.
 
     Raises SettingsError: no right to Leases, or two replicas of one name.

@@ -1,0 +1,75 @@
+"""`kubechain up`: the whole program in one process, over a store in one folder."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from msgspec import json
+
+from kubechain.app.loops import controllers, model_endpoints
+from kubechain.app.program import Program, Running
+from kubechain.app.settings import EmbeddedSettings
+from kubechain.resources.registry import OURS
+from kubechain.runtime.api import Api
+from kubechain.runtime.clock import now
+from kubechain.samples import manifests
+from kubechain.server.http import serve
+from kubechain.server.settings import ADMIN, ServerSettings
+from kubechain.server.tls import ensure, kubeconfig, write_private
+from kubechain.store.engine import Store
+
+
+@asynccontextmanager
+async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
+    """The whole program over a store in `settings.state`, while the context is open."""
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = settings.state / "store.db"
+    fresh = not database.exists()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(database, clock=now))
+        base_urls, model_line = await model_endpoints(settings.providers, stack)
+        loops = await stack.enter_async_context(controllers(store, settings.providers, base_urls))
+        if fresh and not settings.bare:
+            await _install_samples(store)
+        running = await _serve(store, settings, stack, model_line)
+        yield Program(running, store, lambda: loops)
+
+
+async def _install_samples(api: Api) -> None:
+    """The ready-made tools that a fresh store gets."""
+    kinds = {kind.kind: kind.raw for kind in OURS}
+    for manifest in manifests():
+        await api.ensure(kinds[str(manifest["kind"])], json.encode(manifest))
+
+
+async def _serve(api: Api, settings: EmbeddedSettings, stack: AsyncExitStack, model_line: str) -> Running:
+    files = ensure(settings.state / "tls", now)
+    token = _kept(settings.state / "token")
+    server = await stack.enter_async_context(
+        serve(
+            api,
+            ServerSettings(
+                host=settings.host,
+                port=settings.port,
+                certificate=files.certificate,
+                private_key=files.private_key,
+                tokens={token: ADMIN},
+                signing_key=_kept(settings.state / "signing-key").encode(),
+                clock=now,
+            ),
+        )
+    )
+    url = f"https://{settings.host}:{server.port}"
+    config = settings.state / "kubeconfig"
+    write_private(config, kubeconfig(url, files.ca_pem, token).encode())
+    return Running(url, config, model_line, server.port)
+
+
+def _kept(path: Path) -> str:
+    """A random secret that stays the same from start to start."""
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32).encode())
+    return path.read_text()

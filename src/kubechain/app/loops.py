@@ -1,0 +1,94 @@
+"""The control loops over any `Api`: what both ways of running share.
+
+`controllers` brings the real providers along; `control_loops` takes whoever is outside as given, as tests do.
+Leaving either context is a crash that the runs survive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kubechain.app.metrics import Metrics
+from kubechain.app.settings import ProviderSettings
+from kubechain.controllers.assembly import Outside, workers
+from kubechain.controllers.caches import Caches, caches
+from kubechain.providers.models.measured import Measured
+from kubechain.providers.models.router import Models
+from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.runtime.api import ALL_NAMESPACES, Api
+from kubechain.runtime.clock import now
+from kubechain.runtime.recorder import CONTROLLER, EventRecorder
+from kubechain.runtime.replicas.share import Share, alone
+from kubechain.runtime.worker import Worker
+
+
+class ControlLoops(Struct, frozen=True):
+    """The running control loops; for tests and benchmarks to look into."""
+
+    caches: Caches
+    workers: tuple[Worker[Any], ...]
+    events: EventRecorder
+    metrics: Metrics
+
+
+async def model_endpoints(settings: ProviderSettings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
+    """Base URLs for LLMs that name none, by provider, and the sentence that says who answers them."""
+    if settings.scripted:
+        from kubechain.providers.models.scripted.server import ScriptedModel
+
+        model = await stack.enter_async_context(ScriptedModel(delay=settings.model_delay))
+        urls = dict.fromkeys(("openai", "anthropic", "mistral", "ollama", "openai-compatible"), model.base_url)
+        return urls, f"LLMs without a baseURL are answered by the scripted model at {model.base_url}"
+    if url := settings.base_urls.get("openai"):
+        return settings.base_urls, f"openai LLMs without a baseURL are answered at {url} (OPENAI_BASE_URL)"
+    return settings.base_urls, "LLMs are answered by their own providers"
+
+
+@asynccontextmanager
+async def controllers(
+    api: Api,
+    settings: ProviderSettings,
+    base_urls: Mapping[str, str],
+    *,
+    namespace: str = ALL_NAMESPACES,
+    share: Share | None = None,
+) -> AsyncIterator[ControlLoops]:
+    """The control loops with the real providers, running while the context is open."""
+    models, functions, sessions = Models(one_wire=settings.scripted), Functions(settings.functions), MCP()
+    try:
+        async with control_loops(api, Outside(models, functions, sessions, base_urls), namespace, share) as loops:
+            yield loops
+    finally:
+        await asyncio.gather(models.close(), functions.close(), sessions.close())
+
+
+@asynccontextmanager
+async def control_loops(
+    api: Api, outside: Outside, namespace: str = ALL_NAMESPACES, share: Share | None = None
+) -> AsyncIterator[ControlLoops]:
+    """The control loops over whoever is outside, who is not closed with them.
+
+    `share`: what of the work is this replica's; by default all of it.
+    """
+    share = share or alone()
+    events = EventRecorder(api, CONTROLLER, now, instance=share.holder)
+    world = caches(api, namespace)
+    measured = Measured(outside.models)
+    loops = workers(api, world, replace(outside, models=measured), events, now, share)
+    metrics = Metrics(world, loops, events, measured)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(i.run()) for i in world.all()]
+        tasks += [group.create_task(events.run())]
+        tasks += [group.create_task(w.run()) for w in loops]
+        try:
+            yield ControlLoops(world, loops, events, metrics)
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,123 @@
+"""What the control loops tell of themselves: the families of metrics, and their readings.
+
+Made by `app.looping`, read when somebody asks `/metrics`. Reads numbers that are kept anyway, or kept here by a
+handler of two lines; nothing is computed before somebody asks. docs/deploy.md documents every family.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kubechain import __version__
+from kubechain.controllers.caches import Caches
+from kubechain.providers.models.measured import Measured
+from kubechain.resources.taskrun import TaskRun
+from kubechain.resources.toolcall import ToolCall
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.metrics import Family, Labels, Reading
+from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.worker import Worker
+
+BUILD = Family("kubechain_build_info", "gauge", "Always 1; the version is the label.", ("version",))
+PASSES = Family("kubechain_reconciles_total", "counter", "Passes over objects begun.", ("kind",))
+FAILURES = Family(
+    "kubechain_reconcile_failures_total", "counter", "Passes that failed, by reason.", ("kind", "reason")
+)
+DEPTH = Family("kubechain_queue_depth", "gauge", "Objects that are due and not in hand.", ("kind",))
+RUNNING = Family("kubechain_reconciles_running", "gauge", "Passes in hand.", ("kind",))
+FAILING = Family("kubechain_failing_objects", "gauge", "Objects whose last pass failed.", ("kind",))
+OBJECTS = Family("kubechain_cached_objects", "gauge", "Objects that this replica sees.", ("kind",))
+SYNCED = Family("kubechain_cache_synced", "gauge", "1 once the first list of the kind is there.", ("kind",))
+RUNS = Family("kubechain_taskruns", "gauge", "TaskRuns by phase.", ("phase",))
+CALLS = Family("kubechain_toolcalls", "gauge", "ToolCalls by phase.", ("phase",))
+TURNS = Family(
+    "kubechain_turns_total", "counter", "Replies of models that say something or call a tool.", ("provider",)
+)
+MODEL_CALLS = Family(
+    "kubechain_model_calls_total", "counter", "Requests to models, by how they ended.", ("provider", "outcome")
+)
+MODEL_SECONDS = Family(
+    "kubechain_model_call_seconds", "histogram", "How long requests to models took.", ("provider",)
+)
+TOKENS = Family(
+    "kubechain_model_tokens_total", "counter", "Tokens as the providers counted them.", ("provider", "direction")
+)
+REQUESTS = Family(
+    "kubechain_api_requests_total",
+    "counter",
+    "Requests to the Kubernetes API, by HTTP code and reason of a refusal (Conflict: a write lost a race).",
+    ("method", "code", "reason"),
+)
+DROPPED = Family(
+    "kubechain_events_dropped_total", "counter", "Events never written: no room for them, or refused.", ("cause",)
+)
+MEMORY = Family("process_resident_memory_bytes", "gauge", "Memory of the operator's process.")
+CPU = Family("process_cpu_seconds_total", "counter", "Processor time of the operator's process.")
+
+FAMILIES = (
+    BUILD, PASSES, FAILURES, DEPTH, RUNNING, FAILING, OBJECTS, SYNCED, RUNS, CALLS, TURNS, MODEL_CALLS,
+    MODEL_SECONDS, TOKENS, REQUESTS, DROPPED, MEMORY, CPU,
+)  # fmt: skip
+
+
+class Metrics:
+    """The readings of one set of control loops. Made before the informers run: it counts what they bring."""
+
+    def __init__(
+        self, caches: Caches, workers: Iterable[Worker[Any]], events: EventRecorder, models: Measured
+    ) -> None:
+        self._caches = caches
+        self._workers = tuple(workers)
+        self._events = events
+        self._models = models
+        self._runs = _phases(caches.runs)
+        self._calls = _phases(caches.calls)
+
+    def readings(self, answered: Mapping[Labels, int]) -> Iterator[Reading]:
+        """Every family as it is now; `answered`: what the client of the API counted, by code."""
+        workers, informers, models = self._workers, self._caches.all(), self._models
+        yield Reading(BUILD, {(__version__,): 1})
+        yield Reading(PASSES, {(w.kind,): w.passes for w in workers})
+        yield Reading(FAILURES, {(w.kind, reason): n for w in workers for reason, n in w.failures.items()})
+        yield Reading(DEPTH, {(w.kind,): w.depth for w in workers})
+        yield Reading(RUNNING, {(w.kind,): w.running for w in workers})
+        yield Reading(FAILING, {(w.kind,): w.failing for w in workers})
+        yield Reading(OBJECTS, {(i.kind.kind,): len(i) for i in informers})
+        yield Reading(SYNCED, {(i.kind.kind,): i.synced.is_set() for i in informers})
+        yield Reading(RUNS, {(phase,): n for phase, n in self._runs.items()})
+        yield Reading(CALLS, {(phase,): n for phase, n in self._calls.items()})
+        yield Reading(TURNS, models.turns)
+        yield Reading(MODEL_CALLS, models.calls)
+        yield Reading(MODEL_SECONDS, models.seconds)
+        yield Reading(TOKENS, models.tokens)
+        yield Reading(REQUESTS, answered)
+        yield Reading(DROPPED, {("full",): self._events.dropped, ("refused",): self._events.lost})
+        yield Reading(MEMORY, _resident())
+        yield Reading(CPU, {(): sum(resource.getrusage(resource.RUSAGE_SELF)[:2])})
+
+
+def _phases(informer: Informer[TaskRun] | Informer[ToolCall]) -> Counter[str]:
+    """How many objects are in which phase, kept up to date."""
+    counted: Counter[str] = Counter()
+
+    def changed(old: TaskRun | ToolCall | None, new: TaskRun | ToolCall | None) -> None:
+        if old is not None:
+            counted[old.status.phase or "Pending"] -= 1
+        if new is not None:
+            counted[new.status.phase or "Pending"] += 1
+
+    informer.on_change(changed)
+    return counted
+
+
+def _resident() -> dict[Labels, float]:
+    """Resident memory; nothing where the system does not tell it as Linux does."""
+    try:
+        return {(): int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
+    except OSError:
+        return {}

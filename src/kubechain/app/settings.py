@@ -1,0 +1,41 @@
+"""What `kubechain up` is told, and what both ways of running need. Made by the CLI and by tests.
+
+`OperatorSettings` stands in `operator`: `kubechain up` does not load the client of a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class ProviderSettings(Struct, frozen=True):
+    """Who is outside: models and functions, for both ways of running.
+
+    `model` "scripted" answers LLMs that name no baseURL, after `model_delay` seconds each; `base_urls` (by
+    provider) stand in where an LLM names none; `functions` are folders with users' functions.
+    """
+
+    model: str = ""
+    model_delay: float = 0.0
+    base_urls: Mapping[str, str] = {}
+    functions: tuple[Path, ...] = ()
+
+    @property
+    def scripted(self) -> bool:
+        return self.model == "scripted"
+
+
+class EmbeddedSettings(Struct, frozen=True):
+    """`kubechain up`. `state` is the folder that holds everything; `port` 0 picks a free one.
+
+    `bare`: without the sample tools.
+    """
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    bare: bool = False
+    providers: ProviderSettings = ProviderSettings()

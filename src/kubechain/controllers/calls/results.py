@@ -1,0 +1,68 @@
+"""Big tool results: stored beside their ToolCall once, read back a stretch at a time.
+
+The ToolCall controller calls it. A run's model reads results of its own run and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from kubechain.agents.call.offload import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name, split
+from kubechain.agents.ports.tool import ToolError
+from kubechain.errors import NotFound
+from kubechain.resources.kind import owner_reference
+from kubechain.resources.model import ObjectMeta
+from kubechain.resources.toolcall import TOOL_CALLS, StoredResult, ToolCall
+from kubechain.resources.toolresult import TOOL_RESULTS, ToolResult
+from kubechain.runtime.api import Api
+from kubechain.runtime.ownership import controller_of
+
+
+class Results(Struct, frozen=True):
+    """Over one `Api`."""
+
+    api: Api
+
+    async def store(self, call: ToolCall, result: str) -> Split:
+        """The result as the ToolCall is to hold it; what is too big is stored by then."""
+        kept = split(call, result)
+        if not kept.parts:
+            return kept
+        owner = owner_reference(TOOL_CALLS, call.metadata)
+        for name, spec in kept.parts:
+            meta = ObjectMeta(
+                name=name,
+                namespace=call.metadata.namespace,
+                labels=call.metadata.labels,
+                owner_references=[owner],
+            )
+            await self.api.ensure(TOOL_RESULTS, ToolResult(metadata=meta, spec=spec))
+        return kept
+
+    async def read(self, reader: ToolCall, what: Reading) -> str:
+        """A stretch of a stored result, with a note where it goes on. Raises ToolError, told to the model."""
+        stored = await self._stored(reader, what.handle)
+        if not 0 <= what.offset < stored.characters:
+            raise ToolError(
+                f"offset {what.offset} is outside of the result: it has {stored.characters} characters"
+            )
+        end = min(what.offset + INLINE - PREVIEW // 8, stored.characters)
+        parts = range(what.offset // PART + 1, (end - 1) // PART + 2)
+        found = await asyncio.gather(
+            *(self.api.get(TOOL_RESULTS, part_name(stored.name, n), reader.metadata.namespace) for n in parts)
+        )
+        start = what.offset - (parts.start - 1) * PART
+        text = "".join(part.spec.content for part in found)[start : start + end - what.offset]
+        return text if end == stored.characters else text + cut_note(what.handle, end, stored.characters)
+
+    async def _stored(self, reader: ToolCall, handle: str) -> StoredResult:
+        try:
+            call = await self.api.get(TOOL_CALLS, handle, reader.metadata.namespace)
+        except NotFound:
+            call = None
+        ours, theirs = controller_of(reader), controller_of(call) if call else None
+        if call is None or ours is None or theirs is None or ours.uid != theirs.uid or call.status.stored is None:
+            raise ToolError(f'there is no stored result "{handle}"; give a handle as it was named')
+        return call.status.stored

@@ -1,0 +1,216 @@
+"""The TaskRun controller: carries a conversation from question to answer, one checkpoint at a time.
+
+Observe -> `next_step` -> one effect. A reply is paid for, so the version held is confirmed right before the
+model is asked, if it is not what the API told us a moment ago; and the reply is saved even when somebody labelled
+the run meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from kubechain.agents.call.offload import OFFER, READ_RESULT
+from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
+from kubechain.agents.run import checkpoint
+from kubechain.agents.run.growth import sealed
+from kubechain.agents.run.step import Ask, Call, Idle, Scene, Wait, children, next_step
+from kubechain.controllers.caches import Caches
+from kubechain.controllers.progress import Lasting, Progress
+from kubechain.controllers.runs.children import child_meta
+from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.controllers.secrets import Missing, endpoint_of
+from kubechain.controllers.trouble import through_trouble
+from kubechain.errors import ApiError, Conflict, NotFound, Terminal, Transient
+from kubechain.resources.agent import Agent
+from kubechain.resources.model import Clock
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
+from kubechain.runtime.api import Api, Key
+from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.ownership import key_of
+from kubechain.runtime.recorder import EventRecorder
+
+JUST_NOW = 1.0
+"""Seconds for which the answer to a write of ours needs no second look before the model is asked."""
+EMPTY_REPLIES = 3
+"""Replies with neither text nor tool calls before the run fails."""
+
+
+class TaskRunController(Struct):
+    """`base_urls` (by provider) stand in where an LLM names none."""
+
+    api: Api
+    caches: Caches
+    models: ModelProvider
+    transcripts: Transcripts
+    base_urls: Mapping[str, str]
+    events: EventRecorder
+    clock: Clock
+    _empty: dict[str, int] = {}
+    _lasting: Lasting = field(default_factory=Lasting)
+    kind = TASK_RUNS
+
+    async def reconcile(self, run: TaskRun) -> Next:
+        if run.metadata.deletion_timestamp is not None:
+            return Done()
+        match next_step(self._observe(run)):
+            case Idle():
+                self._empty.pop(run.metadata.uid, None)
+            case Wait(on, expected):
+                if not expected:
+                    await self._tell(run, on)
+            case Call(missing):
+                await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in missing))
+            case Ask() as ask:
+                return await self._ask(run, ask)
+        return Done()
+
+    def _observe(self, run: TaskRun) -> Scene:
+        namespace, caches = run.metadata.namespace, self.caches
+        task = caches.tasks.get(Key(namespace, run.spec.task))
+        agent = caches.agents.get(Key(namespace, task.spec.agent)) if task else None
+        llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
+        found = (caches.calls.get(Key(namespace, name)) for name in children(run))
+        return Scene(run, task, agent, llm, {call.metadata.name: call for call in found if call is not None})
+
+    async def _tell(self, run: TaskRun, on: str) -> TaskRun:
+        """Shows why the run is not moving; one write per change of the reason."""
+        if run.status.waiting_on == on:
+            return run
+        written = await self.api.put_status(TASK_RUNS, replace(run, status=checkpoint.waiting(run, on)))
+        self.caches.runs.remember(written)
+        return written
+
+    async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
+        """The child under its computed name; that it exists already is success."""
+        self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, _child(run, name, spec)))
+
+    async def _ask(self, run: TaskRun, ask: Ask) -> Next:
+        endpoint = await endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
+        if isinstance(endpoint, Missing):
+            await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
+            return Done()
+        if not self.caches.runs.fresh(run, JUST_NOW):
+            await self.api.confirm(TASK_RUNS, run)
+        try:
+            run, reply = await self._reply(run, ask, endpoint)
+        except Transient as error:
+            # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
+            with suppress(ApiError):
+                newest = self.caches.runs.get(key_of(run)) or run
+                await self._tell(newest, f"llm:{ask.llm.metadata.name} ({error})")
+            raise
+        except Terminal as error:
+            await self._fail(run, error)
+            return Done()
+        moved = sealed(run, ask.unsaved)
+        if moved:
+            await through_trouble(partial(self.transcripts.seal, run, moved))
+        agent = ask.agent.metadata.name
+        status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
+        seen = await self._save(run, status, ask.agent)
+        self._narrate(run, status, ask.agent)
+        return Done(seen)
+
+    async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
+        """One reply with something in it; a wait of over a second shows as phase Running."""
+        offers = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
+        if ask.stored and not any(offer.name == READ_RESULT for offer in offers):
+            offers.append(OFFER)
+        waiting_on = f"llm:{ask.llm.metadata.name}"
+
+        async def show() -> TaskRun:
+            status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
+            shown = await self.api.put_status(TASK_RUNS, replace(run, status=status))
+            self.caches.runs.remember(shown)
+            return shown
+
+        earlier = await self.transcripts.before_window(run)
+        async with Progress(self._lasting, show) as progress:
+            reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], offers)
+        message, uid = reply.message, run.metadata.uid
+        if message.tool_calls or (message.content or "").strip():
+            self._empty.pop(uid, None)
+            return progress.shown or run, reply
+        self._empty[uid] = self._empty.get(uid, 0) + 1
+        said = f"the model replied with neither text nor tool calls (finish reason: {reply.finish or 'none'})"
+        if self._empty[uid] >= EMPTY_REPLIES:
+            raise Terminal(f"{said}, {EMPTY_REPLIES} times in a row", reason="EmptyReply")
+        raise Transient(said, reason="EmptyReply")
+
+    async def _fail(self, run: TaskRun, error: Terminal) -> None:
+        await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
+        self.events.warning(TASK_RUNS, run, error.reason, str(error))
+
+    async def _save(self, run: TaskRun, status: TaskRunStatus, agent: Agent | None = None) -> str:
+        """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it.
+
+        With it go the calls that its last reply, made by `agent`, asks for.
+
+        The version as of which the calls that it asks for are there as well; "" where another pass has to look.
+        """
+        name, namespace = run.metadata.name, run.metadata.namespace
+        for _ in range(5):
+            try:
+                wanted = replace(run, status=status)
+                calls = _due(Scene(wanted, agent=agent))
+                save = partial(self.api.checkpoint, TASK_RUNS, wanted, TOOL_CALLS, calls)
+                written, made = await through_trouble(save)
+                self.caches.runs.remember(written)
+                for call in made:
+                    self.caches.calls.remember(call)
+                return written.metadata.resource_version if len(made) == len(calls) else ""
+            except Conflict:
+                fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
+                self.caches.runs.remember(fresh)
+                if fresh.status == status:  # an earlier try was taken, and its answer lost
+                    return ""
+                if _newer(fresh, run):
+                    if not _same_conversation(fresh, run):
+                        raise
+                    run = fresh
+            except NotFound:
+                return ""
+        raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
+
+    def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
+        if run.status.turns == 0:
+            self.events.normal(
+                TASK_RUNS, run, "Started", f"Agent {agent.metadata.name} works on task {run.spec.task}"
+            )
+        requested = status.messages[-1].tool_calls
+        if requested:
+            names = ", ".join(c.function.name for c in requested)
+            self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
+        else:
+            self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
+
+
+def _due(scene: Scene) -> list[ToolCall]:
+    """The children that the last reply of a run asks for; none of them is there yet."""
+    step = next_step(scene)
+    return [_child(scene.run, name, spec) for name, spec in step.missing] if isinstance(step, Call) else []
+
+
+def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
+    return ToolCall(metadata=child_meta(run, name), spec=spec)
+
+
+def _newer(fresh: TaskRun, run: TaskRun) -> bool:
+    """Whether a read tells anything new: one that lags behind what is held does not."""
+    return int(fresh.metadata.resource_version) > int(run.metadata.resource_version)
+
+
+def _same_conversation(fresh: TaskRun, run: TaskRun) -> bool:
+    return (
+        fresh.metadata.uid == run.metadata.uid
+        and fresh.status.turns == run.status.turns
+        and not fresh.status.finished
+        and fresh.metadata.deletion_timestamp is None
+    )

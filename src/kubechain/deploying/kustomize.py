@@ -1,0 +1,79 @@
+"""deploy/operator and deploy/crds/Kustomization: what `kubechain install` prints, in pieces that kustomize joins.
+
+Called by `python -m kubechain.deploying.kustomize deploy` and by the test that holds the files current.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from kubechain.deploying import manifests, workload
+from kubechain.deploying.settings import NAMESPACE, InstallSettings
+from kubechain.resources.json import JsonObject
+from kubechain.resources.registry import OURS
+
+HEAD = "# Written by `make generate` from src/kubechain/deploying.\n"
+EVERYWHERE = InstallSettings()
+IN_ITS_OWN = InstallSettings(watch=NAMESPACE)
+"""What the two overlays are: they print what `kubechain install` prints with these."""
+
+
+def files() -> dict[str, str]:
+    """Path below deploy/ -> content."""
+    made = {"crds/Kustomization": _kustomization([f"{kind.plural}.yaml" for kind in OURS])}
+    pieces = {f"{str(obj['kind']).lower()}.yaml": [obj] for obj in manifests.program(EVERYWHERE)}
+    pieces["roles.yaml"] = manifests.roles(EVERYWHERE)
+    made |= _folder("operator/base", ["../../crds"], pieces)
+    made |= _folder(
+        "operator/cluster-wide",
+        ["../base"],
+        {"namespace.yaml": [workload.namespace(EVERYWHERE)], "rights.yaml": manifests.rights(EVERYWHERE)},
+    )
+    made |= _folder(
+        "operator/namespaced", ["../base"], {"rights.yaml": manifests.rights(IN_ITS_OWN)}, _arguments(IN_ITS_OWN)
+    )
+    return made
+
+
+def write(folder: Path) -> None:
+    """All of them below the folder."""
+    for path, content in files().items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content, encoding="utf-8")
+
+
+def _folder(
+    path: str, others: Iterable[str], pieces: dict[str, list[JsonObject]], patch: JsonObject | None = None
+) -> dict[str, str]:
+    """A folder that kustomize can build: its pieces after those of other folders."""
+    made = {f"{path}/{name}": HEAD + manifests.document(objects) for name, objects in pieces.items()}
+    made[f"{path}/kustomization.yaml"] = _kustomization([*others, *pieces], patch)
+    return made
+
+
+def _kustomization(resources: Iterable[str], patch: JsonObject | None = None) -> str:
+    kustomization: JsonObject = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [*resources],
+    }
+    if patch is not None:
+        kustomization["patches"] = [patch]
+    return HEAD + manifests.yaml_of(kustomization)
+
+
+def _arguments(settings: InstallSettings) -> JsonObject:
+    """The patch that gives the operator other arguments than the base."""
+    change: JsonObject = {
+        "op": "replace",
+        "path": "/spec/template/spec/containers/0/args",
+        "value": workload.arguments(settings),
+    }
+    return {"target": {"kind": "Deployment", "name": settings.name}, "patch": manifests.yaml_of([change])}
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""What an installation is told. Made by `kubechain install` and by whoever writes deploy/."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kubechain import __version__
+from kubechain.deploying.rbac import Account
+from kubechain.resources.json import JsonObject
+
+NAME = "kubechain"
+NAMESPACE = "kubechain-system"
+IMAGE = f"kubechain:{__version__}"
+PORT = 8080
+
+
+class InstallSettings(Struct, frozen=True):
+    """`namespace` is where the operator runs; `watch` the one it looks after, "" for all of them.
+
+    `secrets`: those that the operator may read, each a namespace and a name. `name` is that of every object of the
+    installation and the beginning of the others.
+    """
+
+    namespace: str = NAMESPACE
+    watch: str = ""
+    image: str = IMAGE
+    replicas: int = 2
+    secrets: tuple[tuple[str, str], ...] = ()
+    name: str = NAME
+
+    @property
+    def own_namespace(self) -> bool:
+        """Whether the operator runs in the one namespace that it looks after."""
+        return self.namespace == self.watch
+
+    @property
+    def account(self) -> Account:
+        """Who the operator is."""
+        return Account(self.namespace, self.name)
+
+    @property
+    def selector(self) -> JsonObject:
+        """The labels of the operator's pods that never change."""
+        return {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": self.name}
+
+    @property
+    def labels(self) -> JsonObject:
+        """The labels of every object."""
+        return {**self.selector, "app.kubernetes.io/version": __version__}
+
+    def metadata(self, suffix: str = "") -> JsonObject:
+        """Of an object in the operator's namespace."""
+        return {"name": f"{self.name}{suffix}", "namespace": self.namespace, "labels": self.labels}

@@ -1,0 +1,119 @@
+"""The operator's pods: as whom they run, how many, with what, and who may take them away.
+
+Called by `manifests`. They run as nobody in particular, write to /tmp alone, and pass the Pod Security Standard
+"restricted", which the namespace enforces.
+"""
+
+from __future__ import annotations
+
+from kubechain.deploying.settings import PORT, InstallSettings
+from kubechain.resources.json import JsonObject, JsonValue
+
+CONTAINER = "operator"
+RESOURCES: JsonObject = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+"""Tools and MCP servers over stdio run in this pod too."""
+
+
+def namespace(settings: InstallSettings) -> JsonObject:
+    """Where the operator runs."""
+    labels: JsonObject = {**settings.labels, "pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace, "labels": labels}}
+
+
+def service_account(settings: InstallSettings) -> JsonObject:
+    """As whom it speaks to the API server; other pods that borrow the account get no token by themselves."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": settings.metadata(),
+        "automountServiceAccountToken": False,
+    }
+
+
+def deployment(settings: InstallSettings) -> JsonObject:
+    """The replicas; an update starts a new one before it takes an old one away."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": settings.metadata(),
+        "spec": {
+            "replicas": settings.replicas,
+            "selector": {"matchLabels": settings.selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": settings.labels}, "spec": _pod(settings)},
+        },
+    }
+
+
+def disruption_budget(settings: InstallSettings) -> JsonObject:
+    """A node that is drained takes one replica at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": settings.metadata(),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": settings.selector}},
+    }
+
+
+def arguments(settings: InstallSettings) -> list[JsonValue]:
+    """The words after `kubechain`."""
+    words: list[JsonValue] = ["operator", f"--listen=0.0.0.0:{PORT}"]
+    if settings.watch:
+        # Its own namespace is named by reference, so that kustomize and others can move the whole.
+        words.append(f"--namespace={'$(POD_NAMESPACE)' if settings.own_namespace else settings.watch}")
+    return words
+
+
+def _pod(settings: InstallSettings) -> JsonObject:
+    return {
+        "serviceAccountName": settings.account.name,
+        "automountServiceAccountToken": True,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_container(settings)],
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": key,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": settings.selector},
+            }
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ],
+        "terminationGracePeriodSeconds": 30,
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }
+
+
+def _container(settings: InstallSettings) -> JsonObject:
+    return {
+        "name": CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": arguments(settings),
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108
+        ],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "startupProbe": _probe("/healthz", every=2, failures=30),
+        "livenessProbe": _probe("/healthz", every=10, failures=6),
+        "readinessProbe": _probe("/readyz", every=5, failures=3),
+        "resources": RESOURCES,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }
+
+
+def _probe(path: str, *, every: int, failures: int) -> JsonObject:
+    """`every` in seconds."""
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": every,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

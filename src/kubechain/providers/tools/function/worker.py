@@ -1,0 +1,262 @@
+"""The process in which users' Python functions run: `python -I -u -m kubechain.providers.tools.function.worker`.
+
+`worker_process` starts it with a socket, the program's process id and the folders to import from, and speaks
+frames.py over that socket. Functions run at the same time: plain ones in threads, async ones on an event loop.
+What they print goes to stdout and stderr, which nobody parses. It ends with its socket, and it never sees an
+environment variable that the manifest did not give (beside PATH, HOME and LANG).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import socket
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from kubechain.providers.tools.function.frames import (
+    Call,
+    Cancel,
+    Described,
+    Failed,
+    Inspect,
+    Reply,
+    Returned,
+    Unusable,
+    frame,
+    read_request,
+)
+from kubechain.providers.tools.function.signature import Signature, UnfitArguments, UnfitFunction, signature
+from kubechain.providers.tools.function.turns import turns
+from kubechain.providers.tools.result import NotText, as_text, limited
+from kubechain.providers.tools.tether import tie
+
+Function = tuple[Callable[..., object], Signature]
+THREADS = 64
+"""Plain functions that run at the same time; further calls wait for a thread."""
+
+
+class NoFunction(Exception):
+    """The entrypoint leads to no function that can be a tool; `reason` as in frames.Unusable."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Files:
+    """When the users' source files were last changed, as of their import."""
+
+    def __init__(self, folders: list[str]) -> None:
+        self._folders = tuple(folder.rstrip("/") + "/" for folder in folders)
+        self._loaded: dict[str, int] = {}
+
+    def note(self) -> None:
+        """Takes down files that were imported since last time."""
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if file and file.startswith(self._folders) and file not in self._loaded:
+                self._loaded[file] = self._changed(file)
+
+    def stale(self) -> bool:
+        """Whether any of them is another one now."""
+        return any(self._changed(file) != then for file, then in self._loaded.items())
+
+    def _changed(self, file: str) -> int:
+        try:
+            return Path(file).stat().st_mtime_ns
+        except OSError:
+            return -1
+
+
+def load(entrypoint: str) -> Function:
+    """The function at `module:function` and its signature. Raises NoFunction."""
+    module_name, _, name = entrypoint.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
+        traceback.print_exc()
+        raise NoFunction("ImportFailed", f"module {module_name}: {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise NoFunction("NoSuchFunction", f"module {module_name} has no function {name}")
+    try:
+        return function, signature(function)
+    except UnfitFunction as error:
+        raise NoFunction("UnfitFunction", f"function {entrypoint} cannot be a tool: {error}") from error
+
+
+class Worker:
+    """Answers the requests that come over one socket.
+
+    Each thread of the crew reads a request, leaves the reading to another thread, and runs the function itself:
+    no request waits for a hop between threads. Coroutines run on the event loop of the main thread.
+    """
+
+    def __init__(self, connection: socket.socket, files: Files, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._files = files
+        self._loop = loop
+        self._reading = turns(connection)
+        self._writing = threading.Lock()
+        self._crew = threading.Lock()
+        self._free = 0
+        self._running = 0
+        """Threads that wait for their turn to read, and threads that run something; under `_crew`."""
+        self._waiting: deque[Inspect | Call] = deque()
+        self._open: set[int] = set()
+        self._cancelled: set[int] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._loaded: dict[str, Function] = {}
+
+    def recruit(self) -> None:
+        """One more thread for the crew."""
+        threading.Thread(target=self._serve, name="function", daemon=True).start()
+
+    def _serve(self) -> None:
+        """The life of a thread of the crew."""
+        while True:
+            with self._crew:
+                self._free += 1
+            with self._reading:
+                request: Inspect | Call | None = self._next()
+            while request is not None:
+                self._answer(request)
+                request = self._done()
+
+    def _next(self) -> Inspect | Call:
+        """Reads until there is something to run and a thread to spare for it, which is this one."""
+        while True:
+            request = read_request(self._connection)
+            if request is None:
+                # Not a return: that would wait for threads, and one of them may never end.
+                os._exit(0)
+            if isinstance(request, Cancel):
+                self._cancel(request.id)
+                continue
+            self._open.add(request.id)
+            with self._crew:
+                if self._running == THREADS:
+                    self._waiting.append(request)
+                    continue
+                self._running += 1
+                self._free -= 1
+                if not self._free:
+                    self.recruit()
+            return request
+
+    def _done(self) -> Inspect | Call | None:
+        """What has waited longest for a thread; None: this one goes back to reading."""
+        with self._crew:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._running -= 1
+            return None
+
+    def _cancel(self, number: int) -> None:
+        """Stops a coroutine, or what has not begun. A function that runs in a thread cannot be stopped."""
+        with self._crew:
+            waiting = next((request for request in self._waiting if request.id == number), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+        if waiting is not None:
+            self._reply(Failed(number, "cancelled"))
+        elif number in self._open:
+            self._cancelled.add(number)
+            self._loop.call_soon_threadsafe(self._stop, number)
+
+    def _stop(self, number: int) -> None:
+        if task := self._tasks.get(number):
+            task.cancel()
+
+    def _answer(self, request: Inspect | Call) -> None:
+        reply: Reply | None
+        try:
+            reply = self._describe(request) if isinstance(request, Inspect) else self._call(request)
+        except NoFunction as error:
+            reply = Unusable(request.id, error.reason, limited(str(error)))
+        if reply is not None:
+            self._reply(reply)
+
+    def _reply(self, reply: Reply) -> None:
+        self._open.discard(reply.id)
+        self._cancelled.discard(reply.id)
+        with self._writing:
+            self._connection.sendall(frame(reply))
+
+    def _describe(self, request: Inspect) -> Described:
+        _, found = self._function(request.entrypoint)
+        return Described(request.id, found.description, found.parameters, self._files.stale())
+
+    def _call(self, request: Call) -> Reply | None:
+        """The answer; None when it comes later, from the event loop."""
+        function, found = self._function(request.entrypoint)
+        try:
+            positional, named = found.bind(request.arguments, request.idempotency_key)
+            result = function(*positional, **named)
+            if inspect.isawaitable(result):
+                self._loop.call_soon_threadsafe(self._begin, request.id, result)
+                return None
+            return Returned(request.id, limited(as_text(result)))
+        except (UnfitArguments, NotText) as error:
+            return Failed(request.id, limited(str(error)))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a user's function does
+            return _raised(request.id, error)
+
+    def _begin(self, number: int, result: Awaitable[object]) -> None:
+        """Has the event loop wait for a result."""
+        task = self._tasks[number] = self._loop.create_task(self._await(number, result))
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        if number in self._cancelled:
+            task.cancel()
+
+    async def _await(self, number: int, awaitable: Awaitable[object]) -> None:
+        reply: Reply
+        try:
+            reply = Returned(number, limited(as_text(await awaitable)))
+        except NotText as error:
+            reply = Failed(number, limited(str(error)))
+        except asyncio.CancelledError:
+            reply = Failed(number, "cancelled")
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            reply = _raised(number, error)
+        self._reply(reply)
+
+    def _function(self, entrypoint: str) -> Function:
+        found = self._loaded.get(entrypoint)
+        if found is None:
+            found = self._loaded[entrypoint] = load(entrypoint)
+            self._files.note()
+        return found
+
+
+def _raised(number: int, error: BaseException) -> Failed:
+    traceback.print_exception(error)
+    name, text = type(error).__name__, str(error)
+    return Failed(number, limited(f"{name}: {text}" if text else f"raised {name}"))
+
+
+async def serve(connection: socket.socket, folders: list[str]) -> None:
+    """Answers until the other end is closed."""
+    loop = asyncio.get_running_loop()
+    Worker(connection, Files(folders), loop).recruit()
+    await loop.create_future()
+
+
+def main() -> None:
+    """`worker SOCKET PARENT FOLDER...`"""
+    descriptor, parent, *folders = sys.argv[1:]
+    tie(int(parent))
+    os.set_inheritable(int(descriptor), False)
+    sys.path[:0] = folders
+    asyncio.run(serve(socket.socket(fileno=int(descriptor)), folders))
+
+
+if __name__ == "__main__":
+    main()

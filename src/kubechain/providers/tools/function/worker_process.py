@@ -1,0 +1,180 @@
+"""The program's end of one function worker: started on creation, asked many things at once, gone when it dies.
+
+`Functions` owns as many as there are environments. It never decides what an answer means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kubechain.errors import Transient
+from kubechain.providers.tools.environment import environment, secrets
+from kubechain.providers.tools.function.frames import Call, Cancel, Inspect, Replies, Reply, Request, frame
+from kubechain.providers.tools.output import Output
+from kubechain.providers.tools.process import ending, finish, start
+
+CANCEL_SECONDS = 0.5
+IDLE_SECONDS = 600.0
+
+_numbers = itertools.count(1)
+
+
+def next_id() -> int:
+    """A number for the next request; unique in this program."""
+    return next(_numbers)
+
+
+class WorkerProcess:
+    """One worker. `task` is its whole life; when it is done, the process and all it started are gone.
+
+    A plain function that runs too long cannot be stopped by itself. Its worker is then retired: it takes no new
+    calls, the other calls in it go on undisturbed, and it is killed when the last of them has ended. A worker
+    unused for ten minutes is killed as well: the environment it was started for may be gone for good.
+    """
+
+    def __init__(self, env: Mapping[str, str], folders: Sequence[Path]) -> None:
+        self.suspect = False
+        self._retired = False
+        self._stopping = False
+        self._env = env
+        self._folders = folders
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._output = Output("function worker", secrets(env))
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
+        self._used = self._loop.time()
+        self._idle = self._loop.call_later(IDLE_SECONDS, self._look)
+        self._end = "was ended"
+        self.task = self._loop.create_task(self._live(), name="function worker")
+        self.task.add_done_callback(self._fail)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it should get new calls."""
+        return not (self.suspect or self._retired or self.task.done())
+
+    def retire(self) -> None:
+        """No new calls; the end comes when those in it have ended."""
+        self._retired = True
+        if not self._pending:
+            self.stop()
+
+    def stop(self) -> None:
+        """Kills the worker; `task` is done when it is gone."""
+        if not self._stopping:  # a second cancellation would cut the first one's clean-up short
+            self._stopping = True
+            self.task.cancel()
+
+    async def ask(self, request: Inspect | Call, timeout: float) -> Reply:
+        """The worker's answer. Raises TimeoutError, or Transient when the worker dies first."""
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        self._pending[request.id] = answer
+        expiry = self._loop.call_later(timeout, _expire, answer)
+        try:
+            self._send(request)
+            return await answer
+        except TimeoutError:
+            await self._cancel(request.id)
+            raise
+        except asyncio.CancelledError:
+            self._send(Cancel(request.id))
+            self._retired = True
+            raise
+        finally:
+            expiry.cancel()
+            del self._pending[request.id]
+            self._used = self._loop.time()
+            if self._retired:
+                self.retire()
+
+    async def _cancel(self, number: int) -> None:
+        """Asks the worker to stop one call; retires it when it does not say at once that it has."""
+        self.suspect = True
+        stopped = self._pending[number] = self._loop.create_future()
+        self._send(Cancel(number))
+        await asyncio.wait({stopped}, timeout=CANCEL_SECONDS)
+        if stopped.done() and stopped.exception() is None:
+            self.suspect = False
+        else:
+            self._retired = True
+
+    def _send(self, message: Request) -> None:
+        """What is said before the worker listens is kept for it."""
+        if self._transport is None:
+            self._unsent.append(frame(message))
+        else:
+            self._transport.write(frame(message))
+
+    def _look(self) -> None:
+        """Retires a worker that was not used for long; looks again when it could be time."""
+        left = self._used + IDLE_SECONDS - self._loop.time()
+        if not self._pending and left <= 0:
+            self.retire()
+        else:
+            self._idle = self._loop.call_later(max(left, 1.0), self._look)
+
+    async def _live(self) -> None:
+        try:
+            self._end = await self._converse()
+        except OSError as error:
+            self._end = f"could not be started ({error.strerror})"
+
+    async def _converse(self) -> str:
+        """Starts the process and hands out its answers until it ends; how it ended."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            process = await start(
+                self._command(theirs), environment(self._env, locale=True), keep=[theirs.fileno()]
+            )
+            theirs.close()
+            async with asyncio.TaskGroup() as group:
+                streams = (process.stdout, process.stderr)
+                readers = [group.create_task(self._output.pump(s)) for s in streams if s is not None]
+                try:
+                    await self._hand_out(ours)
+                finally:
+                    await finish(process, readers)
+            return ending(process)
+
+    def _command(self, theirs: socket.socket) -> list[str]:
+        module = "kubechain.providers.tools.function.worker"
+        own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())]
+        return [*own, *(str(folder) for folder in self._folders)]
+
+    async def _hand_out(self, ours: socket.socket) -> None:
+        """Until the worker says nothing more."""
+        transport, replies = await self._loop.create_connection(lambda: Replies(self._answered), sock=ours)
+        try:
+            transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+            self._transport = transport
+            await replies.ended.wait()
+        finally:
+            self._retired = True
+            transport.close()
+
+    def _answered(self, reply: Reply) -> None:
+        answer = self._pending.get(reply.id)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
+
+    def _fail(self, _: asyncio.Task[None]) -> None:
+        """Tells everyone who still waits; also runs when the task was cancelled before it began."""
+        self._idle.cancel()
+        printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
+        error = Transient(f"the worker process {self._end} before it answered{printed}", reason="WorkerDied")
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(error)
+
+
+def _expire(answer: asyncio.Future[Reply]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
