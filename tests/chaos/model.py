@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kubechain.agents.call.offload import READ_RESULT
+from kubechain.agents.builtin.read_result import READ_RESULT
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.message import FunctionCall, Message, RequestedCall

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubechain.agents.call.offload import READ_RESULT
+from kubechain.agents.builtin.read_result import READ_RESULT
 from kubechain.controllers.runs.children import child_meta
 from kubechain.deploying import rbac
 from kubechain.deploying.rbac import Account

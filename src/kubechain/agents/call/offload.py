@@ -1,15 +1,14 @@
-"""Big tool results: what stays in the ToolCall, what moves to ToolResults, and how a model reads the rest.
+"""Big tool results: what stays in the ToolCall, what moves to ToolResults, and what the model is told of the rest.
 
-Pure. The handle of a stored result is the name of its ToolCall; `read_result` is offered to the model from the
-first stored result of a run on.
+Pure. The handle of a stored result is the name of its ToolCall.
 """
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct, ValidationError, json
+from msgspec import Struct
 
+from kubechain.agents.builtin.read_result import READ_RESULT
 from kubechain.agents.naming import result_name
-from kubechain.agents.ports.model import ToolOffer
 from kubechain.resources.toolcall import StoredResult, ToolCall
 from kubechain.resources.toolresult import ToolResultSpec
 
@@ -19,31 +18,6 @@ PREVIEW = 8 * 1024
 """Characters of a bigger result that stay in the ToolCall."""
 PART = 32 * 1024
 """Characters in one ToolResult: under 200 KB whatever they are."""
-READ_RESULT = "read_result"
-
-OFFER = ToolOffer(
-    READ_RESULT,
-    "Reads on in a tool result that was too long to be shown whole.",
-    Raw(
-        json.encode(
-            {
-                "type": "object",
-                "properties": {
-                    "handle": {"type": "string", "description": "The handle named where the result was cut."},
-                    "offset": {"type": "integer", "minimum": 0, "description": "Character to start at."},
-                },
-                "required": ["handle", "offset"],
-            }
-        )
-    ),
-)
-
-
-class Reading(Struct, forbid_unknown_fields=True):
-    """Arguments of `read_result`."""
-
-    handle: str
-    offset: int = 0
 
 
 class Split(Struct, frozen=True):
@@ -76,11 +50,3 @@ def cut_note(handle: str, end: int, total: int) -> str:
     """What stands where a result was cut: how much there is, and how to go on."""
     way_on = f'Go on with {READ_RESULT}: handle "{handle}", offset {end}'
     return f"\n[{total} characters in all, shown up to {end}. {way_on}]"
-
-
-def reading(arguments: str) -> Reading | str:
-    """What is to be read, or what is wrong with the arguments, told to the model."""
-    try:
-        return json.decode(arguments.encode(), type=Reading)
-    except ValidationError as error:
-        return f"{error}; give handle and offset"

@@ -7,7 +7,8 @@ from typing import TypeAlias
 import msgspec
 from msgspec import json
 
-from kubechain.agents.call.offload import Reading, reading
+from kubechain.agents.builtin.read_result import Reading
+from kubechain.agents.builtin.table import step_of
 from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.tool import Effect, Interrupt, Tool, interrupt_policy
@@ -76,7 +77,7 @@ def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallSte
     if problem := bad_arguments(call.spec.arguments):
         return Refuse(problem)
     if origin.kind == "Builtin":
-        what = reading(call.spec.arguments)
+        what = step_of(origin.name, call.spec.arguments)
         return Refuse(what) if isinstance(what, str) else ReadBack(what)
     if provider is None:
         return CallWait(f'{origin.kind} "{origin.name}" not found')

@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from kubechain.agents.call.offload import READ_RESULT
+from kubechain.agents.builtin.table import origin_of
 from kubechain.agents.naming import tool_call_name
 from kubechain.agents.run.transcript import opening, requested_calls, result_message
-from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
+from kubechain.resources.agent import Agent, ResolvedTool
 from kubechain.resources.llm import LLM
 from kubechain.resources.message import Message, RequestedCall
 from kubechain.resources.readiness import settled
@@ -138,9 +138,7 @@ def _spec(scene: Scene, requested: RequestedCall) -> ToolCallSpec:
     tools = scene.agent.status.tools if scene.agent else []
     name = requested.function.name
     tool = next((t for t in tools if t.name == name), None)
-    origin = tool.origin if tool else None
-    if origin is None and name == READ_RESULT and scene.run.status.stored_results:
-        origin = ToolOrigin(kind="Builtin", name=READ_RESULT)
+    origin = tool.origin if tool else origin_of(name, scene.run)
     return ToolCallSpec(
         tool_call_id=requested.id,
         task_run=scene.run.metadata.name,

@@ -12,7 +12,7 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from kubechain.agents.call.offload import Reading
+from kubechain.agents.builtin.read_result import Reading
 from kubechain.agents.call.step import (
     CallIdle,
     CallWait,

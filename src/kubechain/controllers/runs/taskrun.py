@@ -15,7 +15,7 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from kubechain.agents.call.offload import OFFER, READ_RESULT
+from kubechain.agents.builtin.table import offers
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
 from kubechain.agents.run import checkpoint
 from kubechain.agents.run.growth import sealed
@@ -120,9 +120,8 @@ class TaskRunController(Struct):
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
         """One reply with something in it; a wait of over a second shows as phase Running."""
-        offers = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
-        if ask.stored and not any(offer.name == READ_RESULT for offer in offers):
-            offers.append(OFFER)
+        tools = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
+        tools += offers(run, ask.stored, [tool.name for tool in tools])
         waiting_on = f"llm:{ask.llm.metadata.name}"
 
         async def show() -> TaskRun:
@@ -133,7 +132,7 @@ class TaskRunController(Struct):
 
         earlier = await self.transcripts.before_window(run)
         async with Progress(self._lasting, show) as progress:
-            reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], offers)
+            reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], tools)
         message, uid = reply.message, run.metadata.uid
         if message.tool_calls or (message.content or "").strip():
             self._empty.pop(uid, None)
