@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("mcp", "pydantic_ai", "anthropic", "openai", "cryptography")
+HEAVY = ("mcp", "pydantic_ai", "anthropic", "openai", "cryptography", "prometheus_client")
 
 
 @pytest.mark.parametrize(

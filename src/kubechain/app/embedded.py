@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import json
 
-from kubechain.app.loops import controllers, model_endpoints
+from kubechain.app.loops import ControlLoops, controllers, model_endpoints
 from kubechain.app.program import Program, Running
 from kubechain.app.settings import EmbeddedSettings
 from kubechain.resources.registry import OURS
@@ -34,7 +34,7 @@ async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
         loops = await stack.enter_async_context(controllers(store, settings.providers, base_urls))
         if fresh and not settings.bare:
             await _install_samples(store)
-        running = await _serve(store, settings, stack, model_line)
+        running = await _serve(store, loops, settings, stack, model_line)
         yield Program(running, store, lambda: loops)
 
 
@@ -45,7 +45,9 @@ async def _install_samples(api: Api) -> None:
         await api.ensure(kinds[str(manifest["kind"])], json.encode(manifest))
 
 
-async def _serve(api: Api, settings: EmbeddedSettings, stack: AsyncExitStack, model_line: str) -> Running:
+async def _serve(
+    api: Api, loops: ControlLoops, settings: EmbeddedSettings, stack: AsyncExitStack, model_line: str
+) -> Running:
     files = ensure(settings.state / "tls", now)
     token = _kept(settings.state / "token")
     server = await stack.enter_async_context(
@@ -59,6 +61,7 @@ async def _serve(api: Api, settings: EmbeddedSettings, stack: AsyncExitStack, mo
                 tokens={token: ADMIN},
                 signing_key=_kept(settings.state / "signing-key").encode(),
                 clock=now,
+                metrics=loops.metrics.readings,
             ),
         )
     )

@@ -1,16 +1,13 @@
 """What the control loops tell of themselves: the families of metrics, and their readings.
 
-Made by `app.looping`, read when somebody asks `/metrics`. Reads numbers that are kept anyway, or kept here by a
-handler of two lines; nothing is computed before somebody asks. docs/deploy.md documents every family.
+Made by `app.loops`, read when somebody asks `/metrics`. Reads numbers that are kept anyway, or kept here by a
+handler of a few lines; nothing is computed before somebody asks. docs/metrics.md documents every family.
 """
 
 from __future__ import annotations
 
-import os
-import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kubechain import __version__
@@ -33,19 +30,28 @@ RUNNING = Family("kubechain_reconciles_running", "gauge", "Passes in hand.", ("k
 FAILING = Family("kubechain_failing_objects", "gauge", "Objects whose last pass failed.", ("kind",))
 OBJECTS = Family("kubechain_cached_objects", "gauge", "Objects that this replica sees.", ("kind",))
 SYNCED = Family("kubechain_cache_synced", "gauge", "1 once the first list of the kind is there.", ("kind",))
-RUNS = Family("kubechain_taskruns", "gauge", "TaskRuns by phase.", ("phase",))
-CALLS = Family("kubechain_toolcalls", "gauge", "ToolCalls by phase.", ("phase",))
+RUNS = Family("kubechain_taskruns", "gauge", "TaskRuns by phase.", ("namespace", "phase"))
+CALLS = Family("kubechain_toolcalls", "gauge", "ToolCalls by phase.", ("namespace", "phase"))
 TURNS = Family(
-    "kubechain_turns_total", "counter", "Replies of models that say something or call a tool.", ("provider",)
+    "kubechain_turns_total",
+    "counter",
+    "Replies of models that say something or call a tool.",
+    ("namespace", "provider"),
 )
 MODEL_CALLS = Family(
-    "kubechain_model_calls_total", "counter", "Requests to models, by how they ended.", ("provider", "outcome")
+    "kubechain_model_calls_total",
+    "counter",
+    "Requests to models, by how they ended.",
+    ("namespace", "provider", "outcome"),
 )
 MODEL_SECONDS = Family(
     "kubechain_model_call_seconds", "histogram", "How long requests to models took.", ("provider",)
 )
 TOKENS = Family(
-    "kubechain_model_tokens_total", "counter", "Tokens as the providers counted them.", ("provider", "direction")
+    "kubechain_model_tokens_total",
+    "counter",
+    "Tokens as the providers counted them.",
+    ("namespace", "provider", "direction"),
 )
 REQUESTS = Family(
     "kubechain_api_requests_total",
@@ -56,12 +62,10 @@ REQUESTS = Family(
 DROPPED = Family(
     "kubechain_events_dropped_total", "counter", "Events never written: no room for them, or refused.", ("cause",)
 )
-MEMORY = Family("process_resident_memory_bytes", "gauge", "Memory of the operator's process.")
-CPU = Family("process_cpu_seconds_total", "counter", "Processor time of the operator's process.")
 
 FAMILIES = (
     BUILD, PASSES, FAILURES, DEPTH, RUNNING, FAILING, OBJECTS, SYNCED, RUNS, CALLS, TURNS, MODEL_CALLS,
-    MODEL_SECONDS, TOKENS, REQUESTS, DROPPED, MEMORY, CPU,
+    MODEL_SECONDS, TOKENS, REQUESTS, DROPPED,
 )  # fmt: skip
 
 
@@ -78,8 +82,8 @@ class Metrics:
         self._runs = _phases(caches.runs)
         self._calls = _phases(caches.calls)
 
-    def readings(self, answered: Mapping[Labels, int]) -> Iterator[Reading]:
-        """Every family as it is now; `answered`: what the client of the API counted, by code."""
+    def readings(self, answered: Mapping[Labels, int] | None = None) -> Iterator[Reading]:
+        """Every family as it is now; `answered`: what the client of the API counted, where there is one."""
         workers, informers, models = self._workers, self._caches.all(), self._models
         yield Reading(BUILD, {(__version__,): 1})
         yield Reading(PASSES, {(w.kind,): w.passes for w in workers})
@@ -89,35 +93,31 @@ class Metrics:
         yield Reading(FAILING, {(w.kind,): w.failing for w in workers})
         yield Reading(OBJECTS, {(i.kind.kind,): len(i) for i in informers})
         yield Reading(SYNCED, {(i.kind.kind,): i.synced.is_set() for i in informers})
-        yield Reading(RUNS, {(phase,): n for phase, n in self._runs.items()})
-        yield Reading(CALLS, {(phase,): n for phase, n in self._calls.items()})
+        yield Reading(RUNS, self._runs)
+        yield Reading(CALLS, self._calls)
         yield Reading(TURNS, models.turns)
         yield Reading(MODEL_CALLS, models.calls)
-        yield Reading(MODEL_SECONDS, models.seconds)
+        yield Reading(MODEL_SECONDS, histograms=models.seconds)
         yield Reading(TOKENS, models.tokens)
-        yield Reading(REQUESTS, answered)
+        yield Reading(REQUESTS, answered or {})
         yield Reading(DROPPED, {("full",): self._events.dropped, ("refused",): self._events.lost})
-        yield Reading(MEMORY, _resident())
-        yield Reading(CPU, {(): sum(resource.getrusage(resource.RUSAGE_SELF)[:2])})
 
 
-def _phases(informer: Informer[TaskRun] | Informer[ToolCall]) -> Counter[str]:
-    """How many objects are in which phase, kept up to date."""
-    counted: Counter[str] = Counter()
+def _phases(informer: Informer[TaskRun] | Informer[ToolCall]) -> Counter[Labels]:
+    """How many objects of a namespace are in which phase, kept up to date; where there is none, no entry."""
+    counted: Counter[Labels] = Counter()
 
     def changed(old: TaskRun | ToolCall | None, new: TaskRun | ToolCall | None) -> None:
-        if old is not None:
-            counted[old.status.phase or "Pending"] -= 1
         if new is not None:
-            counted[new.status.phase or "Pending"] += 1
+            counted[_place(new)] += 1
+        if old is not None:
+            counted[_place(old)] -= 1
+            if not counted[_place(old)]:
+                del counted[_place(old)]
 
     informer.on_change(changed)
     return counted
 
 
-def _resident() -> dict[Labels, float]:
-    """Resident memory; nothing where the system does not tell it as Linux does."""
-    try:
-        return {(): int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
-    except OSError:
-        return {}
+def _place(found: TaskRun | ToolCall) -> Labels:
+    return found.metadata.namespace, found.status.phase or "Pending"

@@ -22,7 +22,6 @@ from kubechain.errors import SettingsError
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import ALL_NAMESPACES
 from kubechain.runtime.clock import now
-from kubechain.runtime.metrics import text
 from kubechain.runtime.replicas.lease import Group
 from kubechain.runtime.replicas.lives import Lives, successive_lives
 from kubechain.runtime.replicas.replica import ReplicaSettings
@@ -79,7 +78,7 @@ async def _probe(
     host, port = settings.listen
     probes = Probes(
         lambda: _waiting(lives),
-        lambda: text(lives.loops.metrics.readings(api.answered)),
+        lambda: lives.loops.metrics.readings(api.answered),
         None if host in LOOPBACK else Callers(api.target, "/metrics"),
     )
     return await stack.enter_async_context(probing(probes, host, port))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kubechain.errors import ApiError, Forbidden, MethodNotAllowed, NotFound
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
+from kubechain.runtime.metrics import Reading
 from kubechain.server import access, discovery, missing, openapi, read, reviews, write
 from kubechain.server.accept import form_of
 from kubechain.server.bodies import plain_in
@@ -72,6 +73,8 @@ class Application:
         if (target := resolve(path)) is not None:
             return await self._resource(request, user, target)
         await access.check_path(self._api, user, request.method.lower(), path)
+        if path == "/metrics" and request.method in ("GET", "HEAD") and self._settings.metrics is not None:
+            return _metrics(request, self._settings.metrics())
         return _document(request, path.rstrip("/") or "/") or missing.path(path)
 
     async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
@@ -95,6 +98,12 @@ class Application:
             return await _HANDLERS[verb](call)
         except ApiError as error:
             return call.warned(refusal(error, call.accept))
+
+
+def _metrics(request: Request, readings: Iterable[Reading]) -> Response:
+    from kubechain.server.exposition import exposition
+
+    return exposition(readings, request.headers.get("accept", ""))
 
 
 def _version(request: Request) -> Response:

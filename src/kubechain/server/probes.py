@@ -6,7 +6,7 @@ Started by the composition root beside the control loops. The first two answer a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from kubechain.errors import ApiError, Forbidden, Unauthorized
-from kubechain.runtime.metrics import CONTENT_TYPE
+from kubechain.runtime.metrics import Reading
 from kubechain.server.embedding import serving
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -34,7 +34,7 @@ class Probes(Struct, frozen=True):
     """The ASGI application. `waiting`: why not ready, "" for ready; without a `gate` anyone reads metrics."""
 
     waiting: Callable[[], str]
-    metrics: Callable[[], str]
+    metrics: Callable[[], Iterable[Reading]]
     gate: Gate | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,9 @@ class Probes(Struct, frozen=True):
                 return PlainTextResponse(f"{error}\n", 403)
             except ApiError as error:
                 return PlainTextResponse(f"the Kubernetes API cannot say who asks: {error}\n", 503)
-        return Response(self.metrics(), media_type=CONTENT_TYPE)
+        from kubechain.server.exposition import exposition
+
+        return exposition(self.metrics(), request.headers.get("accept", ""))
 
 
 @asynccontextmanager

@@ -6,13 +6,14 @@ Built by the composition root and by tests; read by `http` and `access`. Never p
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import Struct
 
 from kubechain.resources.model import Clock
+from kubechain.runtime.metrics import Reading
 
 
 class User(Struct, frozen=True):
@@ -41,6 +42,8 @@ class ServerSettings:
     private_key: Path | None = None
     tokens: Mapping[str, User] = field(default_factory=dict, repr=False)
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    metrics: Callable[[], Iterable[Reading]] | None = field(default=None, repr=False)
+    """What /metrics shows; None: there is no such path."""
 
     @property
     def loopback(self) -> bool:

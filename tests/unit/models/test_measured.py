@@ -12,8 +12,9 @@ from kubechain.errors import Transient
 from kubechain.providers.models.measured import Measured
 from kubechain.resources.llm import LLM, LLMSpec
 from kubechain.resources.message import Message
+from kubechain.resources.model import ObjectMeta
 
-ENDPOINT = Endpoint(LLM(spec=LLMSpec(provider="openai")))
+ENDPOINT = Endpoint(LLM(metadata=ObjectMeta(name="gpt", namespace="team-a"), spec=LLMSpec(provider="openai")))
 
 
 class Told:
@@ -58,8 +59,10 @@ async def test_replies_failures_and_cut_off_calls_are_told_apart() -> None:
         with pytest.raises(error):
             await models.ask(ENDPOINT, [], [])
     outcomes = {"ok": 2, "RateLimited": 1, "cancelled": 1, "ValueError": 1}
-    assert models.calls == {("openai", outcome): count for outcome, count in outcomes.items()}
-    assert models.turns == {("openai",): 1}
-    assert models.tokens == {("openai", "input"): 7, ("openai", "output"): 2, ("openai", "cached"): 5}
+    assert models.calls == {("team-a", "openai", outcome): count for outcome, count in outcomes.items()}
+    assert models.turns == {("team-a", "openai"): 1}
+    assert models.tokens == {
+        ("team-a", "openai", name): n for name, n in (("input", 7), ("output", 2), ("cached", 5))
+    }
     assert sum(models.seconds["openai",].counts) == models.seconds["openai",].sum == 5
     assert await models.check(ENDPOINT) == "accepted"

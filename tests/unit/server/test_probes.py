@@ -10,9 +10,11 @@ import aiohttp
 import pytest
 
 from kubechain.errors import ApiError, Forbidden, SettingsError, Unauthorized
+from kubechain.runtime.metrics import Family, Reading
 from kubechain.server.probes import Probes, probing
 
 SECONDS = 20.0
+NUMBERS = [Reading(Family("up", "gauge", "Always 1."), {(): 1})]
 
 
 class OneTokenOnly:
@@ -41,7 +43,7 @@ async def get(session: aiohttp.ClientSession, path: str, **headers: str) -> tupl
 
 async def test_it_is_alive_at_once_and_ready_when_nothing_is_waited_for() -> None:
     waiting = ["no first list yet of TaskRun", ""]
-    async with asking(Probes(lambda: waiting[0], lambda: "")) as session:
+    async with asking(Probes(lambda: waiting[0], list)) as session:
         assert await get(session, "/healthz") == (200, "ok")
         assert await get(session, "/readyz") == (503, "not ready: no first list yet of TaskRun\n")
         del waiting[0]
@@ -60,15 +62,15 @@ async def test_it_is_alive_at_once_and_ready_when_nothing_is_waited_for() -> Non
     ],
 )
 async def test_metrics_are_shown_to_whom_the_gate_admits(sent: Mapping[str, str], code: int) -> None:
-    async with asking(Probes(str, lambda: "numbers", OneTokenOnly())) as session:
+    async with asking(Probes(str, lambda: NUMBERS, OneTokenOnly())) as session:
         found, body = await get(session, "/metrics", **sent)
         assert found == code
-        assert ("numbers" in body) == (code == 200)
+        assert ("up 1.0" in body) == (code == 200)
         assert await get(session, "/healthz") == (200, "ok")
 
 
 async def test_without_a_gate_anyone_reads_metrics_and_nobody_changes_anything() -> None:
-    async with asking(Probes(str, lambda: "numbers")) as session:
+    async with asking(Probes(str, lambda: NUMBERS)) as session:
         async with session.get("/metrics") as answer:
             assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert (await get(session, "/secrets"))[0] == 404
@@ -77,7 +79,7 @@ async def test_without_a_gate_anyone_reads_metrics_and_nobody_changes_anything()
 
 
 async def test_a_taken_port_is_told_in_a_sentence() -> None:
-    async with probing(Probes(str, str), "127.0.0.1", 0) as port:
+    async with probing(Probes(str, list), "127.0.0.1", 0) as port:
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
-            async with probing(Probes(str, str), "127.0.0.1", port):
+            async with probing(Probes(str, list), "127.0.0.1", port):
                 pass

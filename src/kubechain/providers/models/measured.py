@@ -1,6 +1,6 @@
 """Any model provider, with its calls counted: how many, how they ended, how long they took, what they used.
 
-`app.looping` puts it round the provider that the controllers get. It changes nothing and keeps no text.
+`app.loops` puts it round the provider that the controllers get. It changes nothing and keeps no text.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ Monotonic = Callable[[], float]
 
 
 class Measured:
-    """A ModelProvider around another one. Every number is by provider (`openai`, ...)."""
+    """A ModelProvider around another one. Numbers are by the LLM's namespace and its provider (`openai`, ...)."""
 
     def __init__(self, models: ModelProvider, monotonic: Monotonic = time.monotonic) -> None:
         self.calls: Counter[Labels] = Counter()
-        """By provider and outcome: `ok`, or the reason of the error."""
+        """By namespace, provider and outcome: `ok`, or the reason of the error."""
         self.seconds: defaultdict[Labels, Histogram] = defaultdict(Histogram)
+        """By provider alone: a histogram is a dozen series."""
         self.tokens: Counter[Labels] = Counter()
-        """By provider and direction: `input`, `output`, `cached`."""
+        """By namespace, provider and direction: `input`, `output`, `cached`."""
         self.turns: Counter[Labels] = Counter()
         """Replies that say something or call a tool."""
         self._models = models
@@ -39,7 +40,8 @@ class Measured:
         progress: Progress | None = None,
     ) -> Reply:
         """See the port."""
-        provider, began, outcome = endpoint.llm.spec.provider, self._monotonic(), "cancelled"
+        llm, began, outcome = endpoint.llm, self._monotonic(), "cancelled"
+        namespace, provider = llm.metadata.namespace, llm.spec.provider
         try:
             reply = await self._models.ask(endpoint, messages, tools, progress)
             outcome = "ok"
@@ -50,9 +52,9 @@ class Measured:
             outcome = type(error).__name__
             raise
         finally:
-            self.calls[provider, outcome] += 1
+            self.calls[namespace, provider, outcome] += 1
             self.seconds[provider,].observe(self._monotonic() - began)
-        self._used(provider, reply)
+        self._used(namespace, provider, reply)
         return reply
 
     async def check(self, endpoint: Endpoint) -> str:
@@ -63,9 +65,9 @@ class Measured:
         """Closes the provider."""
         await self._models.close()
 
-    def _used(self, provider: str, reply: Reply) -> None:
+    def _used(self, namespace: str, provider: str, reply: Reply) -> None:
         usage = reply.usage
         for direction, count in (("input", usage.input), ("output", usage.output), ("cached", usage.cached)):
-            self.tokens[provider, direction] += count
+            self.tokens[namespace, provider, direction] += count
         if reply.message.tool_calls or (reply.message.content or "").strip():
-            self.turns[provider,] += 1
+            self.turns[namespace, provider] += 1
