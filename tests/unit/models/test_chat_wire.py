@@ -184,6 +184,27 @@ async def test_a_tool_call_whose_finish_is_stop_is_still_a_tool_call(models: Mod
     assert reply.finish == "length"
 
 
+@pytest.mark.parametrize(
+    ("finish", "ending"),
+    [
+        ("stop", "Complete"),
+        ("tool_calls", "Complete"),
+        ("length", "TokenLimit"),
+        ("content_filter", "Filtered"),
+        ("refusal", "Refused"),
+        ("error", "Unfinished"),
+    ],
+)
+async def test_only_a_complete_reply_has_calls_with_whole_arguments(
+    models: Models, finish: str, ending: str
+) -> None:
+    called = {"content": None, "tool_calls": [{"id": "c", "function": {"name": "t", "arguments": ""}}]}
+    async with Server(completion(called, finish)) as server:
+        reply = await models.ask(endpoint(server.url), [user("x")], [ECHO])
+    assert reply.ending == ending
+    assert reply.message.tool_calls[0].function.arguments == ("{}" if ending == "Complete" else "")
+
+
 async def test_ids_that_are_missing_or_repeated_are_counted_on(models: Models) -> None:
     one = {"function": {"name": "t", "arguments": {"a": 1}}}
     wanted = {

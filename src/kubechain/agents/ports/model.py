@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -49,12 +49,26 @@ class TokenCount(msgspec.Struct, frozen=True, gc=False):
     cached: int = 0
 
 
+Ending = Literal["Complete", "TokenLimit", "Filtered", "Refused", "Unfinished"]
+"""How a reply ended, whatever the provider's word for it.
+
+Complete: the model said all it wanted to; only then are its tool calls whole. TokenLimit: cut off where it had used
+up the tokens it may write. Filtered: stopped by the provider's content filter. Refused: the model declines to answer,
+or the provider to let it; the text, where there is any, says so or is half of something else. Unfinished: it stopped
+for another reason that is no end (a pause, an error of the provider).
+"""
+
+
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """One assistant message. `finish` is the provider's word for why it ended (stop, tool_calls, length, ...)."""
+    """One assistant message, and how it ended: `ending` is decided by, `finish` (the provider's word) is shown.
+
+    The arguments of a tool call are what the model wrote. "" stands for none, "{}", only in a reply that is Complete.
+    """
 
     message: Message
     usage: TokenCount = TokenCount()
     finish: str = ""
+    ending: Ending = "Complete"
 
 
 class ModelProvider(Protocol):
@@ -69,7 +83,8 @@ class ModelProvider(Protocol):
     ) -> Reply:
         """One reply. `progress` gets pieces of text as they come, where the wire streams.
 
-        Raises errors.Transient (429 with Retry-After, 5xx, 408, timeout, cut connection, undecodable reply) or
+        Raises errors.Transient (429 with Retry-After, 5xx, 408, timeout, cut connection, undecodable reply; how
+        often each of them is tried again is decided by its reason, in `agents/run/tries.py`) or
         errors.Terminal (other 4xx; reason such as InvalidRequest, Unauthorized, ModelNotFound,
         ContextLengthExceeded) with a sentence that names the LLM, the cause and the next move. No message ever
         holds the key.

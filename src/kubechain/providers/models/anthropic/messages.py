@@ -7,7 +7,7 @@ with how much text stood between (texts are kept once, in `content`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -26,13 +26,15 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.tools import ToolDefinition
 
-from kubechain.agents.ports.model import Reply, TokenCount, ToolOffer
+from kubechain.agents.ports.model import Ending, Reply, TokenCount, ToolOffer
 from kubechain.providers.models.kept import Kept, dumps, loads
 from kubechain.resources.json import JsonObject
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 
 SYSTEM = "anthropic"
 _FINISH = {"tool_call": "tool_calls"}
+_ENDINGS: Mapping[str, Ending] = {"length": "TokenLimit", "content_filter": "Refused", "error": "Unfinished"}
+"""What the library's finish reasons other than an end mean; Anthropic's `refusal` is its `content_filter`."""
 
 
 class Block(msgspec.Struct, omit_defaults=True):
@@ -117,6 +119,8 @@ def tool_definitions(tools: Sequence[ToolOffer]) -> list[ToolDefinition]:
 
 def reply(response: ModelResponse) -> Reply:
     """The response as our message, its tokens, why it ended."""
+    finish = response.finish_reason or "stop"
+    ending = _ENDINGS.get(finish, "Complete")
     blocks: list[Block] = []
     texts: list[str] = []
     calls: list[RequestedCall] = []
@@ -127,21 +131,23 @@ def reply(response: ModelResponse) -> Reply:
         elif isinstance(part, ThinkingPart):
             blocks.append(Block(part.content, part.signature or UNSET, part.id or UNSET))
         elif isinstance(part, ToolCallPart):
-            calls.append(_requested(part))
+            calls.append(_requested(part, ending))
             blocks.append(Block(call=part.tool_call_id))
     thinks = any(isinstance(block.thinking, str) for block in blocks)
     opaque = dumps(Kept(wire="anthropic", blocks=Raw(msgspec.json.encode(blocks)))) if thinks else ""
     message = Message(role="assistant", content="".join(texts) or None, tool_calls=calls, opaque=opaque)
     usage = response.usage
-    finish = response.finish_reason or "stop"
     if calls and finish == "stop":
         finish = "tool_call"
     count = TokenCount(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
-    return Reply(message, count, _FINISH.get(finish, finish))
+    return Reply(message, count, _FINISH.get(finish, finish), ending)
 
 
-def _requested(part: ToolCallPart) -> RequestedCall:
+def _requested(part: ToolCallPart, ending: Ending) -> RequestedCall:
+    """No arguments are `{}` where the reply is complete; else they are what had come by then."""
     given = part.args
-    arguments = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
-    function = FunctionCall(name=part.tool_name, arguments=arguments.strip() or "{}")
+    arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode() if given else ""
+    if ending == "Complete" and not arguments.strip():
+        arguments = "{}"
+    function = FunctionCall(name=part.tool_name, arguments=arguments.strip())
     return RequestedCall(id=part.tool_call_id, function=function)

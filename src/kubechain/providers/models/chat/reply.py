@@ -6,17 +6,22 @@ call whose finish reason is `stop`, counts that are absent. What cannot be read 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from kubechain.agents.ports.model import Reply, TokenCount
+from kubechain.agents.ports.model import Ending, Reply, TokenCount
 from kubechain.providers.models.kept import Kept, dumps
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 
-_CUT = frozenset({"length", "content_filter", "refusal"})
-"""Finish reasons that stay what they are even when tool calls came."""
+_ENDINGS: Mapping[str, Ending] = {
+    "length": "TokenLimit",
+    "content_filter": "Filtered",
+    "refusal": "Refused",
+    "error": "Unfinished",
+}
+"""What finish reasons other than an end mean; they stay what they are even when tool calls came."""
 
 
 class PromptDetails(msgspec.Struct):
@@ -231,14 +236,15 @@ class Assembly:
 
     def reply(self) -> Reply:
         """The assistant's message, the count of tokens, the normalised finish reason."""
-        calls = self._requested()
-        finish = "tool_calls" if calls and self.finish not in _CUT else self.finish
+        ending = _ENDINGS.get(self.finish, "Complete")
+        calls = self._requested(ending)
+        finish = "tool_calls" if calls and ending == "Complete" else self.finish
         message = Message(
             role="assistant", content="".join(self._text) or None, tool_calls=calls, opaque=self._opaque()
         )
-        return Reply(message, self.usage, finish)
+        return Reply(message, self.usage, finish, ending)
 
-    def _requested(self) -> list[RequestedCall]:
+    def _requested(self, ending: Ending) -> list[RequestedCall]:
         """Ids that are missing or repeated are counted on from the calls of the conversation: call_03."""
         taken: set[str] = set()
         requested = []
@@ -248,7 +254,9 @@ class Assembly:
                 call.id = f"call_{count + position:02d}"
             taken.add(call.id)
             arguments = "".join(call.arguments)
-            function = FunctionCall(name=call.name, arguments=arguments if arguments.strip() else "{}")
+            if ending == "Complete" and not arguments.strip():
+                arguments = "{}"
+            function = FunctionCall(name=call.name, arguments=arguments)
             requested.append(RequestedCall(id=call.id, function=function))
         return requested
 
