@@ -52,17 +52,18 @@ class TokenCount(msgspec.Struct, frozen=True, gc=False):
 Ending = Literal["Complete", "TokenLimit", "Filtered", "Refused", "Unfinished"]
 """How a reply ended, whatever the provider's word for it.
 
-Complete: the model said all it wanted to; only then are its tool calls whole. TokenLimit: cut off where it had used
-up the tokens it may write. Filtered: stopped by the provider's content filter. Refused: the model declines to answer,
-or the provider to let it; the text, where there is any, says so or is half of something else. Unfinished: it stopped
-for another reason that is no end (a pause, an error of the provider).
+Complete: the model said all it wanted to say; only then are its tool calls whole.
+TokenLimit: cut off where it had used up the tokens that it may write.
+Filtered: stopped by the provider's content filter.
+Refused: the model, or its provider, declines to answer; the text, if any, says so or is half of something else.
+Unfinished: it stopped for another reason that is no end (a pause, an error of the provider).
 """
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
     """One assistant message, and how it ended: `ending` is decided by, `finish` (the provider's word) is shown.
 
-    The arguments of a tool call are what the model wrote. "" stands for none, "{}", only in a reply that is Complete.
+    The arguments of a tool call are what the model wrote; only in a reply that is Complete, none at all are "{}".
     """
 
     message: Message

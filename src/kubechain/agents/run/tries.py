@@ -1,7 +1,7 @@
 """How often a model is asked again where no usable reply came. Pure: the counts live in the run's status.
 
-A reply that came and cannot be used was paid for, so it is asked for again a few times only. A model that cannot be
-reached, or that has no time, costs nothing: it is asked until it answers.
+A reply that came and cannot be used was paid for, so it is asked for again a few times only. A model that cannot
+be reached, or that has no time, costs nothing: it is asked until it answers.
 """
 
 from __future__ import annotations
