@@ -50,5 +50,18 @@ class Controller(Protocol[R]):
     def kind(self) -> Kind[R]: ...
 
     async def reconcile(self, obj: R) -> Next:
-        """Brings the world one step nearer to what `obj` asks for."""
+        """Brings the world one step nearer to what `obj` asks for.
+
+        The pass is cancelled when its object is deleted (a deletionTimestamp is enough) or replaced by another of
+        the same name: nobody waits for it any more. Nothing is said about the object from then on.
+        """
+        ...
+
+    async def gone(self, last: R) -> None:
+        """Ends what was begun for an object that is no longer there, and forgets what was known of it.
+
+        Called once for each object that was not at rest, in every replica that saw it, after the pass over it has
+        ended and before one over a new object of its name begins. `last` is the object as last seen. A process
+        that did not run at the time is not told. What is raised here is logged, and not repeated.
+        """
         ...

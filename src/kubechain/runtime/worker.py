@@ -2,7 +2,8 @@
 
 Flow: change -> key in the queue (the event is forgotten) -> one task per key in hand, up to `limit` -> Next.
 Guarantees: never two passes over one key at a time; a change during a pass leads to another pass; no pass before
-every informer has synced; failures and their waiting times live here, never in the object.
+every informer has synced; failures and their waiting times live here, never in the object. A pass over an object
+that was deleted or replaced is cancelled, its controller is told that the object is gone, and no Event follows.
 Shutdown is cancelling `run`: no key is handed out any more, running passes are cancelled. The path of a crash.
 The only place that catches Exception. It writes nothing but Events.
 """
@@ -37,6 +38,8 @@ D = TypeVar("D", bound=Resource)
 log = Logger(__name__)
 
 LIMIT = 1_000
+FAREWELL = 30.0
+"""Seconds that a controller gets to end what it began for an object that is gone."""
 BURST = 64
 """Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
 
@@ -47,6 +50,30 @@ class _Failing(Struct, frozen=True):
     attempts: int
     message: str
     firm_until: float
+
+
+class _Pass(Generic[R]):
+    """A pass in hand. `dropped`: its object is gone or on its way out, so what becomes of it concerns nobody."""
+
+    def __init__(self, obj: R) -> None:
+        self.obj = obj
+        self.dropped = False
+        self._task: asyncio.Task[None] | None = None
+
+    def began(self) -> bool:
+        """Whether to go on: a task that is cancelled before its first step would not end as others do."""
+        self._task = asyncio.current_task()
+        return not self.dropped
+
+    def leave_dying(self) -> None:
+        """The object is being deleted: what was begun before that is dropped."""
+        if self.obj.metadata.deletion_timestamp is None:
+            self.drop()
+
+    def drop(self) -> None:
+        self.dropped = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Worker(Generic[R]):
@@ -84,6 +111,9 @@ class Worker(Generic[R]):
         """Keys that were woken while they were not ours to act on."""
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop)
+        self._in_hand: dict[Key, _Pass[R]] = {}
+        self._gone: dict[Key, list[R]] = {}
+        """Objects that are gone, of which the controller has not been told."""
         self._running = 0
         self._begun = 0
         """Passes begun in this turn of the event loop."""
@@ -144,11 +174,13 @@ class Worker(Generic[R]):
             self._queue.add(key)
 
     def _changed(self, old: R | None, new: R | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._lose(old)
         if new is None:
-            if old is not None:
-                self._forget(key_of(old))
             return
         key = key_of(new)
+        if new.metadata.deletion_timestamp is not None and (pass_ := self._in_hand.get(key)) is not None:
+            pass_.leave_dying()
         if self._at_rest(new):
             self._forget(key)
             return
@@ -167,6 +199,16 @@ class Worker(Generic[R]):
             about = "" if changed is None else str(key_of(changed))
             log.error("bug: a change woke nobody", kind=self._controller.kind.kind, changed=about, exc_info=error)
 
+    def _lose(self, last: R) -> None:
+        """An object is gone: the pass over it is cancelled, and the controller is told."""
+        key = key_of(last)
+        self._forget(key)
+        if key in self._in_hand:
+            self._in_hand[key].drop()
+        if not self._at_rest(last):
+            self._gone.setdefault(key, []).append(last)
+            self._queue.add(key)
+
     def _forget(self, key: Key) -> None:
         self._failing.pop(key, None)
         self._urgent.discard(key)
@@ -176,7 +218,10 @@ class Worker(Generic[R]):
     def _hand_out(self, group: asyncio.TaskGroup) -> None:
         while self._running < self._limit and self._begun < BURST and (key := self._queue.take()) is not None:
             obj = self._informer.get(key)
-            if obj is None:
+            if key in self._gone:
+                self._running += 1
+                group.create_task(self._bid_farewell(group, key, self._gone.pop(key)))
+            elif obj is None:
                 self._forget(key)
                 self._queue.done(key)
             elif (turn := self._turns.of(obj)) != "ours":
@@ -192,7 +237,8 @@ class Worker(Generic[R]):
                 self._running += 1
                 self.passes += 1
                 self._turns.begun(obj)
-                group.create_task(self._reconcile(group, key, obj))
+                pass_ = self._in_hand[key] = _Pass(obj)
+                group.create_task(self._reconcile(group, key, pass_))
 
     def _next_turn(self, group: asyncio.TaskGroup) -> None:
         self._begun = 0
@@ -211,22 +257,46 @@ class Worker(Generic[R]):
             self._queue.add_after(key, left)
         return True
 
-    async def _reconcile(self, group: asyncio.TaskGroup, key: Key, obj: R) -> None:
+    async def _reconcile(self, group: asyncio.TaskGroup, key: Key, pass_: _Pass[R]) -> None:
+        obj = pass_.obj
         try:
-            self._succeeded(key, await self._controller.reconcile(obj))
+            if pass_.began():
+                self._succeeded(key, pass_, await self._controller.reconcile(obj))
         except asyncio.CancelledError as error:
             if self._queue.closed:
                 raise
-            self._failed(key, obj, error)
+            self._failed(key, pass_, error)
         except Exception as error:
-            self._failed(key, obj, error)
+            self._failed(key, pass_, error)
         finally:
+            del self._in_hand[key]
             self._running -= 1
             self._turns.ended(obj)
             self._queue.done(key)
         self._hand_out(group)
 
-    def _succeeded(self, key: Key, next_: Next) -> None:
+    async def _bid_farewell(self, group: asyncio.TaskGroup, key: Key, gone: Sequence[R]) -> None:
+        try:
+            for last in gone:
+                await self._end(key, last)
+        finally:
+            self._running -= 1
+            if self._informer.get(key) is not None:
+                self._queue.add(key)
+            self._queue.done(key)
+        self._hand_out(group)
+
+    async def _end(self, key: Key, last: R) -> None:
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self._controller.gone(last)
+        except Exception as error:
+            kind = self._controller.kind.kind
+            log.error("what was begun for a deleted object may go on", kind=kind, key=str(key), exc_info=error)
+
+    def _succeeded(self, key: Key, pass_: _Pass[R], next_: Next) -> None:
+        if pass_.dropped:
+            return
         self._failing.pop(key, None)
         match next_:
             case Done(seen):
@@ -244,9 +314,8 @@ class Worker(Generic[R]):
         if held is not None and held.metadata.resource_version == seen:
             self._queue.dismiss(key)
 
-    def _failed(self, key: Key, obj: R, error: BaseException) -> None:
-        if self._informer.get(key) is None:
-            self._forget(key)
+    def _failed(self, key: Key, pass_: _Pass[R], error: BaseException) -> None:
+        if pass_.dropped:
             return
         before = self._failing.get(key)
         attempts = 1 if before is None else before.attempts + 1
@@ -254,7 +323,7 @@ class Worker(Generic[R]):
         self.failures[verdict.reason] += 1
         message = before.message if before is not None else ""
         if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
-            self._tell(verdict, key, obj, error)
+            self._tell(verdict, key, pass_.obj, error)
         until = self._loop.time() + verdict.wait if verdict.firm else 0.0
         self._failing[key] = _Failing(attempts, message, until)
         if verdict.wait < inf:

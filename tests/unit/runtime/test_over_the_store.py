@@ -38,6 +38,9 @@ class Counting:
     open: set[str] = field(default_factory=lambda: {f"r{n}" for n in range(RUNS)})
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def gone(self, last: TaskRun) -> None:
+        return None
+
     async def reconcile(self, obj: TaskRun) -> Next:
         name = obj.metadata.name
         if obj.status.finished:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
@@ -39,6 +40,14 @@ class Scripted:
     inside: int = 0
     most: int = 0
     kind: Kind[TaskRun] = TASK_RUNS
+    ended: list[str] = field(default_factory=list)
+    """The uids of those that are gone."""
+    farewell: Callable[[TaskRun], Awaitable[None]] | None = None
+
+    async def gone(self, last: TaskRun) -> None:
+        self.ended.append(last.metadata.uid)
+        if self.farewell is not None:
+            await self.farewell(last)
 
     async def reconcile(self, obj: TaskRun) -> Next:
         self.asked.append((round(asyncio.get_running_loop().time() - 1000, 3), obj.metadata.name))
@@ -455,6 +464,143 @@ async def test_an_object_that_goes_during_its_failing_pass_leaves_nothing_behind
         await asyncio.sleep(100)
         assert w.controller.times == [0, 0]
         assert w.worker._failing == {} and w.worker._urgent == set()
+
+
+class Asking:
+    """A pass that waits for something that never comes, and how it ended."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.ended: list[float] = []
+        self._error = error
+
+    async def __call__(self, _: TaskRun) -> Next:
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            self.ended.append(round(asyncio.get_running_loop().time() - 1000, 3))
+            if self._error is not None:
+                raise self._error
+        return Done()
+
+
+@on_fake_time
+async def test_a_pass_over_a_deleted_object_is_cancelled_at_once_and_its_controller_is_told() -> None:
+    asking = Asking()
+    async with world(asking) as w:
+        of = (await w.api.get(TASK_RUNS, "r0", "default")).metadata.uid
+        await asyncio.sleep(5)
+        await w.api.delete(TASK_RUNS, "r0", "default")
+        await asyncio.sleep(3600)
+        assert asking.ended == [5]
+        assert w.controller.ended == [of]
+        assert w.controller.times == [0]
+        assert w.worker.running == 0 and w.worker._in_hand == {} and not w.worker.failures
+
+
+@on_fake_time
+async def test_nothing_is_said_about_an_object_that_is_gone_whatever_its_pass_ended_with() -> None:
+    with capture_logs() as logs:
+        async with world(Asking(Transient("cut off")), Asking(ZeroDivisionError("oops")), runs=2) as w:
+            for name in ("r0", "r1"):
+                await w.api.delete(TASK_RUNS, name, "default")
+            await asyncio.sleep(3600)
+            assert w.told() == []
+            assert len(w.controller.times) == 2
+    assert logs == []
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+@on_fake_time
+async def test_a_replaced_object_ends_the_pass_over_the_old_one_before_the_new_one_is_looked_at(
+    unseen: bool,
+) -> None:
+    async with world(Asking()) as w:
+        old = (await w.api.get(TASK_RUNS, "r0", "default")).metadata.uid
+
+        async def end(_: TaskRun) -> None:
+            assert w.controller.inside == 0
+            await asyncio.sleep(2)
+
+        w.controller.farewell = end
+        w.api.mute = unseen
+        await w.api.delete(TASK_RUNS, "r0", "default")
+        await w.api.create(TASK_RUNS, run("r0"))
+        if unseen:
+            w.api.lose_history()
+            w.api.unmute()
+        await asyncio.sleep(3600)
+        assert w.controller.ended == [old]
+        assert w.controller.times == [0, 2]
+
+
+@on_fake_time
+async def test_a_deletion_that_waits_for_finalizers_drops_the_pass_but_the_object_is_not_gone_yet() -> None:
+    asking = Asking()
+    async with world(asking, asking) as w:
+        dying = await w.api.get(TASK_RUNS, "r0", "default")
+        meta = replace(dying.metadata, deletion_timestamp="2026-01-01T00:00:00Z", finalizers=["a.example/b"])
+        dying = await w.api.put(TASK_RUNS, replace(dying, metadata=meta))
+        await settle()
+        assert (asking.ended, w.controller.times, w.controller.ended) == ([0], [0, 0], [])
+        await w.api.put_status(TASK_RUNS, _waiting(dying, "its end"))
+        await settle()
+        assert asking.ended == [0], "what is begun over a dying object is not dropped again"
+        await w.api.delete(TASK_RUNS, "r0", "default")
+        await settle()
+        assert (asking.ended, w.controller.ended) == ([0, 0], [dying.metadata.uid])
+
+
+@on_fake_time
+async def test_a_pass_whose_object_goes_before_its_first_step_does_nothing() -> None:
+    async with world() as w:
+        w.worker.wake(Key("default", "r0"))
+        w.runs.drop(Key("default", "r0"), 1_000_000)
+        await settle()
+        assert w.controller.times == [0]
+        assert len(w.controller.ended) == 1
+        assert w.worker.running == 0
+
+
+@on_fake_time
+async def test_an_object_at_rest_has_nothing_to_end() -> None:
+    async with world() as w:
+        resting = Worker(w.controller, w.runs, events=w.events, at_rest=lambda r: r.status.finished)
+        resting_run = asyncio.create_task(resting.run())
+        w.working.cancel()
+        await w.api.create(TASK_RUNS, run("r1"))
+        await w.api.put_status(TASK_RUNS, finished(await w.api.get(TASK_RUNS, "r0", "default")))
+        await settle()
+        open_one = (await w.api.get(TASK_RUNS, "r1", "default")).metadata.uid
+        for name in ("r0", "r1"):
+            await w.api.delete(TASK_RUNS, name, "default")
+        await settle()
+        assert w.controller.ended == [open_one]
+        resting_run.cancel()
+        await asyncio.wait([resting_run])
+
+
+async def fail(_: TaskRun) -> None:
+    raise ZeroDivisionError("oops")
+
+
+async def hang(_: TaskRun) -> None:
+    await asyncio.sleep(1e9)
+
+
+@pytest.mark.parametrize(("farewell", "after"), [(fail, 0), (hang, 30)])
+@on_fake_time
+async def test_a_farewell_that_fails_or_hangs_is_logged_and_holds_up_nobody(
+    farewell: Callable[[TaskRun], Awaitable[None]], after: int
+) -> None:
+    with capture_logs() as logs:
+        async with world() as w:
+            w.controller.farewell = farewell
+            await w.api.delete(TASK_RUNS, "r0", "default")
+            await w.api.create(TASK_RUNS, run("r0"))
+            await asyncio.sleep(3600)
+            assert w.controller.times == [0, after]
+            assert w.worker.running == 0
+    assert [(entry["kind"], entry["key"]) for entry in logs] == [("TaskRun", "default/r0")]
 
 
 @on_fake_time

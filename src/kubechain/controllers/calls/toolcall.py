@@ -7,8 +7,6 @@ result: the model is told, the run goes on.
 
 from __future__ import annotations
 
-from functools import partial
-
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -28,9 +26,10 @@ from kubechain.controllers.caches import Caches
 from kubechain.controllers.calls.execution import Tools
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.progress import Lasting, Progress
+from kubechain.controllers.saving import put_status, save_status
 from kubechain.controllers.secrets import Missing
 from kubechain.controllers.trouble import through_trouble
-from kubechain.errors import Conflict, NotFound, Terminal, Transient
+from kubechain.errors import Conflict, Terminal, Transient
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.model import Clock, timestamp
 from kubechain.resources.tool import Tool
@@ -81,6 +80,9 @@ class ToolCallController(Struct):
                 else:
                     await self._execute(call, step, env)
         return Done()
+
+    async def gone(self, last: ToolCall) -> None:
+        self._deaths.pop(last.metadata.uid, None)
 
     def _provider(self, call: ToolCall) -> Tool | MCPServer | None:
         origin = call.spec.origin
@@ -163,7 +165,9 @@ class ToolCallController(Struct):
 
     async def _lose_track(self, call: ToolCall, why: str, *, ran: bool = False) -> None:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
-        await self._save(call, replace(call.status, phase="OutcomeUnknown", error=error, holder=""), ran=ran)
+        lost = replace(call.status, phase="OutcomeUnknown", error=error, holder="")
+        if not await self._save(call, lost, ran=ran):
+            return
         way_on = (
             f"Look what it did, then say so: kubechain settle toolcall/{call.metadata.name} with --result, "
             "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
@@ -184,33 +188,21 @@ class ToolCallController(Struct):
             completion_time=timestamp(self.clock()),
             holder="",
         )
-        await self._save(call, status, ran=ran)
-        if phase == "Failed":  # of a success the status says all there is to say
+        saved = await self._save(call, status, ran=ran)
+        if saved and phase == "Failed":  # of a success the status says all there is to say
             self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
 
-    async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> None:
-        """Writes the status, whoever labelled the call meanwhile and however busy the API is.
+    async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> bool:
+        """Writes the status, whoever labelled the call meanwhile; False where the call is gone.
 
         Where somebody else has gone on with the call, only what came of a tool that `ran` is written over it: a
         mark that it is running is not to be wiped out.
         """
-        for _ in range(5):
-            try:
-                await through_trouble(partial(self._put, call, status))
-                return
-            except Conflict:
-                name, namespace = call.metadata.name, call.metadata.namespace
-                fresh = await through_trouble(partial(self.api.get, TOOL_CALLS, name, namespace))
-                if fresh.metadata.uid != call.metadata.uid or fresh.status.finished:
-                    return
-                if not ran and fresh.status != call.status:
-                    raise
-                call = fresh
-            except NotFound:
-                return
-        raise Conflict(f"ToolCall {call.metadata.name} changes too often to save its result")
+
+        def over(newest: ToolCall) -> bool:
+            return not newest.status.finished and (ran or newest.status == call.status)
+
+        return await save_status(self.api, self.caches.calls, call, status, over=over) is not None
 
     async def _put(self, call: ToolCall, status: ToolCallStatus) -> ToolCall:
-        written = await self.api.put_status(TOOL_CALLS, replace(call, status=status))
-        self.caches.calls.remember(written)
-        return written
+        return await put_status(self.api, self.caches.calls, replace(call, status=status))

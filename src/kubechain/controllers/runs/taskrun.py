@@ -8,7 +8,7 @@ the run meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -24,9 +24,10 @@ from kubechain.controllers.caches import Caches
 from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.runs.children import child_meta
 from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.controllers.saving import put_status, save_status
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.controllers.trouble import through_trouble
-from kubechain.errors import ApiError, Conflict, NotFound, Terminal, Transient
+from kubechain.errors import ApiError, Terminal, Transient
 from kubechain.resources.agent import Agent
 from kubechain.resources.model import Clock
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
@@ -71,6 +72,9 @@ class TaskRunController(Struct):
                 return await self._ask(run, ask)
         return Done()
 
+    async def gone(self, last: TaskRun) -> None:
+        self._empty.pop(last.metadata.uid, None)
+
     def _observe(self, run: TaskRun) -> Scene:
         namespace, caches = run.metadata.namespace, self.caches
         task = caches.tasks.get(Key(namespace, run.spec.task))
@@ -83,9 +87,7 @@ class TaskRunController(Struct):
         """Shows why the run is not moving; one write per change of the reason."""
         if run.status.waiting_on == on:
             return run
-        written = await self.api.put_status(TASK_RUNS, replace(run, status=checkpoint.waiting(run, on)))
-        self.caches.runs.remember(written)
-        return written
+        return await put_status(self.api, self.caches.runs, replace(run, status=checkpoint.waiting(run, on)))
 
     async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
         """The child under its computed name; that it exists already is success."""
@@ -114,9 +116,13 @@ class TaskRunController(Struct):
             await through_trouble(partial(self.transcripts.seal, run, moved))
         agent = ask.agent.metadata.name
         status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
-        seen = await self._save(run, status, ask.agent)
+        save = self._saving_with_calls(ask.agent)
+        saved = await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run), put=save)
+        if saved is None:
+            return Done()
         self._narrate(run, status, ask.agent)
-        return Done(seen)
+        # Its calls are there as well: only where one could not be made has another pass to look.
+        return Done("" if self._missing(saved) else saved.metadata.resource_version)
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
         """One reply with something in it; a wait of over a second shows as phase Running."""
@@ -126,9 +132,7 @@ class TaskRunController(Struct):
 
         async def show() -> TaskRun:
             status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
-            shown = await self.api.put_status(TASK_RUNS, replace(run, status=status))
-            self.caches.runs.remember(shown)
-            return shown
+            return await put_status(self.api, self.caches.runs, replace(run, status=status))
 
         earlier = await self.transcripts.before_window(run)
         async with Progress(self._lasting, show) as progress:
@@ -144,39 +148,28 @@ class TaskRunController(Struct):
         raise Transient(said, reason="EmptyReply")
 
     async def _fail(self, run: TaskRun, error: Terminal) -> None:
-        await self._save(run, checkpoint.failed(run, error.reason, str(error), self.clock()))
-        self.events.warning(TASK_RUNS, run, error.reason, str(error))
+        status = checkpoint.failed(run, error.reason, str(error), self.clock())
+        saved = await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run))
+        if saved is not None:
+            self.events.warning(TASK_RUNS, run, error.reason, str(error))
 
-    async def _save(self, run: TaskRun, status: TaskRunStatus, agent: Agent | None = None) -> str:
-        """The checkpoint. Neither a busy API nor a change of anything but the conversation loses it.
+    def _saving_with_calls(self, agent: Agent) -> Callable[[TaskRun], Awaitable[TaskRun]]:
+        """A write of the checkpoint that takes along the calls which its last reply, made by `agent`, asks for."""
 
-        With it go the calls that its last reply, made by `agent`, asks for.
+        async def put(wanted: TaskRun) -> TaskRun:
+            calls = _due(Scene(wanted, agent=agent))
+            written, made = await self.api.checkpoint(TASK_RUNS, wanted, TOOL_CALLS, calls)
+            self.caches.runs.remember(written)
+            for call in made:
+                self.caches.calls.remember(call)
+            return written
 
-        The version as of which the calls that it asks for are there as well; "" where another pass has to look.
-        """
-        name, namespace = run.metadata.name, run.metadata.namespace
-        for _ in range(5):
-            try:
-                wanted = replace(run, status=status)
-                calls = _due(Scene(wanted, agent=agent))
-                save = partial(self.api.checkpoint, TASK_RUNS, wanted, TOOL_CALLS, calls)
-                written, made = await through_trouble(save)
-                self.caches.runs.remember(written)
-                for call in made:
-                    self.caches.calls.remember(call)
-                return written.metadata.resource_version if len(made) == len(calls) else ""
-            except Conflict:
-                fresh = await through_trouble(partial(self.api.get, TASK_RUNS, name, namespace))
-                self.caches.runs.remember(fresh)
-                if fresh.status == status:  # an earlier try was taken, and its answer lost
-                    return ""
-                if _newer(fresh, run):
-                    if not _same_conversation(fresh, run):
-                        raise
-                    run = fresh
-            except NotFound:
-                return ""
-        raise Conflict(f"TaskRun {name} changes too often to save its checkpoint")
+        return put
+
+    def _missing(self, run: TaskRun) -> bool:
+        """Whether a call that the run asks for is not there yet."""
+        namespace = run.metadata.namespace
+        return any(self.caches.calls.get(Key(namespace, name)) is None for name in children(run))
 
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
         if run.status.turns == 0:
@@ -201,15 +194,10 @@ def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
     return ToolCall(metadata=child_meta(run, name), spec=spec)
 
 
-def _newer(fresh: TaskRun, run: TaskRun) -> bool:
-    """Whether a read tells anything new: one that lags behind what is held does not."""
-    return int(fresh.metadata.resource_version) > int(run.metadata.resource_version)
-
-
-def _same_conversation(fresh: TaskRun, run: TaskRun) -> bool:
+def _goes_on(run: TaskRun, newest: TaskRun) -> bool:
+    """Whether the newest version of a run is still at the same place of its conversation."""
     return (
-        fresh.metadata.uid == run.metadata.uid
-        and fresh.status.turns == run.status.turns
-        and not fresh.status.finished
-        and fresh.metadata.deletion_timestamp is None
+        newest.status.turns == run.status.turns
+        and not newest.status.finished
+        and newest.metadata.deletion_timestamp is None
     )

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Surroundings, resolved_tools, verdict
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.saving import save_status
 from kubechain.controllers.setup.readiness import judged
 from kubechain.resources.agent import AGENTS, Agent
 from kubechain.resources.model import Clock
@@ -26,8 +27,11 @@ class AgentController(Struct):
         status = judged(agent.status, verdict(agent, around), agent.metadata.generation, self.clock)
         status = replace(status, tools=tools, tool_count=len(tools))
         if status != agent.status:
-            self.caches.agents.remember(await self.api.put_status(AGENTS, replace(agent, status=status)))
+            await save_status(self.api, self.caches.agents, agent, status)
         return Done()
+
+    async def gone(self, last: Agent) -> None:
+        """Nothing was begun for it."""
 
     def _surroundings(self, agent: Agent) -> Surroundings:
         namespace, caches = agent.metadata.namespace, self.caches

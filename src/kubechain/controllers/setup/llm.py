@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from kubechain.agents.ports.model import Endpoint, ModelProvider
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches, llm_secrets
+from kubechain.controllers.saving import save_status
 from kubechain.controllers.secrets import Missing, endpoint_of, versions
 from kubechain.controllers.setup.readiness import judged
 from kubechain.errors import Terminal, Transient
@@ -43,6 +44,9 @@ class LLMController(Struct):
         await self._check(llm, endpoint)
         return Done()
 
+    async def gone(self, last: LLM) -> None:
+        """Nothing was begun for it."""
+
     async def _check(self, llm: LLM, endpoint: Endpoint) -> None:
         try:
             detail = await self.models.check(endpoint)
@@ -58,7 +62,7 @@ class LLMController(Struct):
         checked = self._version(llm) if verdict.status != "Pending" else ""
         status = replace(judged(llm.status, verdict, llm.metadata.generation, self.clock), checked=checked)
         if status != llm.status:
-            self.caches.llms.remember(await self.api.put_status(LLMS, replace(llm, status=status)))
+            await save_status(self.api, self.caches.llms, llm, status)
 
     def _version(self, llm: LLM) -> str:
         return versions(llm.metadata.namespace, llm_secrets(llm), self.caches.secrets)

@@ -9,6 +9,7 @@ from kubechain.agents.call.step import DEFAULT_TIMEOUT
 from kubechain.agents.ports.tool import Discovery, Environment, MCPSessions, ServerCommand
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.saving import save_status
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.controllers.setup.readiness import judged, same
 from kubechain.errors import Terminal, Transient
@@ -55,10 +56,15 @@ class MCPServerController(Struct):
             await self._write(server, Verdict("Ready", "Connected", detail), _found(server.status, discovery))
         return Done()
 
+    async def gone(self, last: MCPServer) -> None:
+        """Its process ends, with the secrets that it was given."""
+        self.seen.discard(key_of(last))
+        await self.sessions.forget(owner(last))
+
     async def _write(self, server: MCPServer, verdict: Verdict, found: MCPServerStatus) -> None:
         status = judged(found, verdict, server.metadata.generation, self.clock)
         if not same(server.status, status):
-            self.caches.servers.remember(await self.api.put_status(MCP_SERVERS, replace(server, status=status)))
+            await save_status(self.api, self.caches.servers, server, status)
 
 
 def owner(server: MCPServer) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Verdict, missing, not_ready
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.saving import save_status
 from kubechain.controllers.setup.readiness import judged
 from kubechain.resources.model import Clock
 from kubechain.resources.task import TASKS, Task
@@ -23,8 +23,11 @@ class TaskController(Struct):
     async def reconcile(self, task: Task) -> Next:
         status = judged(task.status, self._verdict(task), task.metadata.generation, self.clock)
         if status != task.status:
-            self.caches.tasks.remember(await self.api.put_status(TASKS, replace(task, status=status)))
+            await save_status(self.api, self.caches.tasks, task, status)
         return Done()
+
+    async def gone(self, last: Task) -> None:
+        """Nothing was begun for it."""
 
     def _verdict(self, task: Task) -> Verdict:
         agent = self.caches.agents.get(Key(task.metadata.namespace, task.spec.agent))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from kubechain.agents.ports.tool import FunctionRunner, FunctionSignature
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.saving import save_status
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.controllers.setup.readiness import judged, same
 from kubechain.errors import Terminal, Transient
@@ -54,11 +55,14 @@ class ToolController(Struct):
             await self._write(tool, ready, _told(tool, signature))
         return Done()
 
+    async def gone(self, last: Tool) -> None:
+        self.seen.discard(key_of(last))
+
     async def _write(self, tool: Tool, verdict: Verdict, told: ToolStatus) -> None:
         status = judged(told, verdict, tool.metadata.generation, self.clock)
         status = replace(status, type="function" if tool.spec.function else "external")
         if not same(tool.status, status):
-            self.caches.tools.remember(await self.api.put_status(TOOLS, replace(tool, status=status)))
+            await save_status(self.api, self.caches.tools, tool, status)
 
 
 def _told(tool: Tool, signature: FunctionSignature) -> ToolStatus:

@@ -1,0 +1,83 @@
+"""Saves a status: the one way in which controllers write one.
+
+`put_status` writes once, for what another pass can do again. `save_status` is for what must not be lost, such as a
+reply that was paid for: it waits for an API that is busy, and survives the changes of others as far as the
+caller's rule allows. Both put what was written into the informer, so that the next pass reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from msgspec.structs import replace
+
+from kubechain.controllers.trouble import through_trouble
+from kubechain.errors import Conflict, NotFound
+from kubechain.resources.kind import R
+from kubechain.runtime.api import Api
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.ownership import key_of
+
+TRIES = 5
+"""Versions of an object that are written over before the write is left to another pass."""
+
+
+async def put_status(api: Api, informer: Informer[R], obj: R) -> R:
+    """Writes the object's status, once. Raises Conflict, NotFound and whatever else the API answers."""
+    written = await api.put_status(informer.kind, obj)
+    informer.remember(written)
+    return written
+
+
+def always(newest: object) -> bool:
+    """Whatever was changed meanwhile, this status is written."""
+    return True
+
+
+async def save_status(
+    api: Api,
+    informer: Informer[R],
+    obj: R,
+    status: object,
+    *,
+    over: Callable[[R], bool] = always,
+    put: Callable[[R], Awaitable[R]] | None = None,
+) -> R | None:
+    """Writes `status`; the written object, or None where `obj` is gone, or another took its name.
+
+    `over` says whether it may be written over a version newer than `obj`; where it says no, Conflict is raised.
+    `put` stands in for `put_status` where more is written along with the status.
+    """
+    put = put or partial(put_status, api, informer)
+    for _ in range(TRIES):
+        wanted = replace(obj, status=status)
+        try:
+            return await through_trouble(partial(put, wanted))
+        except NotFound:
+            return None
+        except Conflict:
+            newest = await _newest(api, informer, obj)
+            if newest is None or newest == replace(newest, status=status):
+                return newest  # gone; or an earlier try was taken, and its answer lost
+            if _newer(newest, obj):
+                if not over(newest):
+                    raise
+                obj = newest
+    raise Conflict(f"{informer.kind.kind} {key_of(obj)} changes too often to save its status")
+
+
+async def _newest(api: Api, informer: Informer[R], obj: R) -> R | None:
+    """The object as the API has it; None where it is gone, or another of its name is there."""
+    meta = obj.metadata
+    try:
+        newest = await through_trouble(partial(api.get, informer.kind, meta.name, meta.namespace))
+    except NotFound:
+        return None
+    informer.remember(newest)
+    return newest if newest.metadata.uid == meta.uid else None
+
+
+def _newer(newest: R, than: R) -> bool:
+    """Whether a read tells anything new: one that lags behind what is held does not."""
+    return int(newest.metadata.resource_version) > int(than.metadata.resource_version)
