@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubechain.agents.run.step import Scene
+from kubechain.agents.run.scene import Scene
 from kubechain.resources.agent import Agent, AgentSpec, AgentStatus, ResolvedTool, ToolOrigin
 from kubechain.resources.llm import LLM, LLMSpec, LLMStatus
 from kubechain.resources.message import FunctionCall, Message, RequestedCall

@@ -7,7 +7,8 @@ import pytest
 from kubechain.agents.builtin.read_result import READ_RESULT, Reading, reading
 from kubechain.agents.builtin.table import TABLE, offers, origin_of, step_of
 from kubechain.agents.call.offload import INLINE
-from kubechain.agents.run.step import Ask, Call, next_step
+from kubechain.agents.run.scene import Ask, Call
+from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
 from kubechain.resources.toolcall import StoredResult
 from tests.unit.agents.scenes import asks_for, call, run, scene

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from kubechain.agents.run.step import Ask, Call, Idle, Scene, Wait, expected_calls, next_step
+from kubechain.agents.ports.model import Reply
+from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run.scene import Ask, Call, Idle, Scene, Wait
+from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
+from kubechain.resources.taskrun import TaskRun
 from tests.unit.agents.scenes import agent, asks_for, call, llm, run, scene, task
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = datetime(2026, 1, 2, 4, 4, 5, tzinfo=UTC)
 SYSTEM = Message(role="system", content="Be kind.")
 QUESTION = Message(role="user", content="Hello?")
 
 
-def names(of: object) -> list[str]:
-    requested = asks_for("echo", "echo").tool_calls
-    return expected_calls(of, requested)  # type: ignore[arg-type]
+def names(of: TaskRun) -> list[str]:
+    return calls.names(of)
 
 
 def test_a_new_run_asks_with_the_system_prompt_as_written_and_the_question() -> None:
@@ -62,7 +69,7 @@ def test_what_is_not_there_yet_is_waited_for_by_name(missing: dict[str, object],
     step = next_step(scene(run(phase="Pending"), **missing))
     assert isinstance(step, Wait)
     assert step.on.startswith(named)
-    assert not step.expected
+    assert step.reason == ""
 
 
 def test_a_reply_with_tool_calls_has_every_child_made_under_its_computed_name() -> None:
@@ -90,26 +97,52 @@ def test_children_are_made_even_when_the_task_was_deleted_meanwhile() -> None:
 
 def test_a_run_waits_until_all_expected_children_have_results() -> None:
     of = run(QUESTION, asks_for("echo", "echo"), turns=1)
-    of.status.waiting_on = "tool:echo, tool:echo"
     first, second = names(of)
     step = next_step(scene(of, call(first, "Succeeded"), call(second, "Running")))
-    assert step == Wait("tool:echo", expected=True)
+    assert step == Wait("tool:echo, tool:echo", "ToolCallsRequested")
 
 
-def test_a_call_that_is_repeated_after_its_outcome_was_unknown_is_no_longer_called_unknown() -> None:
-    of = run(QUESTION, asks_for("echo"), turns=1)
-    of.status.waiting_on = "tool:echo (outcome unknown: see toolcall x)"
-    step = next_step(scene(of, call(names(of)[0], "Running")))
-    assert step == Wait("tool:echo", expected=False)
-
-
-def test_a_call_whose_outcome_is_unknown_is_named_in_what_the_run_waits_on() -> None:
-    of = run(QUESTION, asks_for("echo"), turns=1)
-    name = names(of)[0]
-    step = next_step(scene(of, call(name, "OutcomeUnknown")))
+def test_a_run_whose_calls_are_at_work_stands_as_its_checkpoint_left_it() -> None:
+    of = run(turns=0)
+    reply = Reply(asks_for("echo", "echo"))
+    of.status = checkpoint.after_reply(of, "helper", [QUESTION], reply, NOW)
+    first, second = names(of)
+    step = next_step(scene(of, call(first, "Succeeded"), call(second, "Pending")))
     assert isinstance(step, Wait)
-    assert name in step.on
-    assert not step.expected
+    assert checkpoint.waiting(of, step, LATER) == of.status
+
+
+def test_a_call_whose_outcome_is_unknown_is_named_until_it_is_settled() -> None:
+    of = run(QUESTION, asks_for("echo", "other"), turns=1)
+    lost, open_ = names(of)
+    step = next_step(scene(of, call(lost, "OutcomeUnknown"), call(open_, "Running")))
+    assert isinstance(step, Wait)
+    assert step.on == f"tool:echo (outcome unknown: see toolcall {lost}), tool:echo"
+    of.status = checkpoint.waiting(of, step, NOW)
+    assert [(c.status, c.reason) for c in of.status.conditions] == [("Unknown", "OutcomeUnknown")]
+    assert checkpoint.waiting(of, step, LATER) == of.status
+    repeated = next_step(scene(of, call(lost, "Running"), call(open_, "Running")))
+    assert isinstance(repeated, Wait)
+    of.status = checkpoint.waiting(of, repeated, LATER)
+    assert [(c.status, c.reason) for c in of.status.conditions] == [("Unknown", "ToolCallsRequested")]
+    assert of.status.waiting_on == "tool:echo, tool:other"
+
+
+def test_a_run_that_is_being_deleted_is_left_alone() -> None:
+    of = run(phase="Pending")
+    of.metadata.deletion_timestamp = "2026-01-02T03:04:05Z"
+    assert next_step(scene(of)) == Idle()
+
+
+@pytest.mark.parametrize(
+    "messages", [[QUESTION, asks_for("echo", "made_up")], [QUESTION, Message(role="assistant", content="Hi.")]]
+)
+def test_the_checkpoint_and_a_later_look_find_the_same_calls_due(messages: list[Message]) -> None:
+    of = run(*messages, turns=1)
+    step = next_step(scene(of))
+    due = calls.due(of, agent())
+    assert due == (step.missing if isinstance(step, Call) else [])
+    assert calls.due(of, agent(), calls.names(of)[:1]) == due[1:]
 
 
 def test_results_go_back_in_call_order_with_errors_as_text() -> None:
@@ -126,5 +159,5 @@ def test_results_go_back_in_call_order_with_errors_as_text() -> None:
 
 def test_children_of_another_turn_or_an_older_run_of_the_same_name_do_not_count() -> None:
     of = run(QUESTION, asks_for("echo"), turns=2)
-    older = expected_calls(run(turns=1), asks_for("echo").tool_calls)[0]
+    older = names(run(QUESTION, asks_for("echo"), turns=1))[0]
     assert isinstance(next_step(scene(of, call(older, "Succeeded"))), Call)

@@ -9,6 +9,9 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply, TokenCount
+from kubechain.agents.run.calls import at_work
+from kubechain.agents.run.gates import TOOL_CALLS_REQUESTED
+from kubechain.agents.run.scene import Wait
 from kubechain.resources.message import Message
 from kubechain.resources.model import Condition, timestamp, with_condition
 from kubechain.resources.segment import TranscriptSegmentSpec
@@ -47,10 +50,8 @@ def after_reply(
         observed_generation=run.metadata.generation,
     )
     if message.tool_calls:
-        wanted = ", ".join(f"tool:{c.function.name}" for c in message.tool_calls)
-        return _condition(
-            replace(status, phase="Running", waiting_on=wanted), "Unknown", "ToolCallsRequested", "", now
-        )
+        status = replace(status, phase="Running", waiting_on=at_work(message.tool_calls))
+        return _condition(status, "Unknown", TOOL_CALLS_REQUESTED, "", now)
     status = replace(
         status, phase="FinalAnswer", output=message.content or "", waiting_on="", completion_time=timestamp(now)
     )
@@ -83,9 +84,13 @@ def running(run: TaskRun, agent: str, waiting_on: str, now: datetime) -> TaskRun
     return _condition(status, "Unknown", "Running", "", now)
 
 
-def waiting(run: TaskRun, on: str) -> TaskRunStatus:
-    """Why it is not moving, in one line; the phase stays."""
-    return replace(run.status, waiting_on=on, phase=run.status.phase or "Pending")
+def waiting(run: TaskRun, wait: Wait, now: datetime) -> TaskRunStatus:
+    """Why it is not moving, in one line; the phase stays. The same as before where that is known already."""
+    status = replace(run.status, waiting_on=wait.on, phase=run.status.phase or "Pending")
+    if not wait.reason:
+        return status
+    message = "" if wait.reason == TOOL_CALLS_REQUESTED else wait.on
+    return _condition(status, "Unknown", wait.reason, message, now)
 
 
 def failed(run: TaskRun, reason: str, message: str, now: datetime) -> TaskRunStatus:

@@ -17,9 +17,11 @@ from msgspec.structs import replace
 
 from kubechain.agents.builtin.table import offers
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
-from kubechain.agents.run import checkpoint
+from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run.gates import OUTCOME_UNKNOWN
 from kubechain.agents.run.growth import sealed
-from kubechain.agents.run.step import Ask, Call, Idle, Scene, Wait, children, next_step
+from kubechain.agents.run.scene import Ask, Call, Idle, Scene, Wait
+from kubechain.agents.run.step import next_step
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.runs.children import child_meta
@@ -58,14 +60,11 @@ class TaskRunController(Struct):
     kind = TASK_RUNS
 
     async def reconcile(self, run: TaskRun) -> Next:
-        if run.metadata.deletion_timestamp is not None:
-            return Done()
         match next_step(self._observe(run)):
             case Idle():
                 self._empty.pop(run.metadata.uid, None)
-            case Wait(on, expected):
-                if not expected:
-                    await self._tell(run, on)
+            case Wait() as wait:
+                await self._tell(run, wait)
             case Call(missing):
                 await asyncio.gather(*(self._ensure(run, name, spec) for name, spec in missing))
             case Ask() as ask:
@@ -80,14 +79,17 @@ class TaskRunController(Struct):
         task = caches.tasks.get(Key(namespace, run.spec.task))
         agent = caches.agents.get(Key(namespace, task.spec.agent)) if task else None
         llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
-        found = (caches.calls.get(Key(namespace, name)) for name in children(run))
+        found = (caches.calls.get(Key(namespace, name)) for name in calls.names(run))
         return Scene(run, task, agent, llm, {call.metadata.name: call for call in found if call is not None})
 
-    async def _tell(self, run: TaskRun, on: str) -> TaskRun:
-        """Shows why the run is not moving; one write per change of the reason."""
-        if run.status.waiting_on == on:
-            return run
-        return await put_status(self.api, self.caches.runs, replace(run, status=checkpoint.waiting(run, on)))
+    async def _tell(self, run: TaskRun, wait: Wait) -> None:
+        """Shows why the run is not moving; nothing is written that stands there already."""
+        status = checkpoint.waiting(run, wait, self.clock())
+        if status == run.status:
+            return
+        await put_status(self.api, self.caches.runs, replace(run, status=status))
+        if wait.reason == OUTCOME_UNKNOWN:
+            self.events.warning(TASK_RUNS, run, OUTCOME_UNKNOWN, wait.on)
 
     async def _ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
         """The child under its computed name; that it exists already is success."""
@@ -96,7 +98,7 @@ class TaskRunController(Struct):
     async def _ask(self, run: TaskRun, ask: Ask) -> Next:
         endpoint = await endpoint_of(ask.llm, self.caches.secrets, self.base_urls)
         if isinstance(endpoint, Missing):
-            await self._tell(run, f"llm:{ask.llm.metadata.name} ({endpoint.detail})")
+            await self._tell(run, Wait(f"llm:{ask.llm.metadata.name} ({endpoint.detail})"))
             return Done()
         if not self.caches.runs.fresh(run, JUST_NOW):
             await self.api.confirm(TASK_RUNS, run)
@@ -106,7 +108,7 @@ class TaskRunController(Struct):
             # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
             with suppress(ApiError):
                 newest = self.caches.runs.get(key_of(run)) or run
-                await self._tell(newest, f"llm:{ask.llm.metadata.name} ({error})")
+                await self._tell(newest, Wait(f"llm:{ask.llm.metadata.name} ({error})"))
             raise
         except Terminal as error:
             await self._fail(run, error)
@@ -157,8 +159,8 @@ class TaskRunController(Struct):
         """A write of the checkpoint that takes along the calls which its last reply, made by `agent`, asks for."""
 
         async def put(wanted: TaskRun) -> TaskRun:
-            calls = _due(Scene(wanted, agent=agent))
-            written, made = await self.api.checkpoint(TASK_RUNS, wanted, TOOL_CALLS, calls)
+            due = [_child(wanted, name, spec) for name, spec in calls.due(wanted, agent)]
+            written, made = await self.api.checkpoint(TASK_RUNS, wanted, TOOL_CALLS, due)
             self.caches.runs.remember(written)
             for call in made:
                 self.caches.calls.remember(call)
@@ -169,7 +171,7 @@ class TaskRunController(Struct):
     def _missing(self, run: TaskRun) -> bool:
         """Whether a call that the run asks for is not there yet."""
         namespace = run.metadata.namespace
-        return any(self.caches.calls.get(Key(namespace, name)) is None for name in children(run))
+        return any(self.caches.calls.get(Key(namespace, name)) is None for name in calls.names(run))
 
     def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
         if run.status.turns == 0:
@@ -182,12 +184,6 @@ class TaskRunController(Struct):
             self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
         else:
             self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
-
-
-def _due(scene: Scene) -> list[ToolCall]:
-    """The children that the last reply of a run asks for; none of them is there yet."""
-    step = next_step(scene)
-    return [_child(scene.run, name, spec) for name, spec in step.missing] if isinstance(step, Call) else []
 
 
 def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
