@@ -46,6 +46,7 @@ parts: setup ## Fetch the real parts that the tests run against; Kubernetes and 
 	@$(BIN)/python -m tests.parts.node
 	@$(BIN)/python -m tests.parts.apiserver
 	@$(BIN)/python -m tests.parts.helm
+	@$(BIN)/python -m tests.parts.kuberouter
 
 test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes
 	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py

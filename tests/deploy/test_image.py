@@ -48,7 +48,10 @@ def test_the_built_image_runs_as_nobody_on_a_disk_it_cannot_write() -> None:
     if program is None:
         pytest.skip("build it with `make image` and name it: KUBECHAIN_IMAGE=kubechain:0.1.0")
     run = [program, "run", "--rm", "--network=none", "--read-only", "--cap-drop=all"]
-    for words, said in ((["kubechain", image, "--version"], "kubechain "), (["id", image, "-u"], "65532")):
+    for words, said in (
+        (["kubechain", image, "--version"], "kubechain "),
+        (["id", image], "uid=65532(kubechain) gid=65532(kubechain) groups=65532(kubechain)"),
+    ):
         command = [*run, "--entrypoint", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         assert done.stdout.startswith(said), done.stderr

@@ -26,6 +26,37 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--image", "registry.local/kc:v1", "--replicas", "3"),
         ("--set", "image.repository=registry.local/kc,image.tag=v1,replicas=3"),
     ),
+    "models elsewhere": (
+        ("--model-base-url", "openai=http://vllm:8000/v1", "--model-base-url", "mistral=http://vllm:8001/v1"),
+        ("--set", "baseURLs.openai=http://vllm:8000/v1,baseURLs.mistral=http://vllm:8001/v1"),
+    ),
+    "an environment": (
+        ("--env", "TZ=UTC", "--env", "EMPTY=", "--env", "EQUALS=a=b"),
+        (
+            "--set-json",
+            'env=[{"name":"TZ","value":"UTC"},{"name":"EMPTY","value":""},{"name":"EQUALS","value":"a=b"}]',
+        ),
+    ),
+    "resources": (
+        ("--request", "cpu=1", "--limit", "memory=2Gi", "--limit", "nvidia.com/gpu=1"),
+        (
+            "--set-json",
+            'resources={"requests":{"cpu":"1","memory":null},"limits":{"memory":"2Gi","nvidia.com/gpu":"1"}}',
+        ),
+    ),
+    "an account that exists": (
+        ("--service-account", "theirs", *SECRETS),
+        (
+            "--set",
+            "serviceAccount.create=false,serviceAccount.name=theirs",
+            "--set",
+            "secrets.default={openai},secrets.team-a={one,another}",
+        ),
+    ),
+    "pull secrets": (
+        ("--image-pull-secret", "one", "--image-pull-secret", "two"),
+        ("--set", "imagePullSecrets[0].name=one,imagePullSecrets[1].name=two"),
+    ),
     "secrets": (SECRETS, ("--set", "secrets.default={openai},secrets.team-a={one,another}")),
 }
 """Words for `kubechain install`, and values for the chart that mean the same."""
@@ -54,6 +85,59 @@ async def test_the_chart_gives_what_install_prints(
     printed = objects(install(*words))
     printed.pop(("Namespace", "", "kubechain-system"), None)  # Helm makes it: --create-namespace
     assert objects(await template(tmp_path, *values)) == printed
+
+
+async def test_the_chart_gives_the_samples_that_install_prints(tmp_path: Path) -> None:
+    printed = objects(install("--samples"))
+    assert [name for _, _, name in printed] == ["simple-echo-tool"]
+    found = objects(await template(tmp_path, "--set", "samples={team-a,team-b}"))
+    for (kind, _, name), sample in printed.items():
+        for namespace in ("team-a", "team-b"):
+            placed = sample | {"metadata": sample["metadata"] | {"namespace": namespace}}
+            assert found[kind, namespace, name] == placed
+
+
+async def test_the_chart_carries_proxy_authorities_monitor_and_further_objects(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        """
+proxy: {https: "http://proxy:3128", noProxy: .example.com}
+caBundle: {configMap: authorities, key: all.pem}
+envFrom: [{secretRef: {name: more}}]
+securityContext: {runAsUser: 1000}
+serviceAccount: {name: agents}
+serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 15s}
+extraObjects:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: one, namespace: x}, data: {release: "{{ .Release.Name }}"}}
+- |
+  apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: two, namespace: {{ .Release.Namespace }}}
+"""
+    )
+    found = objects(await template(tmp_path, "--values", str(values)))
+    pod = deployment_of(found)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert environment["HTTPS_PROXY"] == "http://proxy:3128" and "HTTP_PROXY" not in environment
+    assert environment["NO_PROXY"] == "$(KUBERNETES_SERVICE_HOST),.svc,.cluster.local,.example.com"
+    assert environment["SSL_CERT_FILE"] == "/etc/kubechain/ca/all.pem"
+    assert {"name": "ca-bundle", "configMap": {"name": "authorities"}} in pod["volumes"]
+    assert {"name": "ca-bundle", "mountPath": "/etc/kubechain/ca", "readOnly": True} in container["volumeMounts"]
+    assert container["envFrom"] == [{"secretRef": {"name": "more"}}]
+    assert container["securityContext"]["runAsUser"] == 1000
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["serviceAccountName"] == "agents"
+    assert ("ServiceAccount", "kubechain-system", "agents") in found
+    monitor = found["ServiceMonitor", "kubechain-system", "kubechain"]
+    service = found["Service", "kubechain-system", "kubechain"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert endpoint["bearerTokenFile"] and endpoint["interval"] == "15s"
+    assert found["ConfigMap", "x", "one"]["data"] == {"release": "kubechain"}
+    assert ("ConfigMap", "kubechain-system", "two") in found
 
 
 async def test_every_way_to_say_more_in_the_values_reaches_the_pod(tmp_path: Path) -> None:
@@ -114,6 +198,10 @@ podDisruptionBudget: {enabled: false}
         ("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
         ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
         ("watchNamespace=a,secrets.b={c}", "secrets.b: the operator looks after a alone"),
+        ("image.repository=", "at '/image/repository'"),
+        ("baseURLs.openai=vllm:8000", "at '/baseURLs/openai': 'vllm:8000' does not match pattern"),
+        ("serviceAccount.create=false", "name an existing one in serviceAccount.name"),
+        ("proxy.https=proxy:3128", "at '/proxy/https': 'proxy:3128' does not match pattern"),
     ],
 )
 async def test_the_chart_refuses_a_bad_value_by_its_name(values: str, said: str, tmp_path: Path) -> None:
@@ -130,10 +218,26 @@ async def test_the_chart_passes_helms_own_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--namespace", "Team_A"], "'Team_A' is no name of a namespace"),
+        (["--namespace", "Team_A"], "'Team_A' is not the name of a namespace"),
         (["--secret", "openai"], "'openai' is not NAMESPACE/NAME"),
         (["--watch-namespace", "a", "--secret", "b/c"], "b/c is not in a, the one namespace it looks after"),
         (["--replicas", "-1"], "--replicas"),
+        (["--image", ""], "'--image': it is empty"),
+        (["--image", "Registry/KubeChain"], "'Registry/KubeChain' is not the name of an image"),
+        (["--image", "kubechain:0.1.0 "], "is not the name of an image"),
+        (["--image", ":latest"], "is not the name of an image"),
+        (["--namespace", ""], "'--namespace': it is empty"),
+        (["--watch-namespace", ""], "'--watch-namespace': it is empty"),
+        (["--service-account", ""], "'--service-account': it is empty"),
+        (["--image-pull-secret", ""], "'--image-pull-secret': it is empty"),
+        (["--secret", "default/"], "'default/' is not NAMESPACE/NAME"),
+        (["--model-base-url", "openai=vllm:8000"], "is not PROVIDER=URL"),
+        (["--model-base-url", "openai=http://a", "--model-base-url", "openai=http://b"], "openai is set twice"),
+        (["--env", "TZ"], "'TZ' is not NAME=VALUE"),
+        (["--env", "HOME=/root"], "the installation sets HOME itself"),
+        (["--request", "memory=much"], "'memory=much' is not NAME=QUANTITY"),
+        (["--limit", "memory=1Gi", "--limit", "memory=2Gi"], "memory is set twice"),
+        (["--crds", "--samples"], "--crds and --samples"),
     ],
 )
 def test_install_refuses_what_a_cluster_would_refuse(

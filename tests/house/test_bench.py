@@ -20,7 +20,7 @@ from bench.inflight import in_flight
 from bench.job import TOOLS, Shape, asked, shape_of
 from bench.process import Model
 from bench.quota import limits, quota
-from kubechain.deploying.workload import RESOURCES
+from kubechain.deploying.settings import InstallSettings
 
 BENCH = Path(report.__file__).parent
 IN_EVERY_ENVIRONMENT = ("arguments", "chat", "inflight", "job", "jobs", "process", "peers/drive", "peers/postgres")
@@ -122,7 +122,7 @@ def test_what_the_peers_import_needs_nothing_of_ours(module: str) -> None:
 
 
 def test_replicas_are_measured_with_the_cpu_that_their_pods_request() -> None:
-    assert RESOURCES["requests"] == {"cpu": f"{replicas.CPU * 1000:.0f}m", "memory": "256Mi"}
+    assert dict(InstallSettings().requests) == {"cpu": f"{replicas.CPU * 1000:.0f}m", "memory": "256Mi"}
 
 
 def test_a_quota_is_said_in_the_words_of_either_version_of_cgroups(tmp_path: Path) -> None:

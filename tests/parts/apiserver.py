@@ -26,7 +26,7 @@ from tests.parts.controlplane import AUDIT, api_flags, controller_flags, etcd_fl
 from tests.parts.golang import build, built
 from tests.parts.process import Process, accepts, free_ports, until_interrupted
 
-SOURCE = Path(__file__).parent / "apiserver"
+SOURCE = Path(__file__).parent / "kubernetes"
 VERSION = "v1.36.3"
 STAMP = {
     "k8s.io/component-base/version.gitVersion": VERSION,
@@ -38,7 +38,7 @@ STAMP = {
 
 
 def binary() -> Path:
-    """The program of tests/parts/apiserver: $KUBECHAIN_APISERVER, else built once into the cache."""
+    """The program of tests/parts/kubernetes: $KUBECHAIN_APISERVER, else built once into the cache."""
     return supplied() or build(SOURCE, STAMP)
 
 

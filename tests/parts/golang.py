@@ -78,7 +78,7 @@ def compile_into(binary: Path, folder: Path, variables: Mapping[str, str], packa
     """Run `go build`, telling how far it is; its last words go into PartMissing."""
     linked = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in variables.items())])
     clean = ["-v", "-trimpath", "-mod=readonly", "-buildvcs=false"]
-    argv = [go(), "build", *clean, f"-ldflags={linked}", "-o", binary, package]
+    argv = ["nice", go(), "build", *clean, f"-ldflags={linked}", "-o", binary, package]
     own = {"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     announce(f"building {binary.name} with {go()}: minutes the first time, and about 3 GB of Go's caches")
     began = time.monotonic()

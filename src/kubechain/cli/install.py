@@ -5,47 +5,24 @@ A command of `main`. Prints and does nothing else: no cluster is asked or change
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 
 import click
 
 from kubechain import __version__
+from kubechain.cli import install_values as values
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
-
-class Namespace(click.ParamType[str]):
-    """The name of a namespace."""
-
-    name = "namespace"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if text and not _LABEL.fullmatch(text):
-            self.fail(
-                f"{text!r} is no name of a namespace: lower case, digits and '-', 63 at the most", param, ctx
-            )
-        return text
-
-
-class SecretName(click.ParamType[tuple[str, str]]):
-    """`NAMESPACE/NAME` -> both."""
-
-    name = "secret"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        namespace, _, name = str(value).partition("/")
-        if not _LABEL.fullmatch(namespace) or not _NAME.fullmatch(name):
-            self.fail(f"{value!r} is not NAMESPACE/NAME, as in default/openai", param, ctx)
-        return namespace, name
+Pairs = tuple[tuple[str, str], ...]
+OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
+"""Environment variables that an installation sets itself."""
 
 
 @click.command("install")
 @click.option("--crds", is_flag=True, help="The CustomResourceDefinitions of all kinds, and nothing else.")
+@click.option("--samples", is_flag=True, help="The ready-made tools, and nothing else.")
 @click.option(
     "--namespace",
-    type=Namespace(),
+    type=values.NAMESPACE,
     default="kubechain-system",
     show_default=True,
     metavar="NAME",
@@ -54,29 +31,88 @@ class SecretName(click.ParamType[tuple[str, str]]):
 @click.option(
     "--watch-namespace",
     "watch",
-    type=Namespace(),
-    default="",
+    type=values.NAMESPACE,
     metavar="NAME",
     help="The one namespace that it looks after, with rights there alone; default: all.",
 )
 @click.option(
     "--image",
+    type=values.IMAGE_NAME,
     default=f"kubechain:{__version__}",
     show_default=True,
     metavar="IMAGE",
     help="`make image` makes it; push it where your nodes pull from.",
 )
+@click.option(
+    "--image-pull-secret",
+    "pull_secrets",
+    type=values.OBJECT,
+    multiple=True,
+    metavar="NAME",
+    help="A Secret of the operator's namespace to pull the image with. May be repeated.",
+)
 @click.option("--replicas", type=click.IntRange(0), default=2, show_default=True, help="How many operators.")
 @click.option(
     "--secret",
     "secrets",
-    type=SecretName(),
+    type=values.SECRET,
     multiple=True,
     metavar="NAMESPACE/NAME",
     help="A Secret that the operator may read: LLMs and tools name them. May be repeated.",
 )
+@click.option(
+    "--model-base-url",
+    "base_urls",
+    type=values.BASE_URL,
+    multiple=True,
+    metavar="PROVIDER=URL",
+    help="Where a provider's LLMs without a baseURL are answered. May be repeated.",
+)
+@click.option(
+    "--env",
+    type=values.ENVIRONMENT,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An environment variable of the operator, such as HTTPS_PROXY. May be repeated.",
+)
+@click.option(
+    "--request",
+    "requests",
+    type=values.RESOURCE,
+    multiple=True,
+    metavar="NAME=QUANTITY",
+    default=[("cpu", "100m"), ("memory", "256Mi")],
+    help="What each pod asks for; default: cpu=100m and memory=256Mi. May be repeated.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    type=values.RESOURCE,
+    multiple=True,
+    metavar="NAME=QUANTITY",
+    default=[("memory", "1Gi")],
+    help="What each pod may use; default: memory=1Gi. Tools run in the pod too. May be repeated.",
+)
+@click.option(
+    "--service-account",
+    type=values.OBJECT,
+    metavar="NAME",
+    help="An existing ServiceAccount of the operator's namespace to run as; default: makes one.",
+)
 def install(
-    crds: bool, namespace: str, watch: str, image: str, replicas: int, secrets: tuple[tuple[str, str], ...]
+    crds: bool,
+    samples: bool,
+    namespace: str,
+    watch: str | None,
+    image: str,
+    pull_secrets: tuple[str, ...],
+    replicas: int,
+    secrets: Pairs,
+    base_urls: Pairs,
+    env: Pairs,
+    requests: Pairs,
+    limits: Pairs,
+    service_account: str | None,
 ) -> None:
     """Print what a cluster needs to run KubeChain, as YAML.
 
@@ -87,13 +123,50 @@ def install(
     kubechain install --secret default/openai | kubectl apply --server-side -f -
     kubechain install --namespace team-a --watch-namespace team-a --secret team-a/openai
     kubechain install --crds | kubectl apply --server-side -f -
+    kubechain install --samples | kubectl apply --namespace team-a -f -
     """
     from kubechain.deploying import manifests
     from kubechain.deploying.settings import InstallSettings
+    from kubechain.samples import manifests as ready_made
 
+    if crds and samples:
+        raise click.UsageError("--crds and --samples: the kinds must be there before an object of them is applied")
+    _check(
+        watch or "",
+        secrets,
+        {"--model-base-url": base_urls, "--env": env, "--request": requests, "--limit": limits},
+    )
+    settings = InstallSettings(
+        namespace=namespace,
+        watch=watch or "",
+        image=image,
+        replicas=replicas,
+        secrets=secrets,
+        service_account=service_account or "",
+        pull_secrets=pull_secrets,
+        base_urls=base_urls,
+        env=env,
+        requests=requests,
+        limits=limits,
+    )
+    if crds:
+        objects = manifests.crds()
+    elif samples:
+        objects = ready_made("")
+    else:
+        objects = manifests.everything(settings)
+    click.echo(manifests.document(objects), nl=False)
+
+
+def _check(watch: str, secrets: Pairs, named: Mapping[str, Pairs]) -> None:
+    """What no value says by itself: Secrets out of reach, names that are set twice. Raises click.BadParameter."""
     if stray := [f"{where}/{name}" for where, name in secrets if watch and where != watch]:
         raise click.BadParameter(
             f"{stray[0]} is not in {watch}, the one namespace it looks after", param_hint="--secret"
         )
-    settings = InstallSettings(namespace or "kubechain-system", watch, image, replicas, secrets)
-    click.echo(manifests.document(manifests.crds() if crds else manifests.everything(settings)), nl=False)
+    for option, pairs in named.items():
+        names = [name for name, _ in pairs]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise click.BadParameter(f"{twice[0]} is set twice", param_hint=option)
+        if option == "--env" and (own := {*names} & {*OWN_VARIABLES}):
+            raise click.BadParameter(f"the installation sets {min(own)} itself", param_hint=option)

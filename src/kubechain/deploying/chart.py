@@ -22,6 +22,7 @@ _SETTINGS = InstallSettings(
     namespace="{{ $.Release.Namespace }}",
     watch="{{ $.Values.watchNamespace }}",
     name='{{ include "kubechain.fullname" $ }}',
+    service_account='{{ include "kubechain.account" $ }}',
 )
 """Settings whose values Helm fills in: each stands in the YAML as a quoted string."""
 _STRAY = """{{- if not (has $.Values.watchNamespace (list "" $namespace)) }}

@@ -1,4 +1,4 @@
-"""deploy/operator and deploy/crds/Kustomization: what `kubechain install` prints, in pieces that kustomize joins.
+"""What kustomize reads in deploy/: what `kubechain install` prints, in pieces, and how our kinds name each other.
 
 Called by `python -m kubechain.deploying.kustomize deploy` and by the test that holds the files current.
 """
@@ -9,20 +9,31 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from kubechain.deploying import manifests, workload
+from kubechain.deploying import manifests, references, workload
 from kubechain.deploying.settings import NAMESPACE, InstallSettings
-from kubechain.resources.json import JsonObject
+from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.registry import OURS
 
 HEAD = "# Written by `make generate` from src/kubechain/deploying.\n"
 EVERYWHERE = InstallSettings()
 IN_ITS_OWN = InstallSettings(watch=NAMESPACE)
 """What the two overlays are: they print what `kubechain install` prints with these."""
+_COMPONENT: JsonObject = {
+    "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+    "kind": "Component",
+    "configurations": ["references.yaml"],
+}
 
 
 def files() -> dict[str, str]:
     """Path below deploy/ -> content."""
-    made = {"crds/Kustomization": _kustomization([f"{kind.plural}.yaml" for kind in OURS])}
+    made = {
+        "crds/Kustomization": _kustomization(
+            [f"{kind.plural}.yaml" for kind in OURS], components=["../references"]
+        ),
+        "references/kustomization.yaml": HEAD + manifests.yaml_of(_COMPONENT),
+        "references/references.yaml": HEAD + manifests.yaml_of(references.configuration()),
+    }
     pieces = {f"{str(obj['kind']).lower()}.yaml": [obj] for obj in manifests.program(EVERYWHERE)}
     pieces["roles.yaml"] = manifests.roles(EVERYWHERE)
     made |= _folder("operator/base", ["../../crds"], pieces)
@@ -54,12 +65,16 @@ def _folder(
     return made
 
 
-def _kustomization(resources: Iterable[str], patch: JsonObject | None = None) -> str:
+def _kustomization(
+    resources: Iterable[str], patch: JsonObject | None = None, components: Iterable[JsonValue] = ()
+) -> str:
     kustomization: JsonObject = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [*resources],
     }
+    if named := [*components]:
+        kustomization["components"] = named
     if patch is not None:
         kustomization["patches"] = [patch]
     return HEAD + manifests.yaml_of(kustomization)

@@ -35,7 +35,7 @@ def everything(settings: InstallSettings) -> list[JsonObject]:
 def program(settings: InstallSettings) -> list[JsonObject]:
     """What runs, and what stands around it."""
     return [
-        workload.service_account(settings),
+        *([] if settings.service_account else [workload.service_account(settings)]),
         workload.deployment(settings),
         network.service(settings),
         workload.disruption_budget(settings),

@@ -42,10 +42,15 @@ WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
 
 class Account(Struct, frozen=True):
-    """The ServiceAccount that the operator runs as; its roles are called after it."""
+    """The ServiceAccount that the operator runs as. The names of its roles begin with `roles`, or with its own."""
 
     namespace: str
     name: str = "kubechain"
+    roles: str = ""
+
+    @property
+    def role(self) -> str:
+        return self.roles or self.name
 
 
 def operator_rules() -> list[JsonObject]:
@@ -63,7 +68,7 @@ def operator_rules() -> list[JsonObject]:
 
 def operator(account: Account, namespace: str = "") -> list[JsonObject]:
     """The rights of the operator in all namespaces, or in one."""
-    return _granted(account.name, namespace, operator_rules(), account)
+    return _granted(account.role, namespace, operator_rules(), account)
 
 
 def replicas(account: Account, namespace: str = "") -> list[JsonObject]:
@@ -73,7 +78,7 @@ def replicas(account: Account, namespace: str = "") -> list[JsonObject]:
     in the account's own where that is all of them.
     """
     rules = [_rule((LEASES,), *READ, "create", "update", "delete")]
-    return _granted(f"{account.name}-replicas", namespace or account.namespace, rules, account)
+    return _granted(f"{account.role}-replicas", namespace or account.namespace, rules, account)
 
 
 def secrets(account: Account, named: Iterable[tuple[str, str]]) -> list[JsonObject]:
@@ -84,7 +89,7 @@ def secrets(account: Account, named: Iterable[tuple[str, str]]) -> list[JsonObje
     manifests: list[JsonObject] = []
     for namespace in sorted(names):
         rule = _rule((SECRETS,), "list", "watch") | {"resourceNames": [*sorted(names[namespace])]}
-        manifests += _granted(f"{account.name}-secrets", namespace, [rule], account)
+        manifests += _granted(f"{account.role}-secrets", namespace, [rule], account)
     return manifests
 
 

@@ -12,13 +12,15 @@ NAME = "kubechain"
 NAMESPACE = "kubechain-system"
 IMAGE = f"kubechain:{__version__}"
 PORT = 8080
+Pairs = tuple[tuple[str, str], ...]
 
 
 class InstallSettings(Struct, frozen=True):
     """`namespace` is where the operator runs; `watch` the one it looks after, "" for all of them.
 
     `secrets`: those that the operator may read, each a namespace and a name. `name` is that of every object of the
-    installation and the beginning of the others.
+    installation and the beginning of the others. `service_account` names one that exists; "" makes one.
+    `base_urls` are by provider; `env`, `requests` and `limits` by name.
     """
 
     namespace: str = NAMESPACE
@@ -27,6 +29,13 @@ class InstallSettings(Struct, frozen=True):
     replicas: int = 2
     secrets: tuple[tuple[str, str], ...] = ()
     name: str = NAME
+    service_account: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    base_urls: Pairs = ()
+    env: Pairs = ()
+    requests: Pairs = (("cpu", "100m"), ("memory", "256Mi"))
+    limits: Pairs = (("memory", "1Gi"),)
+    """Tools and MCP servers over stdio run in this pod too."""
 
     @property
     def own_namespace(self) -> bool:
@@ -36,7 +45,7 @@ class InstallSettings(Struct, frozen=True):
     @property
     def account(self) -> Account:
         """Who the operator is."""
-        return Account(self.namespace, self.name)
+        return Account(self.namespace, self.service_account or self.name, self.name)
 
     @property
     def selector(self) -> JsonObject:

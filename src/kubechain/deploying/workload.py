@@ -10,8 +10,6 @@ from kubechain.deploying.settings import PORT, InstallSettings
 from kubechain.resources.json import JsonObject, JsonValue
 
 CONTAINER = "operator"
-RESOURCES: JsonObject = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
-"""Tools and MCP servers over stdio run in this pod too."""
 
 
 def namespace(settings: InstallSettings) -> JsonObject:
@@ -61,13 +59,14 @@ def arguments(settings: InstallSettings) -> list[JsonValue]:
     if settings.watch:
         # Its own namespace is named by reference, so that kustomize and others can move the whole.
         words.append(f"--namespace={'$(POD_NAMESPACE)' if settings.own_namespace else settings.watch}")
-    return words
+    return [*words, *(f"--model-base-url={provider}={url}" for provider, url in sorted(settings.base_urls))]
 
 
 def _pod(settings: InstallSettings) -> JsonObject:
     return {
         "serviceAccountName": settings.account.name,
         "automountServiceAccountToken": True,
+        **_pull_secrets(settings),
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(settings)],
         "topologySpreadConstraints": [
@@ -84,22 +83,29 @@ def _pod(settings: InstallSettings) -> JsonObject:
     }
 
 
+def _pull_secrets(settings: InstallSettings) -> JsonObject:
+    named: list[JsonValue] = [{"name": name} for name in settings.pull_secrets]
+    return {"imagePullSecrets": named} if named else {}
+
+
+def resources(settings: InstallSettings) -> JsonObject:
+    """What a pod asks for and may use."""
+    pairs = {"requests": settings.requests, "limits": settings.limits}
+    return {name: {**dict(quantities)} for name, quantities in pairs.items() if quantities}
+
+
 def _container(settings: InstallSettings) -> JsonObject:
     return {
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments(settings),
-        "env": [
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108
-        ],
+        "env": _environment(settings),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/healthz", every=2, failures=30),
         "livenessProbe": _probe("/healthz", every=10, failures=6),
         "readinessProbe": _probe("/readyz", every=5, failures=3),
-        "resources": RESOURCES,
+        "resources": resources(settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -107,6 +113,15 @@ def _container(settings: InstallSettings) -> JsonObject:
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
+
+
+def _environment(settings: InstallSettings) -> list[JsonValue]:
+    own: list[JsonValue] = [
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108
+    ]
+    return own + [{"name": name, "value": value} for name, value in settings.env]
 
 
 def _probe(path: str, *, every: int, failures: int) -> JsonObject:

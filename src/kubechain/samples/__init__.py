@@ -12,7 +12,7 @@ READY_MADE = ("simple-echo-tool.yaml",)
 
 
 def manifests(namespace: str = "default") -> list[JsonObject]:
-    """The objects that a fresh store gets, in a namespace."""
+    """The objects that a fresh store gets, in a namespace; "" leaves it to whoever applies them."""
     from importlib.resources import files
 
     import yaml
@@ -23,6 +23,6 @@ def manifests(namespace: str = "default") -> list[JsonObject]:
     ]
     for item in objects:
         metadata = item["metadata"]
-        if isinstance(metadata, dict):
+        if isinstance(metadata, dict) and namespace:
             metadata["namespace"] = namespace
     return objects

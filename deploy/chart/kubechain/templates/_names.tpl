@@ -9,6 +9,15 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* The ServiceAccount that the operator runs as. */ -}}
+{{- define "kubechain.account" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "kubechain.fullname" .) -}}
+{{- else -}}
+{{- required "serviceAccount.create is false: name an existing one in serviceAccount.name" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "kubechain.selector" -}}
 app.kubernetes.io/name: kubechain
 app.kubernetes.io/instance: {{ include "kubechain.fullname" . }}
