@@ -42,6 +42,10 @@ class FunctionCall:
     timeout: float
     env: Environment = field(repr=False, default_factory=dict)
     idempotency_key: str = ""
+    hidden: frozenset[str] = frozenset()
+    """Names of the variables whose values come from Secrets, and are shown to nobody."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Whose call it is, for the log: `tool`, `task_run`."""
 
 
 class FunctionRunner(Protocol):
@@ -70,6 +74,8 @@ class ServerCommand:
     command: str
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = field(repr=False)
+    hidden: frozenset[str] = frozenset()
+    """Names of the variables whose values come from Secrets, and are shown to nobody."""
 
 
 class DiscoveredTool(Struct, frozen=True):
@@ -81,6 +87,13 @@ class DiscoveredTool(Struct, frozen=True):
     effect: Effect
 
 
+class LeftOut(Struct, frozen=True):
+    """A tool that a server lists and that cannot be offered; `why` completes "it is left out because"."""
+
+    name: str
+    why: str
+
+
 class Discovery(Struct, frozen=True):
     """What an MCP server says about itself."""
 
@@ -88,6 +101,7 @@ class Discovery(Struct, frozen=True):
     server_version: str
     protocol: str
     tools: Sequence[DiscoveredTool]
+    left_out: Sequence[LeftOut] = ()
 
 
 class MCPSessions(Protocol):

@@ -1,6 +1,7 @@
 """Starting and ending tool processes: own process group, exact environment, neutral folder, gone with the program.
 
-`worker_process` and `mcp_session` call it. It never runs a shell and never leaves a process behind.
+The sessions of MCP servers and the workers of functions call it. It never runs a shell and never leaves a process
+behind: on Linux each one has a watcher (tether.py), which also finds what has detached itself.
 """
 
 from __future__ import annotations
@@ -9,66 +10,166 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from kubechain.providers.tools import tether
 
 _KILL_SECONDS = 5.0
 _READ_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
+_STDOUT, _STDERR = 1, 2
+_WATCHED = sys.platform == "linux"
 
 
-def tethered(program: str, args: Sequence[str]) -> list[str]:
-    """The command line that runs a foreign program tied to this one."""
-    if sys.platform != "linux":
-        return [program, *args]
-    return [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), program, *args]
+class ToolProcess(asyncio.SubprocessProtocol):
+    """One process: what it prints, what it is told, and its end."""
+
+    def __init__(self) -> None:
+        self.stdout = asyncio.StreamReader()
+        self.stderr = asyncio.StreamReader()
+        self._exited = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._tie = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        for number, reader in ((_STDOUT, self.stdout), (_STDERR, self.stderr)):
+            if (pipe := self._transport.get_pipe_transport(number)) is not None:
+                reader.set_transport(pipe)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        (self.stdout if fd == _STDOUT else self.stderr).feed_data(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd in (_STDOUT, _STDERR):
+            (self.stdout if fd == _STDOUT else self.stderr).feed_eof()
+        else:
+            self._writable.set()
+
+    def process_exited(self) -> None:
+        self._exited.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    @property
+    def pid(self) -> int:
+        """That of the watcher where there is one."""
+        return self._transport.get_pid() or 0 if self._transport is not None else 0
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return self._transport.get_returncode() if self._transport is not None else None
+
+    def write(self, data: bytes) -> None:
+        """Says something to its stdin; in vain when it has closed that."""
+        pipe = self._stdin()
+        if pipe is not None and not pipe.is_closing():
+            pipe.write(data)
+
+    async def drained(self) -> None:
+        """Returns when it has read so much that more may be written, or reads no more at all."""
+        await self._writable.wait()
+
+    def close_stdin(self) -> None:
+        """Says that nothing more comes."""
+        if (pipe := self._stdin()) is not None:
+            pipe.close()
+
+    async def finish(self, readers: Collection[asyncio.Task[None]], grace: float = 0.0) -> bool:
+        """Gives the process `grace` seconds to end by itself, asks it to, then kills it and all it started.
+
+        `readers` are the tasks that read its output; they get a moment to read what it wrote last. True when the
+        process had ended by itself. When cancelled it kills at once.
+        """
+        by_itself = False
+        try:
+            if grace:
+                by_itself = await self._ended(grace)
+                if not by_itself:
+                    self._signal(signal.SIGTERM)
+                    await self._ended(grace)
+        finally:
+            self._cut_loose()
+            try:
+                await self._ended(_KILL_SECONDS)
+                self._signal(signal.SIGKILL)
+                if readers:
+                    await asyncio.wait(readers, timeout=_READ_SECONDS)
+            finally:
+                if self._transport is not None:
+                    self._transport.close()
+        return by_itself
+
+    def tied(self, descriptor: int) -> None:
+        """`descriptor` is what its watcher watches."""
+        self._tie = descriptor
+
+    def _cut_loose(self) -> None:
+        """Has it killed, and all it started."""
+        if self._tie >= 0:
+            os.close(self._tie)
+            self._tie = -1
+        else:
+            self._signal(signal.SIGKILL)
+
+    async def _ended(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._exited.wait()
+        return self._exited.is_set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._exited.is_set() and _WATCHED:
+            return  # its watcher has seen to the rest
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def _stdin(self) -> asyncio.WriteTransport | None:
+        if self._transport is None:
+            return None
+        return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
 
 
 async def start(
     argv: Sequence[str], env: Mapping[str, str], *, talks: bool = False, keep: Collection[int] = ()
-) -> Process:
+) -> ToolProcess:
     """A process with exactly this environment; `talks`: its stdin is a pipe; `keep`: descriptors it inherits."""
-    return await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=PIPE if talks else DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env=dict(env),
-        cwd=Path("/"),
-        pass_fds=tuple(keep),
-        start_new_session=True,
-    )
-
-
-async def finish(process: Process, readers: Collection[asyncio.Task[None]], grace: float = 0.0) -> bool:
-    """Gives the process `grace` seconds to end by itself, asks it to, then kills it and all it started.
-
-    `readers` are the tasks that read its output; they get a moment to read what it wrote last. True when the
-    process had ended by itself. When cancelled it kills at once.
-    """
-    by_itself = False
+    theirs, ours = os.pipe() if _WATCHED else (-1, -1)
+    watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs)] if _WATCHED else []
     try:
-        if grace:
-            by_itself = await _ended(process, grace)
-            if not by_itself:
-                _signal_group(process, signal.SIGTERM)
-                await _ended(process, grace)
+        _, process = await asyncio.get_running_loop().subprocess_exec(
+            ToolProcess,
+            *watcher,
+            *argv,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+            cwd=Path("/"),
+            pass_fds=(*keep, theirs) if _WATCHED else tuple(keep),
+            start_new_session=True,
+        )
+    except BaseException:
+        if _WATCHED:
+            os.close(ours)
+        raise
     finally:
-        _signal_group(process, signal.SIGKILL)
-        try:
-            await _ended(process, _KILL_SECONDS)
-            if readers:
-                await asyncio.wait(readers, timeout=_READ_SECONDS)
-        finally:
-            # A descendant that left the group may hold the pipes open; nothing public closes our ends of them.
-            transport = getattr(process, "_transport", None)
-            if transport is not None:
-                transport.close()
-    return by_itself
+        if _WATCHED:
+            os.close(theirs)
+    if _WATCHED:
+        process.tied(ours)
+    return process
 
 
 async def drain(stream: asyncio.StreamReader) -> None:
@@ -77,19 +178,7 @@ async def drain(stream: asyncio.StreamReader) -> None:
         pass
 
 
-async def _ended(process: Process, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await process.wait()
-    return process.returncode is not None
-
-
-def _signal_group(process: Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def ending(process: Process) -> str:
+def ending(process: ToolProcess) -> str:
     """How the process ended, for people: `exited with code 1`, `was killed by SIGKILL`."""
     code = process.returncode
     if code is None:

@@ -1,9 +1,9 @@
 """The process in which users' Python functions run: `python -I -u -m kubechain.providers.tools.function.worker`.
 
-`worker_process` starts it with a socket, the program's process id and the folders to import from, and speaks
-frames.py over that socket. Functions run at the same time: plain ones in threads, async ones on an event loop.
-What they print goes to stdout and stderr, which nobody parses. It ends with its socket, and it never sees an
-environment variable that the manifest did not give (beside PATH, HOME and LANG).
+`worker_process` starts it with a socket and the folders to import from, and speaks frames.py over that socket.
+Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes to stdout
+and stderr, which nobody parses. It ends with its socket, and it never sees an environment variable that the
+manifest did not give (beside PATH, HOME and LANG).
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from kubechain.providers.tools.function.frames import (
 from kubechain.providers.tools.function.signature import Signature, UnfitArguments, UnfitFunction, signature
 from kubechain.providers.tools.function.turns import turns
 from kubechain.providers.tools.result import NotText, as_text, limited
-from kubechain.providers.tools.tether import tie
 
 Function = tuple[Callable[..., object], Signature]
 THREADS = 64
@@ -250,9 +249,8 @@ async def serve(connection: socket.socket, folders: list[str]) -> None:
 
 
 def main() -> None:
-    """`worker SOCKET PARENT FOLDER...`"""
-    descriptor, parent, *folders = sys.argv[1:]
-    tie(int(parent))
+    """`worker SOCKET FOLDER...`"""
+    descriptor, *folders = sys.argv[1:]
     os.set_inheritable(int(descriptor), False)
     sys.path[:0] = folders
     asyncio.run(serve(socket.socket(fileno=int(descriptor)), folders))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from kubechain.errors import Transient
 from kubechain.providers.tools.environment import environment, secrets
 from kubechain.providers.tools.function.frames import Call, Cancel, Inspect, Replies, Reply, Request, frame
 from kubechain.providers.tools.output import Output
-from kubechain.providers.tools.process import ending, finish, start
+from kubechain.providers.tools.process import ending, start
 
 CANCEL_SECONDS = 0.5
 IDLE_SECONDS = 600.0
@@ -135,17 +134,16 @@ class WorkerProcess:
             )
             theirs.close()
             async with asyncio.TaskGroup() as group:
-                streams = (process.stdout, process.stderr)
-                readers = [group.create_task(self._output.pump(s)) for s in streams if s is not None]
+                readers = [group.create_task(self._output.pump(s)) for s in (process.stdout, process.stderr)]
                 try:
                     await self._hand_out(ours)
                 finally:
-                    await finish(process, readers)
+                    await process.finish(readers)
             return ending(process)
 
     def _command(self, theirs: socket.socket) -> list[str]:
         module = "kubechain.providers.tools.function.worker"
-        own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())]
+        own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno())]
         return [*own, *(str(folder) for folder in self._folders)]
 
     async def _hand_out(self, ours: socket.socket) -> None:

@@ -1,6 +1,8 @@
 """One MCP server's life: its process and the conversation with it, in one task of their own.
 
-`MCP` owns one per server. A session never restarts itself: when it has ended, the next use makes another.
+`MCP` owns one per server. A session never restarts itself: when it has ended, the next use makes another. The one
+exception is a server that ends before it has agreed on a protocol: it is started once more, and asked as older
+protocols do.
 """
 
 from __future__ import annotations
@@ -8,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 import shutil
-from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
 from kubechain.agents.ports.tool import Discovery, ServerCommand, ToolError
-from kubechain.errors import ProviderError, Terminal, Transient
+from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.providers.tools.environment import environment, redacted, secrets
+from kubechain.providers.tools.mcp.pace import Pace
 from kubechain.providers.tools.output import Output
-from kubechain.providers.tools.process import drain, ending, finish, start, tethered
+from kubechain.providers.tools.process import ToolProcess, drain, ending, start
+from kubechain.providers.tools.result import limited
 from kubechain.resources.json import JsonObject
 
 START_SECONDS = 60.0
@@ -25,16 +28,39 @@ CHECK_SECONDS = 5.0
 STOP_SECONDS = 1.0
 
 Answer = TypeVar("Answer")
+Launch = Callable[[ServerCommand], Awaitable[ToolProcess]]
 
 _log = Logger("kubechain.tools")
 
 
 class Conversation(Protocol):
-    """A connected server; mcp_client.Conversation without the SDK that comes with it."""
+    """A connected server; client.Conversation without the SDK that comes with it."""
 
     async def discover(self) -> Discovery: ...
 
-    async def call(self, tool: str, arguments: JsonObject, key: str) -> str: ...
+    async def call(self, tool: str, arguments: JsonObject, key: str) -> tuple[str, bool]: ...
+
+    async def answers(self) -> None: ...
+
+
+async def launched(command: ServerCommand) -> ToolProcess:
+    """The server's process. Raises Terminal, OSError."""
+    env = environment(dict(command.env))
+    program = shutil.which(command.command, path=env["PATH"])
+    if program is None:
+        raise Terminal(not_found(command.command), reason="CommandNotFound")
+    return await start([program, *command.args], env, talks=True)
+
+
+def not_found(program: str) -> str:
+    """What to do about a program that is not there."""
+    if program.startswith("/") or "/" not in program:
+        where = "" if program.startswith("/") else " on PATH"
+        return f"cannot be started: no program {program}{where}; install it or correct spec.command"
+    return (
+        f"cannot be started: no program {program}; programs are started in the folder /, so that spec.command has "
+        "to be an absolute path or a name on PATH"
+    )
 
 
 class Session:
@@ -42,20 +68,36 @@ class Session:
 
     A caller whose deadline passes while the server starts leaves alone; the start goes on for its own minute, so
     that a slow package runner is there for the next try. A caller whose deadline passes later makes the session
-    ask the server for its tools: one that does not answer within five seconds hangs, and is killed.
+    ask the server for a sign of life: one that gives none within five seconds gets no new calls, and is killed
+    when the last of those that it has is over. Errors of calls never say what the server printed: that may be
+    about other runs.
     """
 
-    def __init__(self, owner: str, command: ServerCommand, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        owner: str,
+        command: ServerCommand,
+        changed: Callable[[str], None],
+        *,
+        plain: bool = False,
+        launch: Launch = launched,
+    ) -> None:
         self.command = command
-        self._owner = owner
-        self._changed = changed
+        self.plain = plain
+        """Whether it is asked plainly, since it has ended at the newest protocol's first question before."""
+        self.owner = owner
+        self._launch = launch
         self._env = dict(command.env)
         self._hidden = secrets(self._env)
+        self._secret = secrets({name: self._env.get(name, "") for name in command.hidden})
         self._output = Output(owner, self._hidden)
-        self._process: Process | None = None
-        self._end: ProviderError = Transient(f"MCP server {owner} was stopped", reason="ServerStopped")
+        self._process: ToolProcess | None = None
+        self._end: Transient | Terminal = Transient(f"MCP server {owner} was stopped", reason="ServerStopped")
         self._stopping = False
+        self._hangs = False
+        self._asking = 0
         self._late = asyncio.Event()
+        self._pace = Pace(lambda: changed(owner))
         self._ready: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(), name=f"MCP server {owner}")
         self.task.add_done_callback(self._over)
@@ -69,25 +111,47 @@ class Session:
     @property
     def usable(self) -> bool:
         """Whether it should get new calls."""
-        if self._stopping or self.task.done():
+        if self._stopping or self._hangs or self.task.done():
             return False
-        stdout = self._process.stdout if self._process is not None else None
-        return stdout is None or not stdout.at_eof()
+        return self._process is None or not self._process.stdout.at_eof()
 
-    async def ask(
+    @property
+    def draining(self) -> bool:
+        """Whether it hangs, and ends when the last of its calls is over."""
+        return self._hangs and not self._stopping
+
+    async def discover(self, timeout: float) -> Discovery:
+        """What the server offers. Raises Transient, Terminal, with what it printed last."""
+        try:
+            found = await self._ask("tools/list", lambda talk: talk.discover(), timeout)
+        except ToolError as error:
+            raise self._error(Transient, f"does not list its tools: {error}", "ListFailed") from error
+        except (Transient, Terminal) as error:
+            printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
+            raise type(error)(f"{error}{printed}", reason=error.reason) from error
+        self._pace.listed(found)
+        return found
+
+    async def call(self, tool: str, arguments: JsonObject, key: str, timeout: float) -> str:
+        """The tool's result as text. Raises ToolError, Transient, Terminal."""
+        text, failed = await self._ask(tool, lambda talk: talk.call(tool, arguments, key), timeout)
+        if failed:
+            raise ToolError(limited(redacted(text, self._hidden)) or f"tool {tool} failed and did not say why")
+        return limited(redacted(text, self._secret))
+
+    async def _ask(
         self, what: str, question: Callable[[Conversation], Awaitable[Answer]], timeout: float
     ) -> Answer:
         """An answer from the server. Raises ToolError, Transient, Terminal, with no value of its environment."""
+        self._asking += 1
         try:
             async with asyncio.timeout(timeout):
                 conversation = await asyncio.shield(self._ready)
                 return await question(conversation)
         except TimeoutError as error:
             self._late.set()
-            raise Transient(
-                f"MCP server {self._owner} did not answer {what} within {timeout:g} s{self._printed()}",
-                reason="Timeout",
-            ) from error
+            text = f"MCP server {self.owner} did not answer {what} within {timeout:g} s"
+            raise Transient(text, reason="Timeout") from error
         except ToolError as error:
             raise ToolError(redacted(str(error), self._hidden)) from error
         except Transient as error:
@@ -96,58 +160,65 @@ class Session:
             # A lost connection is explained by how the server ended, which it does now.
             await asyncio.wait({self.task}, timeout=CHECK_SECONDS)
             raise (self._end if self.task.done() else error) from error
+        finally:
+            self._asking -= 1
+            if self._hangs and not self._asking:
+                self.stop()
 
     async def _live(self) -> None:
         try:
             why = await self._run()
-            self._end = self._error(Transient, f"{why}{self._printed()}", "ServerDied")
-        except ProviderError as error:
-            self._end = error
+            self._end = self._error(Transient, why, "ServerDied")
+        except (Transient, Terminal) as error:
+            self._end = self._error(type(error), str(error), error.reason)
         except OSError as error:
             text = f"cannot be started: {error.strerror}; correct spec.command"
             self._end = self._error(Terminal, text, "CommandFailed")
+        finally:
+            self._pace.stop()
 
     async def _run(self) -> str:
         """Starts the server and stays until it has ended; how it did."""
-        env = environment(self._env)
-        program = shutil.which(self.command.command, path=env["PATH"])
-        if program is None:
-            text = (
-                f"cannot be started: no program {self.command.command} on PATH; install it or correct spec.command"
-            )
-            raise self._error(Terminal, text, "CommandNotFound")
         # Over a second the first time: in a thread, so that nobody else waits for it.
-        client = await asyncio.to_thread(importlib.import_module, "kubechain.providers.tools.mcp.client")
-        process = self._process = await start(tethered(program, self.command.args), env, talks=True)
-        readers = [asyncio.create_task(self._output.pump(process.stderr))] if process.stderr else []
-        why = ""
+        await asyncio.to_thread(importlib.import_module, "kubechain.providers.tools.mcp.client")
+        why, by_itself = await self._one_life()
+        if by_itself and not self.plain and not self._ready.done():
+            self.plain = True
+            self._output = Output(self.owner, self._hidden)
+            why, _ = await self._one_life()
+        return why
+
+    async def _one_life(self) -> tuple[str, bool]:
+        """One process: how it ended, and whether it had ended by itself."""
+        from kubechain.providers.tools.mcp.wire import CLOSED
+
+        process = self._process = await self._launch(self.command)
+        readers = [asyncio.create_task(self._output.pump(process.stderr))]
         try:
             why = await self._converse(process)
         finally:
-            self._stopping = True
-            if process.stdin is not None:
-                process.stdin.close()
-            if process.stdout is not None:
-                readers.append(asyncio.create_task(drain(process.stdout)))
-            by_itself = await finish(process, readers, grace=STOP_SECONDS)
-        return ending(process) if by_itself and why == client.CLOSED else why
+            self._stopping = self._ready.done()
+            process.close_stdin()
+            readers.append(asyncio.create_task(drain(process.stdout)))
+            by_itself = await process.finish(readers, grace=STOP_SECONDS)
+        return (ending(process) if by_itself and why == CLOSED else why), by_itself and why == CLOSED
 
-    async def _converse(self, process: Process) -> str:
+    async def _converse(self, process: ToolProcess) -> str:
         """Talks with the server until it has ended or is of no use; which of the two."""
-        from kubechain.providers.tools.mcp.client import connected, first_cause
+        from kubechain.providers.tools.mcp.client import connected, failure
+        from kubechain.providers.tools.mcp.wire import Wire
 
-        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        wire = Wire(process, self._output.take, self._pace.changed)
         try:
             async with asyncio.timeout(START_SECONDS) as deadline:
-                async with connected(process, self._output.take, self._tell, ended) as conversation:
+                async with connected(wire, plain=self.plain) as conversation:
                     deadline.reschedule(None)
                     self._ready.set_result(conversation)
-                    return await self._watch(conversation, ended)
+                    return await self._watch(conversation, wire.ended)
         except TimeoutError:
             return f"did not finish its handshake within {START_SECONDS:g} s"
         except Exception as error:  # the SDK's errors come in groups of groups; any of them ends this server only
-            known = ended.done() and not ended.cancelled()
-            return ended.result() if known else f"cannot be talked to: {first_cause(error)}"
+            return wire.end or failure(error)
 
     async def _watch(self, conversation: Conversation, ended: asyncio.Future[str]) -> str:
         """Waits for the server's end, and looks whether it hangs each time it was late; what became of it."""
@@ -159,29 +230,25 @@ class Session:
             finally:
                 late.cancel()
             if ended.done():
-                return ended.result()
+                return "cannot be talked to any more" if ended.cancelled() else ended.result()
             self._late.clear()
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
-                    await conversation.discover()
+                    await conversation.answers()
             except TimeoutError:
-                return f"hangs: it did not list its tools within {CHECK_SECONDS:g} s and was killed"
-            except (ToolError, Transient):
+                self._hangs = True
+                if not self._asking:
+                    return f"hangs: it gave no sign of life within {CHECK_SECONDS:g} s and was killed"
+            except Transient:
                 continue
 
-    def _tell(self) -> None:
-        self._changed(self._owner)
-
-    def _printed(self) -> str:
-        return f"; it printed last: {self._output.tail}" if self._output.tail else ""
-
-    def _error(self, kind: type[Transient] | type[Terminal], text: str, reason: str) -> ProviderError:
-        return kind(redacted(f"MCP server {self._owner} {text}", self._hidden), reason=reason)
+    def _error(self, kind: type[Transient] | type[Terminal], text: str, reason: str) -> Transient | Terminal:
+        return kind(redacted(f"MCP server {self.owner} {text}", self._hidden), reason=reason)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """Tells those who wait for the start; also runs when the task was cancelled before it began."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("an MCP session failed", server=self._owner, exc_info=error)
+            _log.error("an MCP session failed", server=self.owner, exc_info=error)
             self._end = self._error(Transient, f"failed inside: {type(error).__name__}", "SessionFailed")
         if not self._ready.done():
             self._ready.set_exception(self._end)

@@ -14,7 +14,7 @@ import msgspec
 
 from kubechain.agents.ports.tool import Discovery, MCPSessions, ServerCommand, ToolError
 from kubechain.errors import Transient
-from kubechain.providers.tools.mcp.session import Session
+from kubechain.providers.tools.mcp.session import Launch, Session, launched
 from kubechain.resources.json import JsonObject, JsonValue
 
 
@@ -25,16 +25,16 @@ def _nobody(_: str) -> None:
 class MCP(MCPSessions):
     """Sessions by owner. `on_change(owner)` is called when a server says that its tools have changed."""
 
-    def __init__(self, on_change: Callable[[str], None] = _nobody) -> None:
+    def __init__(self, on_change: Callable[[str], None] = _nobody, launch: Launch = launched) -> None:
         self.on_change = on_change
+        self._launch = launch
         self._current: dict[str, Session] = {}
         self._living: set[Session] = set()
         self._closed = False
 
     async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
-        """What the server offers. Raises Transient, ToolError, or Terminal (CommandNotFound, CommandFailed)."""
-        session = self._session(owner, command)
-        return await session.ask("tools/list", lambda conversation: conversation.discover(), timeout)
+        """What the server offers. Raises Transient, or Terminal (CommandNotFound, CommandFailed)."""
+        return await self._session(owner, command).discover(timeout)
 
     async def call(
         self,
@@ -47,15 +47,17 @@ class MCP(MCPSessions):
     ) -> str:
         """The tool's result as text, cut to result.MAX_RESULT_BYTES. Raises ToolError, Transient, Terminal."""
         given = _object(arguments)
-        session = self._session(owner, command)
-        return await session.ask(tool, lambda talk: talk.call(tool, given, idempotency_key), timeout)
+        return await self._session(owner, command).call(tool, given, idempotency_key, timeout)
 
     async def forget(self, owner: str) -> None:
         """Ends the server and all it started; harmless when there is none."""
-        session = self._current.pop(owner, None)
-        if session is not None:
-            session.stop()
-            await asyncio.wait({session.task})
+        self._current.pop(owner, None)
+        tasks = {session.task for session in self._living if session.owner == owner}
+        for session in list(self._living):
+            if session.owner == owner:
+                session.stop()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Ends every server, all at the same time."""
@@ -65,6 +67,9 @@ class MCP(MCPSessions):
             session.stop()
         await asyncio.gather(*(session.task for session in sessions), return_exceptions=True)
 
+    def _changed(self, owner: str) -> None:
+        self.on_change(owner)
+
     def _session(self, owner: str, command: ServerCommand) -> Session:
         """The session for new calls, another one where the last has ended or was started otherwise."""
         if self._closed:
@@ -72,9 +77,11 @@ class MCP(MCPSessions):
         session = self._current.get(owner)
         if session is not None and session.usable and session.command == command:
             return session
-        if session is not None:
+        same = session is not None and session.command == command
+        if session is not None and not (same and session.draining):
             session.stop()
-        fresh = Session(owner, command, lambda changed: self.on_change(changed))
+        plain = session.plain if session is not None and same else False
+        fresh = Session(owner, command, self._changed, plain=plain, launch=self._launch)
         self._current[owner] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._living.discard(fresh))
