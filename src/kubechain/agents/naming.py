@@ -14,6 +14,7 @@ from functools import lru_cache
 MAX_OBJECT_NAME = 63
 MAX_TOOL_NAME = 64
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
+_TOOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_TOOL = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -52,17 +53,19 @@ def result_name(call: str, result: str) -> str:
 
 
 def tool_name(wanted: str, taken: Collection[str] = ()) -> str:
-    """A name providers accept, close to the wanted one and different from every taken one."""
-    name = _NOT_TOOL.sub("_", wanted).strip("_") or "tool"
-    if len(name) > MAX_TOOL_NAME:
-        name = f"{name[: MAX_TOOL_NAME - 6]}_{digest(wanted)}"
-    if name not in taken:
-        return name
-    for attempt in range(2, len(taken) + 3):
-        suffix = f"_{attempt}"
-        numbered = name[: MAX_TOOL_NAME - len(suffix)] + suffix
-        if numbered not in taken:
-            return numbered
+    """A name providers accept, close to the wanted one and different from every taken one.
+
+    It follows from the wanted name alone: one that does not fit gets a fingerprint of its own, whatever else is
+    offered. `taken` matters only where somebody gives a tool the very name that is computed for another.
+    """
+    if _TOOL.fullmatch(wanted) and wanted not in taken:
+        return wanted
+    start = _NOT_TOOL.sub("_", wanted).strip("_") or "tool"
+    for attempt in range(len(taken) + 1):
+        suffix = f"_{digest(f'{wanted}/{attempt}' if attempt else wanted)}"
+        name = start[: MAX_TOOL_NAME - len(suffix)] + suffix
+        if name not in taken:
+            return name
     raise AssertionError("more taken names than there are")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +51,29 @@ def test_names_handed_out_one_after_the_other_are_all_different(wanted: list[str
 def test_a_good_name_stays_as_it_is() -> None:
     assert tool_name("simple-echo-tool") == "simple-echo-tool"
     assert digest("x") == digest("x") != digest("y")
+
+
+@given(st.lists(st.text(max_size=80), max_size=20, unique=True), st.randoms())
+def test_a_name_depends_on_what_it_names_and_not_on_its_place_in_a_list(wanted: list[str], chance: Random) -> None:
+    def named(texts: list[str]) -> dict[str, str]:
+        taken: dict[str, str] = {}
+        for text in texts:
+            taken[tool_name(text, taken.keys())] = text
+        return {text: name for name, text in taken.items()}
+
+    shuffled = chance.sample(wanted, len(wanted))
+    assert named(wanted) == named(shuffled)
+    for text, name in named(wanted[1:]).items():
+        assert named(wanted)[text] == name
+
+
+@pytest.mark.parametrize("wanted", ["a.b", "a/b", "a b", "x" * 65, "\u00fc", ""])
+def test_a_name_that_does_not_fit_gets_a_fingerprint_of_its_own(wanted: str) -> None:
+    start = re.sub(r"[^a-z]+", "_", wanted).strip("_")[:58] or "tool"
+    assert tool_name(wanted) == f"{start}_{digest(wanted)}"
+
+
+def test_a_name_that_is_taken_all_the_same_gets_another() -> None:
+    first = tool_name("a.b")
+    second = tool_name(first, [first])
+    assert len({first, second, tool_name("a.b", [first, second])}) == 3

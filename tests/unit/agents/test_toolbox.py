@@ -56,7 +56,7 @@ def test_names_that_providers_refuse_or_that_clash_are_made_different() -> None:
     one = agent()
     one.spec.tools = [Reference(name="my.tool"), Reference(name="my_tool")]
     tools = resolved_tools(one, Surroundings(llm(), {n: tool(n) for n in ("my.tool", "my_tool")}))
-    assert [t.name for t in tools] == ["my_tool", "my_tool_2"]
+    assert [t.name for t in tools] == ["my_tool_2bqds", "my_tool"]
     assert [t.origin.name for t in tools] == ["my.tool", "my_tool"]
 
 

@@ -1,6 +1,7 @@
 """MCP servers as real processes: our sample, and one with every bad habit."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import yaml
 
 from kubechain.agents.ports.tool import ServerCommand, ToolError
 from kubechain.errors import Terminal, Transient
+from kubechain.providers.tools.mcp import client as mcp_client
 from kubechain.providers.tools.mcp import session as mcp_session
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
@@ -104,6 +106,8 @@ async def test_the_idempotency_key_travels_beside_the_arguments(servers: MCP) ->
     ("tool", "text"),
     [
         ("structure", '{"a":1}'),
+        ("nonsense", "not a list"),
+        ("no_number", "hello"),
         ("picture", "look:\n[image image/png, 3 bytes]\ninside\n[resource file:///b: b]"),
     ],
 )
@@ -117,7 +121,7 @@ async def test_results_that_are_no_text_become_text(servers: MCP, tool: str, tex
         ("fail", "no such city"),
         ("leak", r"refused: \[redacted\]"),
         ("nothing", "Unknown tool: nothing"),
-        ("nonsense", "the server's answer to nonsense is not valid"),
+        ("unreadable", "the server's answer is not valid JSON"),
     ],
 )
 async def test_what_a_tool_says_no_with_is_told_to_the_model(servers: MCP, tool: str, text: str) -> None:
@@ -151,10 +155,7 @@ async def test_a_server_killed_in_the_middle_of_a_call_costs_that_call_and_the_n
 
 async def test_a_server_that_died_between_two_calls_costs_nobody_anything(servers: MCP) -> None:
     pid = int(await call(servers, "pid"))
-    os.kill(pid, signal.SIGKILL)
-    await ended(pid)
-    for _ in range(10):  # the end of the pipe has come by now, and takes a few turns of the loop to be noticed
-        await asyncio.sleep(0)
+    await _killed(pid)
     assert int(await call(servers, "pid")) != pid
 
 
@@ -249,6 +250,131 @@ async def test_close_ends_servers_and_those_who_wait(servers: MCP, tmp_path: Pat
     await ended(pid)
 
 
+async def test_a_server_that_ends_at_an_unknown_first_question_is_started_once_more_and_asked_plainly(
+    servers: MCP,
+) -> None:
+    found = await servers.discover(OWNER, plain("strict"), 20)
+    assert len(found.tools) == 3
+    pid = int(await call(servers, "pid", plain("strict")))
+    await _killed(pid)
+    assert int(await call(servers, "pid", plain("strict"))) != pid
+
+
+async def test_a_server_that_is_silent_until_it_is_asked_plainly_is_asked_plainly_soon(
+    servers: MCP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_client, "PROBE_SECONDS", 0.2)
+    assert len((await servers.discover(OWNER, plain("silent"), 20)).tools) == 3
+
+
+@pytest.mark.parametrize(
+    ("habit", "names"),
+    [
+        ("round", ["pid", "big", "meet"]),
+        ("counting", ["pid", "big", "meet"]),
+        ("pages", ["pid", "big", "meet"]),
+        ("toolless", []),
+    ],
+)
+async def test_every_page_is_read_and_a_list_without_end_ends(servers: MCP, habit: str, names: list[str]) -> None:
+    found = await servers.discover(OWNER, plain(habit), 20)
+    assert [tool.name for tool in found.tools] == names
+    assert not found.left_out
+
+
+async def test_a_bad_tool_is_left_out_by_name_and_costs_no_other(servers: MCP) -> None:
+    found = await servers.discover(OWNER, plain("odd"), 20)
+    assert [tool.name for tool in found.tools] == ["pid", "big", "meet"]
+    assert [(one.name, one.why) for one in found.left_out] == [
+        ("pid", "it is listed twice"),
+        ('{"name":3}', "it has no name"),
+        ("bad", "its inputSchema is not a JSON object"),
+    ]
+
+
+async def test_a_server_that_refuses_to_list_its_tools_is_waited_for(servers: MCP) -> None:
+    with pytest.raises(Transient, match="default/plain does not list its tools: no database") as raised:
+        await servers.discover(OWNER, plain("refusing"), 20)
+    assert raised.value.reason == "ListFailed"
+
+
+@pytest.mark.parametrize("code", [-32000, -32001, -32601, 0, 7])
+async def test_an_error_of_the_servers_own_is_the_tools_answer_whatever_its_code(servers: MCP, code: int) -> None:
+    pid = await call(servers, "pid")
+    with pytest.raises(ToolError, match="broken pipe to the moon"):
+        await call(servers, "own_error", code=code)
+    assert await call(servers, "pid") == pid
+
+
+async def test_noise_has_no_bound_over_a_lifetime(servers: MCP) -> None:
+    pid = await call(servers, "pid")
+    for _ in range(5):
+        assert await call(servers, "noise") == "quiet"
+    assert await call(servers, "pid") == pid
+
+
+async def test_a_storm_of_changes_is_told_once_at_a_time() -> None:
+    told: list[str] = []
+    servers = MCP(told.append)
+    try:
+        assert await call(servers, "storm") == "changed"
+        assert await call(servers, "pid")
+        assert told == [OWNER]
+    finally:
+        await servers.close()
+
+
+async def test_a_server_that_hangs_gets_no_new_calls_and_keeps_those_it_has(
+    servers: MCP, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(mcp_session, "CHECK_SECONDS", 0.2)
+    pid = int(await call(servers, "pid"))
+    place = pipe(tmp_path, "pid")
+    async with asyncio.TaskGroup() as group:
+        neighbour = group.create_task(call(servers, "meet"))
+        late = group.create_task(_error(servers, "say_pid_and_hang", timeout=2, pipe=str(place)))
+        await heard(place)
+        os.kill(pid, signal.SIGSTOP)
+        assert "did not answer" in str(await late)
+        found = pid
+        async with asyncio.timeout(20):
+            while found == pid:
+                with contextlib.suppress(Transient):
+                    found = int(await call(servers, "pid", timeout=1))
+        assert not neighbour.done()
+        neighbour.cancel()
+    await ended(pid)
+
+
+async def test_what_a_server_printed_is_never_shown_to_another_run(servers: MCP, tmp_path: Path) -> None:
+    await call(servers, "print")
+    place = pipe(tmp_path, "pid")
+    async with asyncio.TaskGroup() as group:
+        hanging = group.create_task(_error(servers, "say_pid_and_hang", pipe=str(place)))
+        os.kill(int(await heard(place)), signal.SIGKILL)
+    assert "was killed by SIGKILL" in str(hanging.result()) and "what one run asked" not in str(hanging.result())
+    assert "what one run asked" not in str(await _error(servers, "say_pid_and_hang", timeout=0.2))
+
+
+async def test_a_value_from_a_secret_is_shown_in_no_result_and_any_other_is(servers: MCP) -> None:
+    command = ServerCommand(
+        "python3", ("-I", "-S", PLAIN), (("CITY", "Amsterdam"), ("TOKEN", "sk-123456")), frozenset({"TOKEN"})
+    )
+    assert await call(servers, "show", command) == "[redacted] Amsterdam"
+
+
+async def test_what_a_server_has_started_ends_with_it(servers: MCP) -> None:
+    child = int(await call(servers, "child"))
+    await servers.forget(OWNER)
+    await ended(child)
+
+
+@pytest.mark.parametrize("program", ["./server", "bin/server"])
+async def test_a_relative_command_says_where_programs_start(servers: MCP, program: str) -> None:
+    with pytest.raises(Terminal, match="started in the folder /"):
+        await servers.discover(OWNER, ServerCommand(program, (), ()), 20)
+
+
 PROGRAM = """
 import asyncio, sys
 from kubechain.agents.ports.tool import ServerCommand
@@ -274,6 +400,13 @@ async def test_the_sdk_is_not_loaded_before_a_server_is_needed() -> None:
     code = "import sys; from kubechain.providers.tools import mcp, function; print('mcp' in sys.modules)"
     program = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     assert (await program.communicate())[0] == b"False\n"
+
+
+async def _killed(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    await ended(pid)
+    for _ in range(10):  # the end of the pipe has come by now, and takes a few turns of the loop to be noticed
+        await asyncio.sleep(0)
 
 
 async def _error(servers: MCP, tool: str, timeout: float = 20, **arguments: str) -> Exception:

@@ -127,5 +127,6 @@ def test_a_greeting_is_put_into_the_form_of_the_protocol() -> None:
         "capabilities": {},
         "serverInfo": {"name": "a", "version": ""},
     }
-    for strange in (None, {}, "hello", {"protocolVersion": "1.0", "capabilities": {"tools": True}}):
+    odd: list[JsonValue] = [None, {}, "hello", {"protocolVersion": "1.0", "capabilities": {"tools": True}}]
+    for strange in odd:
         assert greeting(strange, known)["protocolVersion"] == "2024-11-05"

@@ -39,5 +39,13 @@ class Tools(Struct, frozen=True):
         if provider.spec.function is None:
             raise Terminal(f'Tool "{provider.metadata.name}" has no function to run', reason="NoFunction")
         return await self.functions.call(
-            FunctionCall(provider.spec.function.entrypoint, arguments, timeout, env, call.metadata.uid)
+            FunctionCall(
+                provider.spec.function.entrypoint,
+                arguments,
+                timeout,
+                env,
+                call.metadata.uid,
+                hidden=frozenset(v.name for v in provider.env if v.value_from is not None),
+                about={"tool": call.spec.tool, "task_run": call.spec.task_run},
+            )
         )

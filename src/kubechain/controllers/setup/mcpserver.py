@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.call.step import DEFAULT_TIMEOUT
-from kubechain.agents.ports.tool import Discovery, Environment, MCPSessions, ServerCommand
+from kubechain.agents.ports.tool import DiscoveredTool, Discovery, Environment, MCPSessions, ServerCommand
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.saving import save_status
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.controllers.setup.readiness import judged, same
+from kubechain.controllers.setup.tool_list import fitting, sentence
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerStatus, MCPTool, ServerInfo
@@ -52,8 +55,9 @@ class MCPServerController(Struct):
             await self._write(server, Verdict("Error", error.reason, str(error)), server.status)
             raise
         else:
-            detail = f"Connected; {len(discovery.tools)} tools discovered"
-            await self._write(server, Verdict("Ready", "Connected", detail), _found(server.status, discovery))
+            kept, left_out = fitting(discovery)
+            verdict = Verdict("Ready", "Connected", sentence(kept, left_out))
+            await self._write(server, verdict, _found(server.status, discovery, kept))
         return Done()
 
     async def gone(self, last: MCPServer) -> None:
@@ -74,7 +78,8 @@ def owner(server: MCPServer) -> str:
 
 def command_of(server: MCPServer, env: Environment) -> ServerCommand:
     """How the server is started, secrets filled in."""
-    return ServerCommand(server.spec.command, tuple(server.spec.args), tuple(sorted(env.items())))
+    hidden = frozenset(variable.name for variable in server.spec.env if variable.value_from is not None)
+    return ServerCommand(server.spec.command, tuple(server.spec.args), tuple(sorted(env.items())), hidden)
 
 
 def call_timeout(server: MCPServer) -> float:
@@ -82,10 +87,9 @@ def call_timeout(server: MCPServer) -> float:
     return seconds(server.spec.timeout) if server.spec.timeout else DEFAULT_TIMEOUT
 
 
-def _found(status: MCPServerStatus, discovery: Discovery) -> MCPServerStatus:
+def _found(status: MCPServerStatus, discovery: Discovery, kept: Sequence[DiscoveredTool]) -> MCPServerStatus:
     tools = [
-        MCPTool(name=t.name, description=t.description, input_schema=t.input_schema, effect=t.effect)
-        for t in discovery.tools
+        MCPTool(name=t.name, description=t.description, input_schema=t.input_schema, effect=t.effect) for t in kept
     ]
     info = ServerInfo(name=discovery.server_name, version=discovery.server_version, protocol=discovery.protocol)
     return replace(status, tools=tools, tool_count=len(tools), server=info)

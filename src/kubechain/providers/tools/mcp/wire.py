@@ -101,7 +101,8 @@ class Wire(Dispatcher[TransportContext]):
             raise MCPError(REQUEST_TIMEOUT, f"request {method} timed out") from error
         finally:
             del self._waiting[number]
-            if sent and not answer.done() and opts.get("cancel_on_abandon", True):
+            given_up = not answer.done() or answer.cancelled()
+            if sent and given_up and opts.get("cancel_on_abandon", True):
                 self._tell("notifications/cancelled", {"requestId": number, "reason": "nobody waits any more"})
         if isinstance(found, Fault):
             raise MCPError(found.code, found.message, found.data)
