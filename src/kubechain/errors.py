@@ -142,12 +142,23 @@ class ProviderError(KubechainError):
 
 
 class Transient(ProviderError):
-    """May succeed later; `retry_after` in seconds when the other side named a time."""
+    """May succeed later; `retry_after` in seconds when the other side named a time.
 
-    def __init__(self, message: str, *, retry_after: float | None = None, reason: str = "Transient") -> None:
+    `wait` in seconds is set by a controller that has decided, and said, when it tries again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        reason: str = "Transient",
+        wait: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.reason = reason
+        self.wait = wait
 
 
 class Terminal(ProviderError):

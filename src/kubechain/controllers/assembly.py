@@ -81,13 +81,17 @@ def workers(
 
     servers_worker = worker(servers, c.servers, referred(c.secrets, c.servers, "secret"))
     o.sessions.on_change = partial(_look_again, servers, servers_worker)
+    runs_worker = Worker(
+        runs, c.runs, runs_wake, events=events, at_rest=finished, turns=Sharded(share, _shard_of_run)
+    )
+    runs.outages.wake = runs_worker.wake
     made: tuple[Worker[Any], ...] = (
         worker(LLMController(api, c, o.models, o.base_urls, clock), c.llms, referred(c.secrets, c.llms, "secret")),
         worker(ToolController(api, c, o.functions, clock), c.tools, referred(c.secrets, c.tools, "secret")),
         servers_worker,
         worker(AgentController(api, c, clock), c.agents, *agents_wake),
         worker(TaskController(api, c, clock), c.tasks, referred(c.agents, c.tasks, "agent")),
-        Worker(runs, c.runs, runs_wake, events=events, at_rest=finished, turns=Sharded(share, _shard_of_run)),
+        runs_worker,
         Worker(
             calls,
             c.calls,

@@ -40,6 +40,16 @@ class History(Model, kw_only=True, gc=False):
     messages: Annotated[int, doc("How many messages they hold.")] = 0
 
 
+class Retry(Model, kw_only=True, gc=False):
+    """Requests in a row that brought no usable reply; absent once one did."""
+
+    reason: Annotated[str, doc("Why the last one brought none.")] = ""
+    attempts: Annotated[int, doc("How many there were.")] = 0
+    unusable: Annotated[int, doc("How many brought a reply that could not be used: the run fails at three.")] = 0
+    timeouts: Annotated[int, doc("How many brought nothing in time: the run fails at ten.")] = 0
+    next_time: Annotated[str, doc("When the model is asked again.", schema={"format": "date-time"})] = ""
+
+
 class TaskRunStatus(Model, kw_only=True, gc=False):
     """The conversation so far and where it stands: the checkpoint a run goes on from."""
 
@@ -55,6 +65,7 @@ class TaskRunStatus(Model, kw_only=True, gc=False):
     )
     messages: Annotated[list[Message], doc("The conversation; of a long one, the current window.")] = []
     stored_results: Annotated[int, doc("How many tool results were too big to be shown whole.")] = 0
+    retry: Annotated[Retry, doc("How often the model was asked in vain since its last reply.")] | None = None
     output: Annotated[str, doc("The final answer.")] = ""
     error: Annotated[str, doc("Why it failed, and the next move.")] = ""
     turns: Annotated[int, doc("Replies of the model so far.")] = 0
@@ -85,6 +96,12 @@ TASK_RUNS = our_kind(
         Column("Agent", ".status.agent", wide=True, description="The agent that does it"),
         Column("Turns", ".status.turns", "integer", wide=True, description="Replies of the model so far"),
         Column("Tokens", ".status.tokens", "integer", wide=True, description="Tokens read and written so far"),
+        Column(
+            "Reason",
+            '.status.conditions[?(@.type=="Succeeded")].reason',
+            wide=True,
+            description="How it ended, or what it is doing, in one word",
+        ),
         Column("WaitingOn", ".status.waitingOn", wide=True, description="Why it is not moving"),
     ),
     selectable=("spec.task", "status.agent", "status.phase"),

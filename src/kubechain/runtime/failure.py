@@ -1,7 +1,8 @@
 """What follows from a failed pass. Pure; the worker acts on it.
 
 Conflict, NotFound              the cache was behind: at once, a few times, then backoff
-Transient                       backoff, and not before the time that the other side named; an Event on the object
+Transient                       backoff, and not before the time that the other side named; an Event on the object;
+                                where the controller has decided how long to wait, exactly so long
 Terminal                        no further try until the object or what it refers to changes; an Event
 TooManyRequests, Timeout, ...   the API itself is in trouble: its retry_after, else backoff; logged
 anything else                   a bug: backoff; logged with its traceback
@@ -53,6 +54,8 @@ def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
             return Verdict(0, False, "nobody", error.reason)
         case Conflict() | NotFound():
             return Verdict(full_jitter(attempt - AT_ONCE, chance), False, "operator", error.reason)
+        case Transient(wait=float() | int() as seconds):
+            return Verdict(seconds, True, "object", error.reason)
         case Transient(retry_after=float() | int() as seconds):
             # "At once", said again and again, is no reason to ask for ever without a pause.
             wait = max(not_before(seconds, chance), full_jitter(attempt, chance))

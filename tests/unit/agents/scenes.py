@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubechain.agents.run.scene import Scene
+from kubechain.agents.run.scene import Ask, Scene
 from kubechain.resources.agent import Agent, AgentSpec, AgentStatus, ResolvedTool, ToolOrigin
 from kubechain.resources.llm import LLM, LLMSpec, LLMStatus
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
@@ -60,3 +60,10 @@ def call(name: str, phase: str = "Pending", **status: object) -> ToolCall:
     made = ToolCallStatus(**status)  # type: ignore[arg-type]
     made.phase = phase  # type: ignore[assignment]
     return ToolCall(metadata=meta(name), spec=spec, status=made)
+
+
+def ask(*unsaved: Message, stored: int = 0, max_tokens: int | None = None) -> Ask:
+    """The question that a reply answers."""
+    model = llm()
+    model.spec.parameters.max_tokens = max_tokens
+    return Ask(model, agent(), [ECHO], list(unsaved), stored)

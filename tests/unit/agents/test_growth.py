@@ -10,13 +10,15 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply
 from kubechain.agents.run import checkpoint
-from kubechain.agents.run.growth import SEGMENT, WINDOW, sealed, size
+from kubechain.agents.run.growth import LARGE, SEGMENT, WINDOW, continued, size
+from kubechain.agents.run.outcome import Kept
 from kubechain.resources.message import Message
 from kubechain.resources.segment import TranscriptSegmentSpec
 from kubechain.resources.taskrun import TaskRun
-from tests.unit.agents.scenes import asks_for, run
+from tests.unit.agents.scenes import ask, asks_for, run
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ANSWER = Message(role="assistant", content="Hi.")
 
 
 def tool_message(length: int) -> Message:
@@ -24,13 +26,33 @@ def tool_message(length: int) -> Message:
 
 
 def test_a_short_conversation_stays_whole_in_the_status() -> None:
-    assert sealed(run(Message(role="user", content="Hello?")), [tool_message(100)]) == []
+    question = Message(role="user", content="Hello?")
+    made = continued(run(question), [tool_message(100)], [ANSWER])
+    assert (made.window, made.moved) == ([question, tool_message(100), ANSWER], ())
 
 
 def test_the_same_checkpoint_seals_the_same_segments_and_another_conversation_others() -> None:
     of = run(tool_message(WINDOW))
-    assert sealed(of, []) == sealed(of, [])
-    assert sealed(of, [])[0][0] != sealed(of, [tool_message(1)])[0][0]
+    assert continued(of, [tool_message(9)]) == continued(of, [tool_message(9)])
+    assert continued(of, [tool_message(9)]).moved[0][0] != continued(of, [tool_message(8)]).moved[0][0]
+
+
+def test_a_large_answer_moves_out_since_the_status_holds_it_as_its_output() -> None:
+    large = Message(role="assistant", content="x" * LARGE)
+    made = continued(run(tool_message(1)), [], [large])
+    assert made.window == []
+    assert [message for _, spec in made.moved for message in spec.messages] == [tool_message(1), large]
+
+
+def test_a_large_reply_whose_calls_are_still_to_be_made_stays() -> None:
+    large = asks_for("echo")
+    large.tool_calls[0].function.arguments = '{"x": "' + "x" * LARGE + '"}'
+    assert continued(run(tool_message(1)), [], [large], pending=True).window == [tool_message(1), large]
+
+
+def test_letters_that_take_six_bytes_each_count_as_six() -> None:
+    made = continued(run(), [], [Message(role="assistant", content="\x00" * (LARGE // 2))])
+    assert made.window == []
 
 
 @given(st.lists(st.lists(st.integers(0, 3 * WINDOW), min_size=1, max_size=4), min_size=1, max_size=30))
@@ -43,12 +65,12 @@ def test_however_long_a_run_gets_its_segments_and_window_hold_the_whole_conversa
     for results in turns:
         unsaved = [tool_message(length) for length in results]
         reply = asks_for("echo")
-        moved = sealed(of, unsaved)
-        store |= dict(moved)
-        of = replace(of, status=checkpoint.after_reply(of, "helper", unsaved, Reply(reply), NOW, moved))
+        made = checkpoint.after_reply(of, ask(*unsaved), Reply(reply), Kept(), NOW)
+        store |= dict(made.segments)
+        of = replace(of, status=made.status)
         said += [*unsaved, reply]
         assert size(of.status.messages) <= WINDOW + size([reply])
-        assert all(size(spec.messages) <= SEGMENT or len(spec.messages) == 1 for _, spec in moved)
+        assert all(size(spec.messages) <= SEGMENT or len(spec.messages) == 1 for _, spec in made.segments)
     assert [*earlier(of, store), *of.status.messages] == said
     assert of.status.history.messages + len(of.status.messages) == len(said)
     assert of.status.history.segments == len(store)

@@ -8,11 +8,12 @@ import pytest
 
 from kubechain.agents.ports.model import Reply
 from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run.outcome import Kept
 from kubechain.agents.run.scene import Ask, Call, Idle, Scene, Wait
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
 from kubechain.resources.taskrun import TaskRun
-from tests.unit.agents.scenes import agent, asks_for, call, llm, run, scene, task
+from tests.unit.agents.scenes import agent, ask, asks_for, call, llm, run, scene, task
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 1, 2, 4, 4, 5, tzinfo=UTC)
@@ -105,7 +106,7 @@ def test_a_run_waits_until_all_expected_children_have_results() -> None:
 def test_a_run_whose_calls_are_at_work_stands_as_its_checkpoint_left_it() -> None:
     of = run(turns=0)
     reply = Reply(asks_for("echo", "echo"))
-    of.status = checkpoint.after_reply(of, "helper", [QUESTION], reply, NOW)
+    of.status = checkpoint.after_reply(of, ask(QUESTION), reply, Kept(), NOW).status
     first, second = names(of)
     step = next_step(scene(of, call(first, "Succeeded"), call(second, "Pending")))
     assert isinstance(step, Wait)

@@ -2,68 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply, TokenCount
 from kubechain.agents.run.calls import at_work
 from kubechain.agents.run.gates import TOOL_CALLS_REQUESTED
-from kubechain.agents.run.scene import Wait
+from kubechain.agents.run.growth import Conversation, Segments, continued
+from kubechain.agents.run.outcome import CutCalls, Failure, Kept
+from kubechain.agents.run.scene import Ask, Wait
+from kubechain.agents.run.tries import cut_off
 from kubechain.resources.message import Message
 from kubechain.resources.model import Condition, timestamp, with_condition
-from kubechain.resources.segment import TranscriptSegmentSpec
-from kubechain.resources.taskrun import History, TaskRun, TaskRunStatus, Usage
+from kubechain.resources.taskrun import Retry, TaskRun, TaskRunStatus, Usage
 
-Sealed: TypeAlias = Sequence[tuple[str, TranscriptSegmentSpec]]
 SUCCEEDED = "Succeeded"
+FINAL_ANSWER = "FinalAnswer"
+ANSWER_CUT_OFF = "AnswerCutOff"
+REPLY_CUT_OFF = "ReplyCutOff"
+LONGEST_ERROR = 16 * 1024
+"""Characters of an error that a status holds twice, as its error and in its condition."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+    """A status, and the segments that have to be there before it is written."""
+
+    status: TaskRunStatus
+    segments: Segments = ()
 
 
 def after_reply(
-    run: TaskRun,
-    agent: str,
-    unsaved: list[Message],
-    reply: Reply,
-    now: datetime,
-    moved: Sealed = (),
-    stored: int = 0,
-) -> TaskRunStatus:
-    """The checkpoint: transcript and reply in one status, final when the reply asks for no tool.
+    run: TaskRun, ask: Ask, reply: Reply, outcome: Kept | CutCalls | Failure, now: datetime
+) -> Checkpoint:
+    """Transcript and reply in one status, final when the reply asks for no tool or the run fails of it."""
+    message = reply.message
+    match outcome:
+        case Kept() if message.tool_calls:
+            conversation = continued(run, ask.unsaved, [message], pending=True)
+            status = replace(
+                _turn(run, ask, conversation, reply.usage, now), retry=None, waiting_on=at_work(message.tool_calls)
+            )
+            status = _condition(replace(status, phase="Running"), "Unknown", TOOL_CALLS_REQUESTED, "", now)
+        case Kept(cut):
+            conversation = continued(run, ask.unsaved, [message])
+            status = _answered(_turn(run, ask, conversation, reply.usage, now), message, cut, now)
+        case CutCalls(why, told):
+            conversation = continued(run, ask.unsaved, [message, *_told(message, told)])
+            status = replace(_turn(run, ask, conversation, reply.usage, now), retry=cut_off(run.status.retry))
+            status = _condition(replace(status, phase="Running"), "Unknown", REPLY_CUT_OFF, why, now)
+        case Failure(reason, why, too_large):
+            says = message.content or message.tool_calls or message.opaque
+            new = [message, *_told(message, f"Error: nothing was run: {why}")] if says and not too_large else []
+            conversation = continued(run, ask.unsaved, new)
+            status = _failed(_turn(run, ask, conversation, reply.usage, now), reason, why, now)
+    return Checkpoint(status, conversation.moved)
 
-    `moved` are the segments that hold everything before the reply, where the window had grown too large;
-    `stored` counts the results so far that were too big to be shown whole.
-    """
-    old, message = run.status, reply.message
-    window = [message] if moved else [*old.messages, *unsaved, message]
-    status = replace(
-        old,
-        agent=agent,
-        start_time=old.start_time or timestamp(now),
-        history=_lengthened(old.history, moved),
-        messages=window,
-        stored_results=stored,
+
+def _turn(run: TaskRun, ask: Ask, conversation: Conversation, used: TokenCount, now: datetime) -> TaskRunStatus:
+    """What one more turn leaves in any case."""
+    old = run.status
+    return replace(
+        _talked(run, ask, conversation, now),
         turns=old.turns + 1,
-        usage=_sum(old.usage or Usage(), reply.usage),
-        tokens=old.tokens + reply.usage.input + reply.usage.output,
+        usage=_sum(old.usage or Usage(), used),
+        tokens=old.tokens + used.input + used.output,
+        waiting_on="",
+    )
+
+
+def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -> TaskRunStatus:
+    """The run with what is known of it before any reply."""
+    return replace(
+        run.status,
+        agent=ask.agent.metadata.name,
+        start_time=run.status.start_time or timestamp(now),
+        history=conversation.history,
+        messages=conversation.window,
+        stored_results=ask.stored,
         observed_generation=run.metadata.generation,
     )
-    if message.tool_calls:
-        status = replace(status, phase="Running", waiting_on=at_work(message.tool_calls))
-        return _condition(status, "Unknown", TOOL_CALLS_REQUESTED, "", now)
+
+
+def _told(message: Message, text: str) -> list[Message]:
+    """A result for each call of a reply of which nothing is run."""
+    return [Message(role="tool", tool_call_id=call.id, content=text) for call in message.tool_calls]
+
+
+def _answered(status: TaskRunStatus, message: Message, cut: str, now: datetime) -> TaskRunStatus:
     status = replace(
-        status, phase="FinalAnswer", output=message.content or "", waiting_on="", completion_time=timestamp(now)
+        status,
+        phase="FinalAnswer",
+        output=message.content or "",
+        retry=None,
+        completion_time=timestamp(now),
     )
-    cut = " The reply was cut off at its token limit." if reply.finish == "length" else ""
-    return _condition(status, "True", "FinalAnswer", f"{answered(status)}.{cut}", now)
-
-
-def _lengthened(history: History, moved: Sealed) -> History:
-    if not moved:
-        return history
-    last, spec = moved[-1]
-    return History(last=last, segments=history.segments + len(moved), messages=spec.first + len(spec.messages))
+    if cut:
+        return _condition(status, "True", ANSWER_CUT_OFF, f"{answered(status)}; {cut}", now)
+    return _condition(status, "True", FINAL_ANSWER, f"{answered(status)}.", now)
 
 
 def answered(status: TaskRunStatus) -> str:
@@ -93,17 +130,37 @@ def waiting(run: TaskRun, wait: Wait, now: datetime) -> TaskRunStatus:
     return _condition(status, "Unknown", wait.reason, message, now)
 
 
-def failed(run: TaskRun, reason: str, message: str, now: datetime) -> TaskRunStatus:
-    """The run failed for a reason that trying again will not cure."""
-    status = replace(
-        run.status,
-        phase="Failed",
-        error=message,
-        waiting_on="",
-        start_time=run.status.start_time or timestamp(now),
-        completion_time=timestamp(now),
-        observed_generation=run.metadata.generation,
+def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) -> TaskRunStatus:
+    """The model was asked and no usable reply came: how often so far, and when it is asked again."""
+    times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
+    again = f", next at {retry.next_time}" if retry.next_time else ""
+    old = run.status
+    return replace(
+        old,
+        phase=old.phase or "Pending",
+        agent=ask.agent.metadata.name,
+        retry=retry,
+        waiting_on=f"llm:{ask.llm.metadata.name} ({why}; asked {times}{again})",
+        usage=_sum(old.usage or Usage(), used) if used != TokenCount() else old.usage,
+        tokens=old.tokens + used.input + used.output,
     )
+
+
+def failed(run: TaskRun, ask: Ask, reason: str, message: str, now: datetime) -> Checkpoint:
+    """The run failed for a reason that trying again will not cure; it keeps all that had led to the question."""
+    conversation = continued(run, ask.unsaved)
+    return Checkpoint(_failed(_talked(run, ask, conversation, now), reason, message, now), conversation.moved)
+
+
+def too_large(run: TaskRun, ask: Ask, message: str, now: datetime) -> TaskRunStatus:
+    """The run failed since its conversation does not fit into an object: it keeps what it had before."""
+    kept = Conversation(run.status.messages, run.status.history)
+    return _failed(_talked(run, ask, kept, now), "RunTooLarge", message, now)
+
+
+def _failed(status: TaskRunStatus, reason: str, message: str, now: datetime) -> TaskRunStatus:
+    message = message[:LONGEST_ERROR]
+    status = replace(status, phase="Failed", error=message, waiting_on="", completion_time=timestamp(now))
     return _condition(status, "False", reason, message, now)
 
 

@@ -1,25 +1,42 @@
 """How a run stays small however long it gets: what moves out of its window, and into what.
 
 Pure. At a checkpoint, once window and unsaved messages together exceed WINDOW, all of them move to segments and
-only the new reply stays. A segment's name is computed from its content, so that a checkpoint repeated after a
-crash makes the same segments, and one that saw other messages makes others.
+only what is new stays; a reply that is LARGE by itself moves too, unless its tool calls are still to be made. A
+segment's name is computed from its content, so that a checkpoint repeated after a crash makes the same segments,
+and one that saw other messages makes others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
+import msgspec
 from msgspec import json
 
 from kubechain.agents.naming import segment_name
+from kubechain.agents.run.outcome import bytes_of
 from kubechain.resources.message import Message
 from kubechain.resources.segment import TranscriptSegmentSpec
-from kubechain.resources.taskrun import TaskRun
+from kubechain.resources.taskrun import History, TaskRun
 
 WINDOW = 16 * 1024
 """Characters of conversation that a run's status may hold before they move out."""
 SEGMENT = 96 * 1024
 """Characters that one segment holds at the most, unless a single message is larger."""
+LARGE = 256 * 1024
+"""Bytes of a reply that stay in the window: a final answer is in the status a second time, as its output."""
+
+Segments: TypeAlias = Sequence[tuple[str, TranscriptSegmentSpec]]
+"""Names and contents of segments."""
+
+
+class Conversation(msgspec.Struct, frozen=True, gc=False):
+    """The conversation as a checkpoint leaves it: what the status holds, and the segments to be made before."""
+
+    window: list[Message]
+    history: History
+    moved: Segments = ()
 
 
 def size(messages: Iterable[Message]) -> int:
@@ -32,19 +49,33 @@ def size(messages: Iterable[Message]) -> int:
     return total
 
 
-def sealed(run: TaskRun, unsaved: Sequence[Message]) -> list[tuple[str, TranscriptSegmentSpec]]:
-    """Names and contents of the segments that the next checkpoint needs; mostly none."""
-    messages = [*run.status.messages, *unsaved]
-    if size(messages) <= WINDOW:
-        return []
-    previous, first = run.status.history.last, run.status.history.messages
+def continued(
+    run: TaskRun, unsaved: Sequence[Message], new: Sequence[Message] = (), *, pending: bool = False
+) -> Conversation:
+    """The run's conversation with the `unsaved` messages that led to a reply, and the `new` ones: the reply.
+
+    `pending`: the reply's tool calls are still to be made, so it stays in the window.
+    """
+    before = [*run.status.messages, *unsaved]
+    if not pending and sum(map(bytes_of, new)) > LARGE:
+        return _moved(run, [*before, *new], [])
+    if size(before) > WINDOW:
+        return _moved(run, before, new)
+    return Conversation([*before, *new], run.status.history)
+
+
+def _moved(run: TaskRun, messages: Sequence[Message], rest: Sequence[Message]) -> Conversation:
+    history = run.status.history
+    previous, first = history.last, history.messages
     made: list[tuple[str, TranscriptSegmentSpec]] = []
     for stretch in _stretches(messages):
         spec = TranscriptSegmentSpec(task_run=run.metadata.name, previous=previous, first=first, messages=stretch)
         previous = segment_name(run.metadata.name, run.metadata.uid, json.encode(spec))
         first += len(stretch)
         made.append((previous, spec))
-    return made
+    return Conversation(
+        list(rest), History(last=previous, segments=history.segments + len(made), messages=first), made
+    )
 
 
 def _stretches(messages: Sequence[Message]) -> Iterable[list[Message]]:

@@ -8,15 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kubechain.resources.taskrun import Retry
+
 UNUSABLE = 3
 """Unusable replies in a row before a run fails: empty, unreadable, broken off, or cut off in a tool call."""
 TIMEOUTS = 10
 """Requests in a row to which nothing came in time before a run fails: a model may have worked on each."""
+TIMEOUT = "Timeout"
 LIMITS: Mapping[str, int] = {
     "EmptyReply": UNUSABLE,
     "UnfinishedReply": UNUSABLE,
     "UnreadableReply": UNUSABLE,
     "Interrupted": UNUSABLE,
-    "Timeout": TIMEOUTS,
+    TIMEOUT: TIMEOUTS,
 }
 """By the reason of a Transient; one that is not here is tried again until it heals."""
+
+
+def counted(before: Retry | None, reason: str) -> Retry:
+    """One more request in vain, for `reason`."""
+    before = before or Retry()
+    return Retry(
+        reason=reason,
+        attempts=before.attempts + 1,
+        unusable=before.unusable + (reason in LIMITS and reason != TIMEOUT),
+        timeouts=before.timeouts + (reason == TIMEOUT),
+    )
+
+
+def cut_off(before: Retry | None) -> Retry:
+    """One more reply that is part of the transcript and could not be carried out."""
+    return Retry(reason="ReplyCutOff", unusable=(before.unusable if before else 0) + 1)
+
+
+def spent(retry: Retry) -> int | None:
+    """How many times were enough, where the model is not asked again; else None."""
+    limit = LIMITS.get(retry.reason)
+    count = retry.timeouts if retry.reason == TIMEOUT else retry.unusable
+    return limit if limit is not None and count >= limit else None

@@ -10,29 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kubechain.agents.builtin.table import offers
-from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
-from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, TokenCount, ToolOffer
+from kubechain.agents.run import calls, checkpoint, tries
+from kubechain.agents.run.checkpoint import Checkpoint
 from kubechain.agents.run.gates import OUTCOME_UNKNOWN
-from kubechain.agents.run.growth import sealed
+from kubechain.agents.run.outcome import CutCalls, Failure, InVain, Kept, outcome
 from kubechain.agents.run.scene import Ask, Call, Idle, Scene, Wait
 from kubechain.agents.run.step import next_step
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.runs.children import child_meta
+from kubechain.controllers.runs.narration import narrate
+from kubechain.controllers.runs.outages import Outages
 from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.controllers.saving import put_status, save_status
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.controllers.trouble import through_trouble
-from kubechain.errors import ApiError, Terminal, Transient
+from kubechain.errors import ApiError, Terminal, TooLarge, Transient
 from kubechain.resources.agent import Agent
-from kubechain.resources.model import Clock
-from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.resources.model import Clock, timestamp
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
@@ -41,8 +45,7 @@ from kubechain.runtime.recorder import EventRecorder
 
 JUST_NOW = 1.0
 """Seconds for which the answer to a write of ours needs no second look before the model is asked."""
-EMPTY_REPLIES = 3
-"""Replies with neither text nor tool calls before the run fails."""
+NOTHING = TokenCount()
 
 
 class TaskRunController(Struct):
@@ -55,14 +58,14 @@ class TaskRunController(Struct):
     base_urls: Mapping[str, str]
     events: EventRecorder
     clock: Clock
-    _empty: dict[str, int] = {}
+    outages: Outages = field(default_factory=Outages)
     _lasting: Lasting = field(default_factory=Lasting)
     kind = TASK_RUNS
 
     async def reconcile(self, run: TaskRun) -> Next:
         match next_step(self._observe(run)):
             case Idle():
-                self._empty.pop(run.metadata.uid, None)
+                pass
             case Wait() as wait:
                 await self._tell(run, wait)
             case Call(missing):
@@ -72,7 +75,7 @@ class TaskRunController(Struct):
         return Done()
 
     async def gone(self, last: TaskRun) -> None:
-        self._empty.pop(last.metadata.uid, None)
+        self.outages.left(key_of(last))
 
     def _observe(self, run: TaskRun) -> Scene:
         namespace, caches = run.metadata.namespace, self.caches
@@ -105,29 +108,18 @@ class TaskRunController(Struct):
         try:
             run, reply = await self._reply(run, ask, endpoint)
         except Transient as error:
-            # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
-            with suppress(ApiError):
-                newest = self.caches.runs.get(key_of(run)) or run
-                await self._tell(newest, Wait(f"llm:{ask.llm.metadata.name} ({error})"))
-            raise
+            return await self._in_vain(run, ask, endpoint, error)
         except Terminal as error:
-            await self._fail(run, error)
-            return Done()
-        moved = sealed(run, ask.unsaved)
-        if moved:
-            await through_trouble(partial(self.transcripts.seal, run, moved))
-        agent = ask.agent.metadata.name
-        status = checkpoint.after_reply(run, agent, ask.unsaved, reply, self.clock(), moved, ask.stored)
-        save = self._saving_with_calls(ask.agent)
-        saved = await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run), put=save)
-        if saved is None:
-            return Done()
-        self._narrate(run, status, ask.agent)
-        # Its calls are there as well: only where one could not be made has another pass to look.
-        return Done("" if self._missing(saved) else saved.metadata.resource_version)
+            return await self._fail(run, ask, error.reason, str(error))
+        self.outages.answered(key_of(run), endpoint)
+        match outcome(reply, ask.llm, run.status.retry):
+            case InVain(reason, why):
+                return await self._in_vain(run, ask, endpoint, Transient(why, reason=reason), reply.usage)
+            case Kept() | CutCalls() | Failure() as kept:
+                return await self._save(run, ask, checkpoint.after_reply(run, ask, reply, kept, self.clock()))
 
     async def _reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
-        """One reply with something in it; a wait of over a second shows as phase Running."""
+        """One reply, and the run as it is by then: a wait of over a second shows as phase Running."""
         tools = [ToolOffer(t.name, t.description, t.parameters) for t in ask.tools]
         tools += offers(run, ask.stored, [tool.name for tool in tools])
         waiting_on = f"llm:{ask.llm.metadata.name}"
@@ -139,21 +131,47 @@ class TaskRunController(Struct):
         earlier = await self.transcripts.before_window(run)
         async with Progress(self._lasting, show) as progress:
             reply = await self.models.ask(endpoint, [*earlier, *run.status.messages, *ask.unsaved], tools)
-        message, uid = reply.message, run.metadata.uid
-        if message.tool_calls or (message.content or "").strip():
-            self._empty.pop(uid, None)
-            return progress.shown or run, reply
-        self._empty[uid] = self._empty.get(uid, 0) + 1
-        said = f"the model replied with neither text nor tool calls (finish reason: {reply.finish or 'none'})"
-        if self._empty[uid] >= EMPTY_REPLIES:
-            raise Terminal(f"{said}, {EMPTY_REPLIES} times in a row", reason="EmptyReply")
-        raise Transient(said, reason="EmptyReply")
+        return progress.shown or run, reply
 
-    async def _fail(self, run: TaskRun, error: Terminal) -> None:
-        status = checkpoint.failed(run, error.reason, str(error), self.clock())
-        saved = await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run))
-        if saved is not None:
-            self.events.warning(TASK_RUNS, run, error.reason, str(error))
+    async def _in_vain(
+        self, run: TaskRun, ask: Ask, endpoint: Endpoint, error: Transient, used: TokenCount = NOTHING
+    ) -> Next:
+        """No usable reply came: counted in the run, which fails where that was enough, and else tried again."""
+        run = self.caches.runs.get(key_of(run)) or run
+        retry = tries.counted(run.status.retry, error.reason)
+        if times := tries.spent(retry):
+            return await self._fail(run, ask, error.reason, f"{error} (asked {times} times in a row)")
+        wait = self.outages.failed(key_of(run), endpoint, error, retry.attempts)
+        retry.next_time = timestamp(self.clock() + timedelta(seconds=wait))
+        status = checkpoint.in_vain(run, ask, retry, str(error), used)
+        # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
+        with suppress(ApiError):
+            await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run))
+        raise Transient(str(error), reason=error.reason, wait=wait) from error
+
+    async def _fail(self, run: TaskRun, ask: Ask, reason: str, message: str) -> Next:
+        self.outages.left(key_of(run))
+        return await self._save(run, ask, checkpoint.failed(run, ask, reason, message, self.clock()))
+
+    async def _save(self, run: TaskRun, ask: Ask, made: Checkpoint) -> Next:
+        """The segments, the status, and the calls that it asks for. What does not fit into an object is said."""
+        over = partial(_goes_on, run)
+        put = self._saving_with_calls(ask.agent)
+        try:
+            if made.segments:
+                await through_trouble(partial(self.transcripts.seal, run, made.segments))
+            status = made.status
+            saved = await save_status(self.api, self.caches.runs, run, status, over=over, put=put)
+        except TooLarge as error:
+            status = checkpoint.too_large(run, ask, f"its conversation cannot be saved: {error}", self.clock())
+            saved = await save_status(self.api, self.caches.runs, run, status, over=over)
+        if saved is None:
+            return Done()
+        narrate(self.events, run, ask, status)
+        if not status.finished and not calls.names(saved):
+            return Done()  # its reply runs nothing, so the model is asked again
+        # Its calls are there as well: only where one could not be made has another pass to look.
+        return Done("" if self._missing(saved) else saved.metadata.resource_version)
 
     def _saving_with_calls(self, agent: Agent) -> Callable[[TaskRun], Awaitable[TaskRun]]:
         """A write of the checkpoint that takes along the calls which its last reply, made by `agent`, asks for."""
@@ -172,18 +190,6 @@ class TaskRunController(Struct):
         """Whether a call that the run asks for is not there yet."""
         namespace = run.metadata.namespace
         return any(self.caches.calls.get(Key(namespace, name)) is None for name in calls.names(run))
-
-    def _narrate(self, run: TaskRun, status: TaskRunStatus, agent: Agent) -> None:
-        if run.status.turns == 0:
-            self.events.normal(
-                TASK_RUNS, run, "Started", f"Agent {agent.metadata.name} works on task {run.spec.task}"
-            )
-        requested = status.messages[-1].tool_calls
-        if requested:
-            names = ", ".join(c.function.name for c in requested)
-            self.events.normal(TASK_RUNS, run, "ToolCallsRequested", f"Turn {status.turns}: {names}")
-        else:
-            self.events.normal(TASK_RUNS, run, "FinalAnswer", checkpoint.answered(status))
 
 
 def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
