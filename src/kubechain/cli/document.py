@@ -58,17 +58,17 @@ def manifests(document: str, where: str) -> Iterator[JsonObject]:
 
 
 def _parsed(document: str, where: str) -> list[JsonValue]:
-    from kubechain.cli import yamltext
+    from kubechain.resources import yamltext
 
     try:
-        return yamltext.load_all(document)
+        return list(yamltext.documents(document))
     except ValueError as error:
-        raise CommandError(f"{where} is no YAML: {error}") from None
+        raise CommandError(f"{where} is no YAML: {str(error).removeprefix('yaml: ')}") from None
 
 
 def as_yaml(obj: JsonObject) -> str:
     """An object (or a List) as kubectl prints it with -o yaml."""
-    from kubechain.cli import yamltext
+    from kubechain.resources import yamltext
 
     return yamltext.dump(shown(obj))
 

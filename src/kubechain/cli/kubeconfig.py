@@ -78,9 +78,9 @@ def parse(document: str) -> JsonObject:
     """The content of a kubeconfig, JSON or YAML. Raises ValueError."""
     config: JsonValue = json.loads(document) if document.lstrip().startswith("{") else blocks.parse(document)
     if config is None:
-        from kubechain.cli import yamltext  # costs half as much as the rest: only where the file needs it
+        from kubechain.resources import yamltext  # costs half as much as the rest: only where the file needs it
 
-        config = next(iter(yamltext.load_all(document)), None)
+        config = yamltext.texts(document)
     if not isinstance(config, dict):
         raise ValueError("it holds no mapping")
     return config

@@ -5,13 +5,13 @@ Called by `write` and `http`. Never stores.
 
 from __future__ import annotations
 
-import msgspec
-
 from kubechain.errors import BadRequest, UnsupportedMediaType
 from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.yamlscalars import NotYaml
 from kubechain.server import protobuf, strict
-from kubechain.server.call import Call
-from kubechain.server.manifest import BadManifest, load
+from kubechain.server.call import MAX_BODY, Call
+from kubechain.server.jsontext import TOO_DEEP, NotJson, parse
+from kubechain.server.manifest import load
 from kubechain.server.query import Validation
 from kubechain.server.status import JSON, YAML
 
@@ -31,17 +31,26 @@ def unsupported(accepted: str) -> UnsupportedMediaType:
     )
 
 
-async def object_in(call: Call, validation: Validation) -> JsonObject:
-    """The object in the body of a POST or PUT. Raises BadRequest, UnsupportedMediaType, TooLarge."""
+def weight(media: str, body: bytes) -> int:
+    """How much work a body is, in bytes: a short YAML or JSON patch may stand for much more than it says."""
+    return MAX_BODY if "yaml" in media or "json-patch" in media else len(body)
+
+
+async def object_in(call: Call, validation: Validation) -> tuple[JsonObject, int]:
+    """The object in the body of a POST or PUT, and its weight.
+
+    Raises BadRequest, UnsupportedMediaType, TooLarge.
+    """
     body = await call.body()
     media, kind = media_type(call), call.target.served.kind
+    size = weight(media, body)
     if media == PROTOBUF:
-        return protobuf.decode(body)
+        return await call.work(size, protobuf.decode, body), size
     if media not in (JSON, YAML):
         raise unsupported(_FORMATS)
-    obj, faults = strict.decode(body, kind, as_yaml=media == YAML)
+    obj, faults = await call.work(size, strict.decode, body, kind, as_yaml=media == YAML)
     report(call, validation, faults)
-    return obj
+    return obj, size
 
 
 async def plain_in(call: Call, *, bare: bool = False) -> JsonObject:
@@ -53,16 +62,20 @@ async def plain_in(call: Call, *, bare: bool = False) -> JsonObject:
     if not body:
         return {}
     media = media_type(call)
+    if media not in (JSON, YAML, PROTOBUF):
+        raise unsupported(_FORMATS)
+    return await call.work(weight(media, body), _plain, media, body, "" if bare else call.target.served.kind.kind)
+
+
+def _plain(media: str, body: bytes, kind: str) -> JsonObject:
     if media == PROTOBUF:
         return protobuf.decode(body)
-    if media not in (JSON, YAML):
-        raise unsupported(_FORMATS)
     try:
-        value = strict.parse(body, []) if media == JSON else yaml_value(body)
+        value = parse(body, []) if media == JSON else yaml_value(body)
     except ValueError as error:
         text = body[:30].decode(errors="replace")
-        expected = f"the object provided is unrecognized (must be of type {call.target.served.kind.kind}): "
-        raise BadRequest(str(error) if bare else f"{expected}{error} ({text})") from None
+        expected = f"the object provided is unrecognized (must be of type {kind}): "
+        raise BadRequest(f"{expected}{error} ({text})" if kind else str(error)) from None
     if not isinstance(value, dict):
         raise BadRequest("the body of the request is not an object")
     return value
@@ -79,11 +92,11 @@ def report(call: Call, validation: Validation, faults: list[str]) -> None:
 def yaml_value(body: bytes, blame: str = "error converting YAML to JSON") -> JsonValue:
     """Any YAML document. Raises BadRequest."""
     try:
-        value: JsonValue = msgspec.json.decode(body)
-        return value
-    except msgspec.DecodeError:
-        pass  # kubectl sends JSON under this name
+        return parse(body, [])  # kubectl sends JSON under this name
+    except NotJson as error:
+        if error.fault == TOO_DEEP:
+            raise BadRequest(f"{blame}: {TOO_DEEP}") from None
     try:
         return load(body, [])
-    except BadManifest as error:
+    except NotYaml as error:
         raise BadRequest(f"{blame}: {error}") from None

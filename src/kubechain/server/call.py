@@ -6,13 +6,16 @@ Made by `http`, handed to `read`, `watch`, `write` and `reviews`. Holds no state
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kubechain.errors import Details, NotFound, TooLarge
+from kubechain.errors import Details, NotFound, Timeout, TooLarge
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.server.paths import Target
@@ -20,6 +23,14 @@ from kubechain.server.settings import ServerSettings, User
 from kubechain.server.status import JSON, YAML, as_yaml
 
 MAX_BODY = 3 * 1024 * 1024
+BODY_SECONDS = 60.0
+"""In which a body must have come; a real server gives a whole request as long."""
+QUICK = 64 * 1024
+"""Bytes whose reading and judging takes less than what others notice."""
+MAX_WARNINGS = 4096
+"""Characters that all warnings of an answer may have, and 256 each once they have more: as on a real server."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -31,6 +42,8 @@ class Call(msgspec.Struct, frozen=True):
     request: Request
     user: User
     target: Target
+    aside: Executor
+    """Threads for what takes long; the event loop answers others meanwhile."""
     warnings: list[str] = []
 
     @property
@@ -46,25 +59,46 @@ class Call(msgspec.Struct, frozen=True):
         return self.request.headers.get("accept", "")
 
     async def body(self) -> bytes:
-        """The whole body, at most 3 MiB. Raises TooLarge."""
+        """The whole body, at most 3 MiB. Raises TooLarge, Timeout."""
+        said = self.request.headers.get("content-length", "")
+        if said.isdecimal() and (len(said) > 15 or int(said) > MAX_BODY):
+            raise _too_large()
         parts, size = [], 0
-        async for part in self.request.stream():
-            size += len(part)
-            if size > MAX_BODY:
-                raise TooLarge(f"Request entity too large: limit is {MAX_BODY}")
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in self.request.stream():
+                    size += len(part)
+                    if size > MAX_BODY:
+                        raise _too_large()
+                    parts.append(part)
+        except TimeoutError:
+            raise Timeout(f"the body of the request did not come within {BODY_SECONDS:.0f} seconds") from None
         return b"".join(parts)
+
+    async def work(self, size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of a pure function of so many bytes, on the event loop only where they are few."""
+        if size <= QUICK:
+            return function(*args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.aside, partial(function, *args, **kwargs))
+
+    @property
+    def pretty(self) -> bool:
+        """Whether a person reads the answer: `?pretty`, or a browser or curl that does not say."""
+        return wants_indents(self.request)
 
     def answer(self, document: bytes | JsonObject, code: int = 200, *, yaml: bool = False) -> Response:
         """An answer in JSON (or YAML), with the warnings that came up on the way."""
         body: bytes | str = document if isinstance(document, bytes) else msgspec.json.encode(document)
         if yaml:
             body = as_yaml(msgspec.json.decode(body))
+        elif self.pretty:
+            body = msgspec.json.format(body, indent=2)
         return self.warned(Response(body, code, media_type=YAML if yaml else JSON))
 
     def warned(self, response: Response) -> Response:
         """The answer with the warnings in its headers."""
-        for warning in self.warnings:
+        for warning in _bounded(self.warnings):
             response.headers.append("warning", f"299 - {_quoted(warning)}")
         return response
 
@@ -74,6 +108,26 @@ class Call(msgspec.Struct, frozen=True):
         return NotFound(
             f'{kind.qualified} "{name}" not found', Details(name=name, group=kind.group, kind=kind.plural)
         )
+
+
+def wants_indents(request: Request) -> bool:
+    """Whether JSON is answered indented, as a real server decides it."""
+    asked = request.query_params.get("pretty")
+    if asked is not None:
+        return asked.lower() not in ("false", "0")
+    return request.headers.get("user-agent", "").startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"Request entity too large: limit is {MAX_BODY}")
+
+
+def _bounded(warnings: list[str]) -> list[str]:
+    """The warnings, each once; shortened where they are too much for a header."""
+    each = list(dict.fromkeys(warnings))
+    if sum(map(len, each)) <= MAX_WARNINGS:
+        return each
+    return [warning[:256] for warning in each][: MAX_WARNINGS // 256]
 
 
 def _quoted(text: str) -> str:

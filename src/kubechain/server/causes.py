@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from kubechain.errors import Cause, Details, Invalid
@@ -14,6 +15,8 @@ from kubechain.resources.json import JsonValue
 from kubechain.resources.kind import Kind
 
 NOWHERE = "<nil>"
+MAX_CAUSES = 100
+"""Of one refusal; an object of some hundred thousand labels could have as many."""
 SKIPPED = Cause(
     "FieldValueInvalid",
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
@@ -79,7 +82,7 @@ def refuse(kind: Kind[Any], name: str, causes: Iterable[Cause], *, called: str =
 
     `called` is the word for the kind where it is not its own name.
     """
-    found = tuple(causes)
+    found = tuple(islice(causes, MAX_CAUSES))
     if not found:
         return
     said = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in found))

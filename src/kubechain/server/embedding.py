@@ -37,12 +37,13 @@ async def serving(
     """
     import uvicorn  # half the weight of this module: only a server pays for it
 
+    from kubechain.server.guard import Guarded
     from kubechain.server.quiet import Embedded
 
     listening = _listen(host, port)
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=Guarded,
         ws="none",
         lifespan="off",
         log_config=None,

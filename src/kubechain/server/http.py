@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kubechain.errors import ApiError, Forbidden, MethodNotAllowed, NotFound
+from kubechain.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, NotFound, Timeout
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.runtime.metrics import Reading
@@ -42,6 +43,10 @@ _HANDLERS = {
     "delete": write.delete,
     "deletecollection": write.delete_collection,
 }
+REQUEST_SECONDS = 60.0
+"""In which a request that is no watch must be answered; as long as a real server gives it."""
+LONG_REQUESTS = 2
+"""How many requests that take long are worked on at once, beside the event loop."""
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,6 +57,11 @@ class Application:
         self._api = api
         self._settings = settings
         self.stopping = asyncio.Event()
+        self._aside = ThreadPoolExecutor(LONG_REQUESTS, "long-request")
+
+    def close(self) -> None:
+        """Lets go of the threads; what they still do has no effect."""
+        self._aside.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -87,9 +97,17 @@ class Application:
         if verb not in allowed or (homeless and verb in ("create", "deletecollection")):
             raise missing.method(request.method, target)
         await access.check(self._api, user, verb, target, request.query_params)
-        call = Call(self._api, self._settings, self.stopping, request, user, target)
+        call = Call(self._api, self._settings, self.stopping, request, user, target, self._aside)
         if verb == "watch":
             return Watch(call)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return await self._done(call, verb)
+        except TimeoutError:
+            raise Timeout("Timeout: request did not complete within requested timeout") from None
+
+    async def _done(self, call: Call, verb: str) -> ASGIApp:
+        target = call.target
         if target.subresource is not None and target.subresource.name == "token":
             return call.answer(await reviews.account_token(call, await plain_in(call)), 201)
         if "get" not in target.served.verbs:
@@ -113,8 +131,11 @@ def _version(request: Request) -> Response:
 
 
 def _check_host(headers: Headers) -> None:
-    """A browser that was led here under a foreign name (DNS rebinding) is refused. Raises Forbidden."""
-    host = headers.get("host", "localhost")
+    """Refuses a browser that was led here under a foreign name (DNS rebinding). Raises Forbidden, BadRequest."""
+    hosts = headers.getlist("host")
+    if len(hosts) > 1:
+        raise BadRequest("too many Host headers")
+    host = hosts[0] if hosts else "localhost"
     name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
     if name.lower() not in _LOCAL_NAMES:
         raise Forbidden(f'host "{name}" is not served here: use 127.0.0.1 or localhost')
@@ -213,4 +234,7 @@ async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
         private_key=settings.private_key,
         before_stop=application.stopping.set,
     ) as port:
-        yield Server(settings.host, port, tls=settings.certificate is not None)
+        try:
+            yield Server(settings.host, port, tls=settings.certificate is not None)
+        finally:
+            application.close()

@@ -8,12 +8,8 @@ from __future__ import annotations
 from kubechain.resources.json import JsonValue
 
 
-class BadManifest(ValueError):
-    """The body is not one YAML document of plain data."""
-
-
 def load(body: bytes, repeated: list[str]) -> JsonValue:
-    """The first document's value; keys that come twice are reported with their line. Raises BadManifest."""
-    from kubechain.server import yamltext
+    """The first document's value; keys that come twice are reported with their line. Raises NotYaml."""
+    from kubechain.resources import yamltext
 
-    return yamltext.load(body, repeated)
+    return yamltext.first(body, repeated)

@@ -12,7 +12,7 @@ from typing import Any, cast
 from kubechain.errors import Cause
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
-from kubechain.server.causes import forbidden, invalid, required, shown, too_long
+from kubechain.server.causes import MAX_CAUSES, forbidden, invalid, required, shown, too_long
 
 ANNOTATIONS_LIMIT = 256 * 1024
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -154,7 +154,7 @@ def _marks(meta: JsonObject) -> Iterator[Cause]:
 
 
 def _owners(meta: JsonObject) -> Iterator[Cause]:
-    path, first = "metadata.ownerReferences", ""
+    path, first, more = "metadata.ownerReferences", "", 0
     owners = meta.get("ownerReferences")
     references = cast("list[JsonObject]", owners if isinstance(owners, list) else [])
     complete = [_reference(reference) for reference in references]
@@ -169,7 +169,8 @@ def _owners(meta: JsonObject) -> Iterator[Cause]:
             yield invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner")
         if reference.get("controller") is True:
             this = f"{reference['kind']}/{reference['name']}"
-            if first:
+            more += bool(first)
+            if first and more <= MAX_CAUSES:
                 text = 'Only one reference can have Controller set to true. Found "true" in references for'
                 yield invalid(path, cast("JsonValue", complete), f"{text} {first} and {this}")
             first = first or this

@@ -17,6 +17,7 @@ from kubechain.runtime.api import Page
 from kubechain.server import fixed
 from kubechain.server.accept import Form, form_of
 from kubechain.server.call import Call
+from kubechain.server.lists import Listing, answer, each
 from kubechain.server.query import check_version, list_options
 from kubechain.server.table import Include, definitions, metadata_of, partial, row, table
 
@@ -44,14 +45,14 @@ async def list_(call: Call) -> Response:
         page = await call.api.list(target.served.stored, target.namespace, options)
     documents = page.items
     if target.served.to_shown is not None:
-        documents = [target.served.show(document) for document in documents]
+        documents = await each(documents, target.served.show)
     metadata = _list_metadata(page)
     if form.shape == "table":
-        return call.answer(_table(call, form, metadata, documents), yaml=form.yaml)
+        return await answer(call, await _table(call, form, metadata, documents), yaml=form.yaml)
     if form.name == "PartialObjectMetadata":
         sort = "unstructured.UnstructuredList" if target.served.kind.ours else f"{target.served.kind.kind}List"
         raise NotAcceptable(f"you requested {form.name}, but the requested object is a list (*{sort})")
-    return call.answer(collection(target.served.kind, form, metadata, documents), yaml=form.yaml)
+    return await answer(call, await collection(target.served.kind, form, metadata, documents), yaml=form.yaml)
 
 
 def single(call: Call, form: Form, document: bytes, *, columns: bool = True) -> bytes:
@@ -61,18 +62,20 @@ def single(call: Call, form: Form, document: bytes, *, columns: bool = True) -> 
     if form.shape == "metadata":
         return partial(document, form.version)
     if form.shape == "table":
-        return _table(call, form, _own_version(document), [document], columns=columns)
+        kind, now, include = call.target.served.kind, call.settings.clock(), include_of(call)
+        only = row(kind, document, now, include, form.version)
+        return table(_own_version(document), definitions(kind) if columns else None, [only], form.version).whole()
     return document
 
 
-def collection(kind: Kind[bytes], form: Form, metadata: JsonObject, documents: list[bytes]) -> bytes:
+async def collection(kind: Kind[bytes], form: Form, metadata: JsonObject, documents: list[bytes]) -> Listing:
     """A list object around documents, or around their metadata."""
     name, api_version = f"{kind.kind}List", kind.api_version
     if form.shape == "metadata":
         name, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
-        documents = [partial(document, form.version) for document in documents]
+        documents = await each(documents, lambda document: partial(document, form.version))
     head = f'{{"kind":"{name}","apiVersion":"{api_version}","metadata":'.encode()
-    return b"".join((head, msgspec.json.encode(metadata), b',"items":[', b",".join(documents), b"]}"))
+    return Listing(b"".join((head, msgspec.json.encode(metadata), b',"items":[')), documents)
 
 
 def include_of(call: Call) -> Include:
@@ -84,10 +87,10 @@ def include_of(call: Call) -> Include:
     return cast("Include", asked)
 
 
-def _table(call: Call, form: Form, metadata: JsonObject, documents: list[bytes], *, columns: bool = True) -> bytes:
+async def _table(call: Call, form: Form, metadata: JsonObject, documents: list[bytes]) -> Listing:
     kind, now, include = call.target.served.kind, call.settings.clock(), include_of(call)
-    rows = [row(kind, document, now, include, form.version) for document in documents]
-    return table(metadata, definitions(kind) if columns else None, rows, form.version)
+    rows = await each(documents, lambda document: row(kind, document, now, include, form.version))
+    return table(metadata, definitions(kind), rows, form.version)
 
 
 def _own_version(document: bytes) -> JsonObject:

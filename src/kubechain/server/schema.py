@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from kubechain.errors import Cause
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.model import Rule
@@ -228,14 +230,15 @@ def _repeated(schema: JsonObject, value: list[JsonValue], path: str) -> Iterator
                 return
     elif schema.get("x-kubernetes-list-type") != "set":
         return
-    seen: list[JsonValue] = []
-    told: list[JsonValue] = []
+    seen: set[bytes] = set()
+    told: set[bytes] = set()
     for i, item in enumerate(value):
         key: JsonValue = _key_of(keys, item) if keys else item
-        if key in seen and key not in told:
-            told.append(key)
+        known = token(key)
+        if known in seen and known not in told:
+            told.add(known)
             yield duplicate(f"{path}[{i}]", key)
-        seen.append(key)
+        seen.add(known)
 
 
 RuleOf = Callable[[str, str], Rule]
@@ -273,6 +276,11 @@ def same(value: JsonValue, old: JsonValue) -> bool:
     return value == old and isinstance(value, bool) == isinstance(old, bool)
 
 
+def token(value: JsonValue) -> bytes:
+    """The same bytes for the same value, whatever the order of its members: for sets and look-ups."""
+    return msgspec.json.encode(value, order="sorted")
+
+
 def _child(old: Old, name: str) -> Old:
     return old[name] if isinstance(old, dict) and name in old else MISSING
 
@@ -282,9 +290,8 @@ def _by_key(schema: JsonObject, old: Old) -> Callable[[JsonValue], Old]:
     keys = _map_keys(schema)
     if not keys or not isinstance(old, list):
         return lambda item: MISSING
-    return lambda item: next(
-        (former for former in old if same(_key_of(keys, former), _key_of(keys, item))), MISSING
-    )
+    former = {token(_key_of(keys, item)): item for item in reversed(old)}
+    return lambda item: former.get(token(_key_of(keys, item)), MISSING)
 
 
 def _key_of(keys: list[str], item: JsonValue) -> JsonObject:

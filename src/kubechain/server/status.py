@@ -77,7 +77,6 @@ def refusal(error: ApiError, accept: str = "") -> Response:
 
 def as_yaml(document: JsonObject) -> str:
     """A document for people with curl."""
-    import yaml  # nobody else pays for it
+    from kubechain.resources import yamltext  # nobody else pays for it
 
-    text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
-    return text
+    return yamltext.dump(document)

@@ -7,19 +7,17 @@ says. Judges form only; `admission` judges content. Texts are those of a Kuberne
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
-
-import msgspec
 
 from kubechain.errors import BadRequest, Details, Invalid
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
+from kubechain.resources.yamlscalars import NotYaml
 from kubechain.server.causes import invalid, shown
-from kubechain.server.manifest import BadManifest, load
+from kubechain.server.jsontext import NotJson, parse
+from kubechain.server.manifest import load
 from kubechain.server.messages import message_of, messages
 from kubechain.server.schema import fit
-from kubechain.server.syntax import first_fault
 from kubechain.server.typed import Mistyped, read
 
 _TYPE_META = (
@@ -33,7 +31,7 @@ def decode(body: bytes, kind: Kind[Any], *, as_yaml: bool = False) -> tuple[Json
     try:
         value = load(body, repeated) if as_yaml else parse(body, repeated)
         given = _type_meta(value, kind)
-    except (_Unrecognized, BadManifest) as error:
+    except (_Unrecognized, NotJson, NotYaml) as error:
         text = f"the object provided is unrecognized (must be of type {kind.kind}): {error} ({_summary(body)})"
         raise BadRequest(text) from error
     version = str(given.get("apiVersion") or "").rpartition("/")[2] or kind.version
@@ -100,49 +98,8 @@ def _bad_patch(obj: JsonObject, kind: Kind[Any], detail: str) -> Invalid:
     return Invalid(f' "" is invalid: patch: {cause.message}', Details(causes=(cause,)))
 
 
-def parse(body: bytes, repeated: list[str]) -> JsonValue:
-    """JSON -> value; paths of members that come twice are reported as `duplicate field "..."`."""
-    try:
-        value: JsonValue = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Unrecognized(f"couldn't get version/kind; json parse error: {first_fault(body)}") from error
-    if b'"' in body and _has_duplicates(body):
-        for path in dict.fromkeys(_duplicates(json.loads(body, object_pairs_hook=_Pairs), "")):
-            repeated.append(f'duplicate field "{path}"')
-    return value
-
-
 class _Unrecognized(ValueError):
     """The body is no object of any kind."""
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with nothing lost."""
-
-
-def _has_duplicates(body: bytes) -> bool:
-    found = False
-
-    def count(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        found = found or len({name for name, _ in pairs}) != len(pairs)
-
-    json.loads(body, object_pairs_hook=count)
-    return found
-
-
-def _duplicates(value: object, path: str) -> Iterator[str]:
-    if isinstance(value, _Pairs):
-        seen: set[str] = set()
-        for name, member in value:
-            place = f"{path}.{name}" if path else name
-            if name in seen:
-                yield place
-            seen.add(name)
-            yield from _duplicates(member, place)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from _duplicates(item, f"{path}[{i}]")
 
 
 def _type_meta(value: JsonValue, kind: Kind[Any]) -> JsonObject:

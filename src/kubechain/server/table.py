@@ -17,6 +17,7 @@ from kubechain.resources.json import JsonObject, JsonValue, lookup
 from kubechain.resources.kind import Column, Kind
 from kubechain.resources.model import moment
 from kubechain.server.jsonpath import compile_path
+from kubechain.server.lists import Listing
 
 Include = Literal["None", "Metadata", "Object"]
 Value = Callable[[JsonObject, datetime], JsonValue]
@@ -92,21 +93,18 @@ def row(kind: Kind[bytes], document: bytes, now: datetime, include: Include, ver
     return b'{"cells":' + values + b',"object":' + shown + b"}"
 
 
-def table(metadata: JsonObject, columns: bytes | None, rows: Sequence[bytes], version: str = "v1") -> bytes:
+def table(metadata: JsonObject, columns: bytes | None, rows: Sequence[bytes], version: str = "v1") -> Listing:
     """A Table of rows; without `columns` in later events of a watch."""
-    return b"".join(
-        (
-            b'{"kind":"Table","apiVersion":"meta.k8s.io/',
-            version.encode(),
-            b'","metadata":',
-            msgspec.json.encode(metadata),
-            b',"columnDefinitions":',
-            columns or b"null",
-            b',"rows":[',
-            b",".join(rows),
-            b"]}",
-        )
+    head = (
+        b'{"kind":"Table","apiVersion":"meta.k8s.io/',
+        version.encode(),
+        b'","metadata":',
+        msgspec.json.encode(metadata),
+        b',"columnDefinitions":',
+        columns or b"null",
+        b',"rows":[',
     )
+    return Listing(b"".join(head), rows)
 
 
 @cache

@@ -103,7 +103,7 @@ class Watch:
         kind, version = self._call.target.served.kind, self._form.version
         about = msgspec.json.encode({"metadata": metadata})
         only = row(kind, about, self._call.settings.clock(), "Metadata", version)
-        return table({"resourceVersion": metadata["resourceVersion"]}, None, [only], version)
+        return table({"resourceVersion": metadata["resourceVersion"]}, None, [only], version).whole()
 
 
 class _Outbox:

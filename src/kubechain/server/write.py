@@ -14,19 +14,22 @@ from starlette.responses import Response
 
 from kubechain.errors import BadRequest, Conflict, Details, NotFound, TooLarge, UnsupportedMediaType
 from kubechain.resources.builtin import SERVICE_ACCOUNTS
-from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.json import JsonObject, JsonValue, exceeds
 from kubechain.resources.kind import Kind
 from kubechain.runtime.api import Deletion
 from kubechain.runtime.patches import merge_patch
 from kubechain.server import identity, strict
 from kubechain.server.accept import Form, form_of
 from kubechain.server.admission import admit, match_request
-from kubechain.server.bodies import media_type, object_in, plain_in, report, unsupported, yaml_value
+from kubechain.server.bodies import media_type, object_in, plain_in, report, unsupported, weight, yaml_value
 from kubechain.server.call import Call
 from kubechain.server.causes import invalid, refuse, shown
 from kubechain.server.fields import apply, track_update
+from kubechain.server.jsonpatch import json_patch
+from kubechain.server.jsontext import TOO_DEEP, NotJson, parse
+from kubechain.server.lists import answer
 from kubechain.server.metadata import undomained
-from kubechain.server.patches import json_patch, strategic
+from kubechain.server.patches import strategic
 from kubechain.server.query import (
     WriteOptions,
     apply_needs_manager,
@@ -37,7 +40,6 @@ from kubechain.server.query import (
 )
 from kubechain.server.read import collection, written
 from kubechain.server.status import success
-from kubechain.server.syntax import first_fault
 from kubechain.server.typed import word_of
 
 Change = Callable[[JsonObject], JsonObject]
@@ -56,16 +58,17 @@ async def create(call: Call) -> Response:
     """A new object: 201 and its stored form."""
     form_of(call.accept)
     options = write_options(call.query, call.user_agent)
-    body = _addressed(call, await object_in(call, options.validation))
-    return written(call, await _create(call, options, body, applied=False), 201)
+    body, size = await object_in(call, options.validation)
+    return written(call, await _create(call, options, _addressed(call, body), size, applied=False), 201)
 
 
 async def update(call: Call) -> Response:
     """The whole object, or its status, replaced."""
     form_of(call.accept)
     options = write_options(call.query, call.user_agent, "UpdateOptions")
-    body = _addressed(call, await object_in(call, options.validation))
-    return written(call, await _update(call, options, lambda old: body))
+    sent, size = await object_in(call, options.validation)
+    body = _addressed(call, sent)
+    return written(call, await _update(call, options, lambda old: body, size))
 
 
 async def patch(call: Call) -> Response:
@@ -83,7 +86,8 @@ async def patch(call: Call) -> Response:
     if options.force:
         raise force_needs_apply()
     faults: list[str] = []
-    change = _change(call, media, _patch_in(body, faults))
+    size = weight(media, body)
+    change = _change(call, media, await call.work(size, _patch_in, body, faults))
 
     def patched(old: JsonObject) -> JsonObject:
         new, unknown = strict.patched(_of_the_same(kind, old, change(old)), kind)
@@ -93,7 +97,7 @@ async def patch(call: Call) -> Response:
         call.warnings[:] = found if options.validation == "Warn" else []
         return new
 
-    return written(call, await _update(call, options, patched))
+    return written(call, await _update(call, options, patched, size))
 
 
 async def delete(call: Call) -> Response:
@@ -120,7 +124,8 @@ async def delete_collection(call: Call) -> Response:
         except NotFound:
             continue
         removed.append(target.served.show(document))
-    return call.answer(collection(target.served.kind, Form(), {"resourceVersion": page.resource_version}, removed))
+    about: JsonObject = {"resourceVersion": page.resource_version}
+    return await answer(call, await collection(target.served.kind, Form(), about, removed))
 
 
 async def _options_in(call: Call) -> JsonObject:
@@ -149,9 +154,9 @@ def _deleted(call: Call, done: Deletion[bytes]) -> bytes | JsonObject:
 def _patch_in(body: bytes, repeated: list[str]) -> JsonValue:
     """What a patch says. Raises BadRequest."""
     try:
-        return strict.parse(body, repeated)
-    except ValueError:
-        raise BadRequest(f"error decoding patch: {first_fault(body)}") from None
+        return parse(body, repeated)
+    except NotJson as error:
+        raise BadRequest(f"error decoding patch: {error.fault}") from None
 
 
 def _of_the_same(kind: Kind[bytes], old: JsonObject, new: JsonObject) -> JsonObject:
@@ -194,7 +199,8 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
     manager, target = call.query.get("fieldManager", ""), call.target
     if not manager:
         raise apply_needs_manager()
-    config, faults = _applied_in(call, body)
+    size = weight(APPLY_PATCH, body)
+    config, faults = await call.work(size, _applied_in, call, body)
     report(call, options.validation, faults)
     config = _addressed(call, config)
     if "managedFields" in identity.metadata_of(config):
@@ -207,11 +213,12 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
         return apply(kind, live, config, manager, options.force, now, subresource)
 
     try:
-        return written(call, await _update(call, options, merged, applied=True))
+        return written(call, await _update(call, options, merged, size, applied=True))
     except NotFound:
         if subresource:
             raise
-    return written(call, await _create(call, options, merged(None), applied=True), 201)
+    new = await call.work(size, merged, None)
+    return written(call, await _create(call, options, new, size, applied=True), 201)
 
 
 def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
@@ -226,52 +233,68 @@ def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
     return strict.decode(body, call.target.served.kind, as_yaml=True)
 
 
-async def _create(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> bytes:
+async def _create(call: Call, options: WriteOptions, body: JsonObject, size: int, *, applied: bool) -> bytes:
+    document, warnings = await call.work(size, _created, call, options, body, applied=applied)
+    call.warnings.extend(warnings)
+    stored = await call.api.create(call.target.served.stored, document, dry_run=options.dry_run)
+    return call.target.served.show(stored)
+
+
+def _created(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> tuple[bytes, list[str]]:
+    """The new object as it is to be stored, and what a client is to be warned of."""
     kind = call.target.served.stored
-    new = identity.fresh(kind, body if applied else _to_stored(call, body))
-    new = admit(kind, new, None)
-    call.warnings.extend(w for w in undomained(new) if w not in call.warnings)
-    if not applied:
-        new = _tracked(call, options, None, new)
-    document = await call.api.create(kind, _encoded(new), dry_run=options.dry_run)
-    return call.target.served.show(document)
+    new = admit(kind, identity.fresh(kind, body if applied else _to_stored(call, body)), None)
+    warnings = undomained(new)
+    _encoded(new)  # what is too large is refused before anything is made of it
+    return _encoded(new if applied else _tracked(call, options, None, new)), warnings
 
 
-async def _update(call: Call, options: WriteOptions, change: Change, *, applied: bool = False) -> bytes:
+async def _update(call: Call, options: WriteOptions, change: Change, size: int, *, applied: bool = False) -> bytes:
     """Read, change, write; again when the object moved between and the change does not name a version."""
     served, target = call.target.served, call.target
     for left in reversed(range(TRIES)):
         stored = await call.api.get(served.stored, target.name, target.namespace)
-        old: JsonObject = msgspec.json.decode(stored)
-        shown = served.to_shown(old) if served.to_shown and not applied else old
-        new = change(shown)
-        if not applied:
-            new = _to_stored(call, _addressed(call, new))
-        new = _admitted(call, options, old, new, applied=applied)
+        larger = max(size, len(stored))
+        new, again = await call.work(larger, _changed, call, options, change, stored, applied=applied)
         try:
             document = await _put(call, options, new)
         except Conflict:
-            versions = (identity.metadata_of(o).get("resourceVersion") for o in (old, new))
-            if not left or len(set(versions)) > 1:
+            if not left or not again:
                 raise
             continue
         return served.show(document)
     raise AssertionError("the last try returns or raises")
 
 
+def _changed(
+    call: Call, options: WriteOptions, change: Change, stored: bytes, *, applied: bool
+) -> tuple[bytes, bool]:
+    """The object as it is to be stored, and whether it names no other version than the one it was made from."""
+    served = call.target.served
+    old: JsonObject = msgspec.json.decode(stored)
+    new = change(served.to_shown(old) if served.to_shown and not applied else old)
+    if exceeds(new):
+        raise BadRequest(f"the changed object {TOO_DEEP}")
+    if not applied:
+        new = _to_stored(call, _addressed(call, new))
+    new = _admitted(call, options, old, new, applied=applied)
+    versions = {identity.text(identity.metadata_of(o), "resourceVersion") for o in (old, new)}
+    if not identity.metadata_of(new).get("managedFields"):
+        new = {**new, "metadata": {**identity.metadata_of(new), "managedFields": [{}]}}
+    return _encoded(new), len(versions) == 1
+
+
 def _admitted(call: Call, options: WriteOptions, old: JsonObject, new: JsonObject, *, applied: bool) -> JsonObject:
     kind, status_only = call.target.served.stored, call.target.subresource is not None
     new = identity.successor(kind, old, new, status_only=status_only)
     new = admit(kind, new, old, status_only=status_only)
+    _encoded(new)  # what is too large is refused before anything is made of it
     return new if applied else _tracked(call, options, old, new)
 
 
-async def _put(call: Call, options: WriteOptions, new: JsonObject) -> bytes:
-    kind = call.target.served.stored
-    if not identity.metadata_of(new).get("managedFields"):
-        new = {**new, "metadata": {**identity.metadata_of(new), "managedFields": [{}]}}
+async def _put(call: Call, options: WriteOptions, document: bytes) -> bytes:
     put = call.api.put_status if call.target.subresource is not None else call.api.put
-    return await put(kind, _encoded(new), dry_run=options.dry_run)
+    return await put(call.target.served.stored, document, dry_run=options.dry_run)
 
 
 def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: JsonObject) -> JsonObject:

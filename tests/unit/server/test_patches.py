@@ -8,7 +8,8 @@ from kubechain.errors import InternalError, Invalid
 from kubechain.resources.builtin import SECRETS, SERVICE_ACCOUNTS
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.runtime.patches import merge_patch
-from kubechain.server.patches import json_patch, strategic
+from kubechain.server.jsonpatch import json_patch
+from kubechain.server.patches import strategic
 
 RFC_7386: list[tuple[JsonValue, JsonValue, JsonValue]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
@@ -122,3 +123,61 @@ def test_a_strategic_patch_merges_maps_and_knows_its_directives() -> None:
     assert strategic(SECRETS, secret, {"$retainKeys": ["type"], "type": "u"}) == {"type": "u"}
     with pytest.raises(InternalError, match="unknown patch type: bogus"):
         strategic(SECRETS, secret, {"data": {"$patch": "bogus"}})
+
+
+def test_copies_that_double_an_object_end_at_a_bound() -> None:
+    doubling: list[JsonValue] = [{"op": "copy", "from": "/a", "path": f"/a/k{i}"} for i in range(60)]
+    assert json_patch({"a": {"x": "y"}}, doubling[:10])
+    with pytest.raises(Invalid, match="copies take more than"):
+        json_patch({"a": {"x": "y"}}, doubling)
+
+
+@pytest.mark.timeout(10)
+def test_many_operations_on_a_long_list_take_seconds_at_most() -> None:
+    at_front: list[JsonValue] = [{"op": "add", "path": "/l/0", "value": i} for i in range(10_000)]
+    patched = json_patch({"l": list(range(100_000))}, at_front)
+    assert isinstance(patched, dict)
+    assert len(patched["l"]) == 110_000  # type: ignore[arg-type]
+
+
+def test_a_patch_changes_neither_the_object_nor_itself() -> None:
+    value: JsonValue = {"inner": []}
+    operations: list[JsonValue] = [
+        {"op": "add", "path": "/new", "value": value},
+        {"op": "add", "path": "/new/inner/-", "value": 1},
+        {"op": "copy", "from": "/new", "path": "/copied"},
+        {"op": "add", "path": "/new/inner/-", "value": 2},
+        {"op": "remove", "path": "/old"},
+    ]
+    obj: JsonObject = {"old": 1}
+    expected = {"new": {"inner": [1, 2]}, "copied": {"inner": [1]}}
+    assert json_patch(obj, operations) == expected
+    assert json_patch(obj, operations) == expected
+    assert (obj, value) == ({"old": 1}, {"inner": []})
+
+
+def test_a_patch_that_nests_without_end_is_refused() -> None:
+    nest: list[JsonValue] = []
+    for _ in range(5_000):
+        nest += [{"op": "move", "from": "/a", "path": "/b"}, {"op": "add", "path": "/a", "value": {}}]
+        nest += [{"op": "move", "from": "/b", "path": "/a/a"}]
+    nest.append({"op": "copy", "from": "/a", "path": "/c"})
+    with pytest.raises(Invalid, match="too deeply"):
+        json_patch({"a": {}}, nest)
+
+
+@pytest.mark.timeout(10)
+def test_long_lists_merge_in_time_in_proportion() -> None:
+    names: list[JsonValue] = [f"a.b/{i}" for i in range(50_000)]
+    owners: list[JsonValue] = [{"uid": f"u{i}", "kind": "K"} for i in range(30_000)]
+    obj: JsonObject = {"metadata": {"finalizers": names, "ownerReferences": owners}}
+    patch: JsonObject = {
+        "metadata": {
+            "finalizers": [*names[:40_000], "new/one"],
+            "$setElementOrder/finalizers": list(reversed(names)),
+            "$deleteFromPrimitiveList/finalizers": names[:20_000],
+            "ownerReferences": [{"uid": f"u{i}", "kind": "L"} for i in range(30_000)],
+        }
+    }
+    merged = strategic(SERVICE_ACCOUNTS.raw, obj, patch)
+    assert len(merged["metadata"]["ownerReferences"]) == 30_000  # type: ignore[index,call-overload,arg-type]

@@ -7,6 +7,7 @@ manager has set, unless it is forced; what the manager no longer wishes, and nob
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from kubechain.errors import BadRequest, Cause, Conflict, Details
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import timestamp
+from kubechain.server.causes import MAX_CAUSES
 from kubechain.server.fields.managers import (
     UNTRACKED,
     Claim,
@@ -135,7 +137,8 @@ def _thinned(schema: JsonObject, value: JsonValue, gone: set[Path], at: Path) ->
 
 
 def _conflict(kind: Kind[Any], config: JsonObject, taken: dict[Manager, Paths]) -> Conflict:
-    clashes = sorted((_named(other), shown(path)) for other, paths in taken.items() for path in paths)
+    most = {other: islice(sorted(paths), MAX_CAUSES) for other, paths in taken.items()}
+    clashes = sorted((_named(other), shown(path)) for other, paths in most.items() for path in paths)
     causes = tuple(Cause("FieldManagerConflict", f"conflict with {who}", path) for who, path in clashes)
     if len(clashes) == 1:
         text = f"Apply failed with 1 conflict: conflict with {clashes[0][0]}: {clashes[0][1]}"

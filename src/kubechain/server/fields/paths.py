@@ -16,6 +16,8 @@ from kubechain.server.schema import MISSING, Old, same
 
 Path = tuple[str, ...]
 Paths = frozenset[Path]
+MAX_SHOWN = 1000
+"""Characters of a path in an error text; one key may be as long as an object."""
 
 
 class Undeclared(ValueError):
@@ -187,7 +189,7 @@ def decode(tree: JsonValue, at: Path = ()) -> Iterator[Path]:
 
 def shown(path: Path) -> str:
     """The path as error texts show it: `.spec.tools[name="a"].url`."""
-    return "".join(_shown_key(key) for key in path)
+    return "".join(_shown_key(key) for key in path)[:MAX_SHOWN]
 
 
 def _shown_key(key: str) -> str:
@@ -196,5 +198,10 @@ def _shown_key(key: str) -> str:
         return f".{rest}"
     if kind == "v":
         return f"[={rest}]"
-    keys = json.loads(rest)
+    try:
+        keys = json.loads(rest)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict):  # as a client wrote it into managedFields
+        return f"[{rest}]"
     return "[" + ",".join(f"{name}={_json(value)}" for name, value in keys.items()) + "]"
