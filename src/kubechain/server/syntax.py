@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 _SPACE = b" \t\r\n"
-_NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]*)?")
+_NUMBER_PARTS = (re.compile(rb"-?(0|[1-9][0-9]*)"), re.compile(rb"\.[0-9]+"), re.compile(rb"[eE][+-]?[0-9]+"))
+_BEGUN = re.compile(rb"-|\.|[eE][+-]?")
 _END = "unexpected end of JSON input"
 
 
@@ -59,12 +60,17 @@ def _value(text: bytes, at: int) -> int:
         case b"t" | b"f" | b"n" as first:
             return _literal(text, at, {b"t": b"true", b"f": b"false", b"n": b"null"}[first])
         case digit if digit and digit in b"-0123456789":
-            found = _NUMBER.match(text, at)
-            end = found.end() if found else at + 1
-            if text[end - 1 : end] not in (b"-", b"+", b".", b"e", b"E"):
-                return end
-            raise _unexpected(text, end, "in numeric literal")
+            return _number(text, at)
     raise _unexpected(text, at, "looking for beginning of value")
+
+
+def _number(text: bytes, at: int) -> int:
+    for part in _NUMBER_PARTS:
+        if found := part.match(text, at):
+            at = found.end()
+        elif begun := _BEGUN.match(text, at):
+            raise _unexpected(text, begun.end(), "in numeric literal")
+    return at
 
 
 def _object(text: bytes, at: int) -> int:
