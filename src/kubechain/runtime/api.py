@@ -8,7 +8,7 @@ Semantics are those of a Kubernetes API server: a resource version on every obje
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -48,7 +48,6 @@ class WatchOptions(msgspec.Struct, frozen=True):
 
     `initial_events`: the present as ADDED, a Bookmark with `initial_end`, then changes (WatchList).
     `bookmarks`: now and then a Bookmark, so that a silent watch can be resumed.
-    `known`: versions that the reader has already; an engine that can does not send them.
     """
 
     labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
@@ -56,7 +55,6 @@ class WatchOptions(msgspec.Struct, frozen=True):
     since: str = ""
     initial_events: bool = False
     bookmarks: bool = False
-    known: Callable[[Key, int], bool] | None = None
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):

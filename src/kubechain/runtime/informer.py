@@ -129,7 +129,7 @@ class Informer(Cache[R]):
         self.on_answer(None)
 
     async def _watch(self) -> None:
-        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True, known=self.knows)
+        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True)
         async with aclosing(self._api.watch(self.kind.raw, self._namespace, options)) as stream:
             async for event in stream:
                 self._failures, self._complaint = 0, ""

@@ -1,27 +1,18 @@
-"""The SQLite file: its tables, its two connections, and every statement that is not a page of a list.
+"""The tables of a store, and every statement that is not a page of a list.
 
-`log` holds each document once and only grows; `current` points to the newest line of every object. What is
-committed reaches the file later, through the journal: see the writer. Knows nothing of Kubernetes semantics.
+`log` holds each document once and only grows at its end; `current` points to the newest line of every object; the
+view `objects` shows them to people. Called by the ledger and the readers. Knows nothing of Kubernetes semantics.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Literal
+from zlib import crc32
 
-from kubechain.errors import SettingsError
 from kubechain.store.record import DELETED, Address, Entry
 
-Synchronous = Literal["FULL", "NORMAL", "OFF"]
-_VERSION = 2
-"""2: what is newest may be in the journal alone. A file of format 1 is one whose journal is empty."""
-_PAGE = 4096
-
-_SCHEMA = """
-BEGIN EXCLUSIVE;
+TABLES = """
 CREATE TABLE resource (
   id INTEGER PRIMARY KEY, api_group TEXT NOT NULL, plural TEXT NOT NULL, UNIQUE (api_group, plural)
 );
@@ -41,53 +32,22 @@ CREATE TABLE owner (
 CREATE TABLE mark (time INTEGER PRIMARY KEY, rev INTEGER NOT NULL);
 CREATE TABLE meta (compacted INTEGER NOT NULL);
 INSERT INTO meta VALUES (0);
-COMMIT;
 """
-
-
-def connect(path: Path, synchronous: Synchronous) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """(the loop's, the thread's) connections to the file, made where there is none. Raises SettingsError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    try:
-        writing = _connection(path)
-        writing.execute(f"PRAGMA page_size = {_PAGE}")
-        writing.execute("PRAGMA journal_mode = WAL")
-        writing.execute(f"PRAGMA synchronous = {synchronous}")
-        writing.execute("PRAGMA secure_delete = FAST")
-        writing.execute("PRAGMA wal_autocheckpoint = 0")  # the writer sees to it
-        writing.execute(f"PRAGMA journal_size_limit = {32 * 1024 * 1024}")
-        (version,) = writing.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise SettingsError(f"{path} was written by a newer KubeChain (format {version}): use that version")
-        if version == 0:
-            writing.executescript(_SCHEMA)
-        writing.execute(f"PRAGMA user_version = {_VERSION}")
-        writing.execute("PRAGMA cache_size = -1024")  # KiB: what is hot is remembered as objects already
-        writing.execute("PRAGMA cache_spill = OFF")  # what is not taken over yet stays in memory
-        carrying = _connection(path)
-        carrying.execute(f"PRAGMA synchronous = {synchronous}")
-        carrying.execute("PRAGMA cache_size = -64")
-    except sqlite3.Error as error:
-        raise SettingsError(f"{path} cannot be used as a store: {error}") from error
-    return writing, carrying
-
-
-def _connection(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=64)
+ADDED_IN_3 = """
+ALTER TABLE log ADD COLUMN checksum INTEGER;
+CREATE VIEW objects AS
+  SELECT api_group, plural, c.namespace, c.name, c.rev AS revision, CAST(l.body AS TEXT) AS body
+  FROM current c JOIN log l ON l.rev = c.rev JOIN resource r ON r.id = c.resource;
+"""
 
 
 def number_resources(cx: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """The lasting number of each (group, plural); new ones get the next."""
-    cx.executemany("INSERT OR IGNORE INTO resource (api_group, plural) VALUES (?, ?)", list(keys))
-    return {(group, plural): id_ for id_, group, plural in cx.execute("SELECT * FROM resource")}
-
-
-def leave_syncing_to_the_journal(writing: sqlite3.Connection) -> None:
-    """Brings all that is committed into the file, and has later commits wait for no disk."""
-    writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    (synchronous,) = writing.execute("PRAGMA synchronous").fetchone()
-    writing.execute(f"PRAGMA synchronous = {min(synchronous, 1)}")
+    found = {(group, plural): id_ for id_, group, plural in cx.execute("SELECT * FROM resource")}
+    if new := [key for key in keys if key not in found]:
+        cx.executemany("INSERT INTO resource (api_group, plural) VALUES (?, ?)", new)
+        return number_resources(cx, ())
+    return found
 
 
 def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
@@ -95,7 +55,7 @@ def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     newest = {entry.at: entry for entry in entries}
     gone = [at for at, entry in newest.items() if entry.type == DELETED]
     kept = [_current_row(entry) for entry in newest.values() if entry.type != DELETED]
-    cx.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)", map(_log_row, entries))
+    cx.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_log_row, entries))
     if gone:
         cx.executemany("DELETE FROM current WHERE resource = ? AND namespace = ? AND name = ?", gone)
     if kept:
@@ -107,10 +67,18 @@ def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         cx.executemany("INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?)", joined)
 
 
-def _log_row(entry: Entry) -> tuple[int, int, str, str, int, int, bytes | None]:
+def _log_row(entry: Entry) -> tuple[int, int, str, str, int, int, bytes | None, int]:
     """A deletion's document is its predecessor's: only the latter is stored."""
     before = entry.before.revision if entry.before else 0
-    return entry.revision, *entry.at, entry.type, before, None if entry.type == DELETED else entry.body
+    row = entry.revision, *entry.at, entry.type, before, None if entry.type == DELETED else entry.body
+    return *row, checksum(*row)
+
+
+def checksum(
+    revision: int, resource: int, namespace: str, name: str, type_: int, before: int, body: bytes | None
+) -> int:
+    """What tells at the next start that a line of the log is not the one that was written."""
+    return crc32(body or b"", crc32(f"{revision} {resource} {namespace} {name} {type_} {before}".encode()))
 
 
 def _current_row(entry: Entry) -> tuple[int, str, str, int, str, bool]:
@@ -145,30 +113,14 @@ def compact(cx: sqlite3.Connection, after: int, upto: int) -> None:
     cx.execute("UPDATE meta SET compacted = ?", (upto,))
 
 
-def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes, str, bool] | None:
-    """The newest state of an object: revision, document, uid, whether it is being deleted."""
-    row = cx.execute(
-        "SELECT log.rev, log.body, current.uid, current.deleting FROM current JOIN log ON log.rev = current.rev "
+def state(cx: sqlite3.Connection, at: Address) -> tuple[int, bytes] | None:
+    """The newest state of an object: revision and document."""
+    found: tuple[int, bytes] | None = cx.execute(
+        "SELECT log.rev, log.body FROM current JOIN log ON log.rev = current.rev "
         "WHERE current.resource = ? AND current.namespace = ? AND current.name = ?",
         at,
     ).fetchone()
-    return None if row is None else (row[0], row[1], row[2], bool(row[3]))
-
-
-def addresses(cx: sqlite3.Connection, after: Address, limit: int) -> list[Address]:
-    """Where the next objects are, in the order of their addresses."""
-    rows = cx.execute(
-        "SELECT resource, namespace, name FROM current WHERE (resource, namespace, name) > (?, ?, ?) "
-        "ORDER BY resource, namespace, name LIMIT ?",
-        (*after, limit),
-    ).fetchall()
-    return [Address(*row) for row in rows]
-
-
-def document(cx: sqlite3.Connection, revision: int) -> bytes:
-    """The document of a line of the log."""
-    (body,) = cx.execute("SELECT body FROM log WHERE rev = ?", (revision,)).fetchone()
-    return bytes(body)
+    return found
 
 
 def dependants(cx: sqlite3.Connection, uid: str) -> list[Address]:

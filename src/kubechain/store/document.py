@@ -58,6 +58,18 @@ def meta_of(body: bytes) -> ObjectMeta:
     return _HEAD.decode(body).metadata
 
 
+def detached(meta: ObjectMeta) -> ObjectMeta:
+    """A copy that stays as it is whatever a caller does to the original's labels, owners and the like."""
+    return msgspec.structs.replace(
+        meta,
+        labels=dict(meta.labels),
+        annotations=dict(meta.annotations),
+        owner_references=list(meta.owner_references),
+        finalizers=list(meta.finalizers),
+        managed_fields=list(meta.managed_fields),
+    )
+
+
 def given(kind: Kind[T], obj: T) -> Document:
     """The document that a caller hands in. Raises BadRequest when it is none, or one of another kind."""
     if isinstance(obj, Resource):

@@ -34,13 +34,12 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
-from kubechain.store import database, hub, pages, refusals
-from kubechain.store.database import Synchronous
+from kubechain.store import database, files, hub, pages, refusals
 from kubechain.store.document import given, meta_of
+from kubechain.store.files import Synchronous
 from kubechain.store.garbage import Garbage
 from kubechain.store.history import History
 from kubechain.store.hub import Hub, Subscription
-from kubechain.store.journal import Journal, begin
 from kubechain.store.ledger import Ledger
 from kubechain.store.matching import Matcher
 from kubechain.store.namespaces import Namespaces
@@ -63,12 +62,9 @@ class Store:
         """Opens the file, and makes it where there is none; blocks. Raises SettingsError."""
         self._clock = clock
         self._remember = remember
-        self._connection, self._carrier = database.connect(path, synchronous)
-        numbers = database.number_resources(self._connection, [kind.key for kind in kinds])
+        self._connections = files.connect(path, synchronous)
+        numbers = database.number_resources(self._connections.writing, [kind.key for kind in kinds])
         self._kinds = {numbers[kind.key]: kind for kind in kinds}
-        self._journal = Journal(path.with_name(f"{path.name}-commits"), sync=synchronous != "OFF")
-        database.leave_syncing_to_the_journal(self._connection)
-        begin(self._connection, self._journal)
 
     @classmethod
     @asynccontextmanager
@@ -96,7 +92,7 @@ class Store:
 
     async def _start(self) -> None:
         self._hub = Hub()
-        self._ledger = Ledger(self._connection, self._carrier, self._journal, self._publish, self._remember)
+        self._ledger = Ledger(self._connections, self._publish, self._remember)
         self._writes = Writes(self._ledger, self._kinds, self._clock)
         self._history = History(self._ledger, self._writes, self._clock)
         self._namespaces = Namespaces(self._ledger, self._writes, self._kinds)
@@ -112,8 +108,7 @@ class Store:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hub.close()
         await self._ledger.close()
-        self._carrier.close()
-        await asyncio.to_thread(self._connection.close)
+        await asyncio.to_thread(self._connections.close)
 
     def _publish(self, entries: Sequence[Entry]) -> None:
         self._hub.publish(entries)
@@ -139,7 +134,7 @@ class Store:
         size = limit + 1 if limit and not matcher.looks_inside else _CHUNK
         while True:
             part = pages.read(self._ledger.reader, number, matcher, revision, place, size)
-            revision, place = part.revision, part.rest
+            place = part.rest
             for item in part.items:
                 if limit and len(page.items) == limit and last is not None:
                     return self._continued(matcher, number, page, revision, Place(last.namespace, last.name))
@@ -165,7 +160,7 @@ class Store:
                 yield _added(kind, body)
             if options.initial_events:
                 yield Bookmark(str(position), initial_end=True)
-        subscription = Subscription(kind, number, matcher, position, options.known)
+        subscription = Subscription(kind, number, matcher, position)
         self._hub.add(subscription)
         if options.bookmarks:
             subscription.remind(_BOOKMARK_EVERY)
@@ -254,7 +249,7 @@ class Store:
         newest = self._ledger.state(self._writes.address(kind, meta.namespace, meta.name))
         if newest is None:
             raise refusals.not_found(kind, meta.name)
-        if (str(newest.revision), newest.uid) != (meta.resource_version, meta.uid):
+        if (str(newest.revision), newest.meta.uid) != (meta.resource_version, meta.uid):
             raise refusals.conflict(kind, meta.name)
 
     async def compact(self, revision: int) -> None:
@@ -274,19 +269,19 @@ class Store:
             await self._ledger.settled()
         return outcome
 
-    def _list_from(self, options: ListOptions) -> tuple[int | None, Place | None]:
-        """(revision to read at, None for the present; place to begin after). Raises Gone, Timeout, BadRequest."""
+    def _list_from(self, options: ListOptions) -> tuple[int, Place | None]:
+        """(revision to read at, place to begin after). Raises Gone, Timeout, BadRequest."""
         if options.continue_token:
             if options.resource_version not in ("", "0"):
                 raise BadRequest("specifying resource version is not allowed when using continue")
             revision, place = pages.parse_token(options.continue_token)
             self._refuse_forgotten(revision, place)
-            return (None if revision < 0 else revision), place
+            return (self._ledger.committed if revision < 0 else revision), place
         wanted = _version(options.resource_version)
-        if wanted > self._ledger.committed and wanted > (newest := database.newest_revision(self._ledger.reader)):
+        if wanted > (newest := self._ledger.committed):
             raise refusals.future_version(wanted, newest)
         if options.match != "Exact":
-            return None, None
+            return newest, None
         if wanted < self._history.compacted:
             raise refusals.too_old_list()
         return wanted, None

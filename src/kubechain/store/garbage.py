@@ -18,7 +18,7 @@ from kubechain.resources.model import ObjectMeta, OwnerReference
 from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
 from kubechain.store.decisions import FOREGROUND, ORPHAN
-from kubechain.store.document import Document, meta_of
+from kubechain.store.document import Document
 from kubechain.store.ledger import Landed, Ledger
 from kubechain.store.record import DELETED, Address, Entry
 from kubechain.store.writes import Writes
@@ -75,7 +75,7 @@ class Garbage:
         stored = self._ledger.state(at)
         if stored is None:
             return
-        meta = meta_of(stored.body)
+        meta = stored.meta
         if meta.deletion_timestamp and ORPHAN in meta.finalizers:
             yield from self._orphan(at, meta)
         elif meta.deletion_timestamp and FOREGROUND in meta.finalizers:
@@ -99,7 +99,7 @@ class Garbage:
 
     def _blocks(self, dependant: Address, uid: str) -> bool:
         stored = self._ledger.state(dependant)
-        owners = meta_of(stored.body).owner_references if stored else []
+        owners = stored.meta.owner_references if stored else []
         return any(owner.uid == uid and owner.block_owner_deletion is True for owner in owners)
 
     def _judge(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
@@ -127,9 +127,9 @@ class Garbage:
         if owner is None:
             return "solid"
         stored = self._ledger.state(owner)
-        if stored is None or stored.uid != reference.uid:
+        if stored is None or stored.meta.uid != reference.uid:
             return "gone"
-        return "waiting" if stored.deleting and FOREGROUND in meta_of(stored.body).finalizers else "solid"
+        return "waiting" if stored.deleting and FOREGROUND in stored.meta.finalizers else "solid"
 
     def _owners(self, at: Address, references: Sequence[OwnerReference]) -> Iterator[Address]:
         for reference in references:

@@ -14,9 +14,8 @@ from kubechain.resources.builtin import EVENTS
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
-from kubechain.store.ledger import Ledger
+from kubechain.store.ledger import Job, Ledger
 from kubechain.store.record import Entry
-from kubechain.store.writer import Job
 from kubechain.store.writes import Writes
 
 _KEEP = 5 * 60

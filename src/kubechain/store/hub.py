@@ -9,27 +9,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from kubechain.resources.kind import Kind
-from kubechain.runtime.api import Key
 from kubechain.store.document import stamped
 from kubechain.store.matching import Matcher
-from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry, Stored
+from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
 from kubechain.store.refusals import too_old_version
 
 _QUEUE = 512
 _PAGE = 200
-_VERDICTS = 256
 _TYPES: dict[int, Literal["ADDED", "MODIFIED", "DELETED"]] = {
     ADDED: "ADDED",
     MODIFIED: "MODIFIED",
     DELETED: "DELETED",
 }
-
-
-Known = Callable[[Key, int], bool]
 
 
 class Event(NamedTuple):
@@ -42,11 +37,8 @@ class Event(NamedTuple):
 class Subscription:
     """One watch: everything up to `position` has been taken from it or was before its time."""
 
-    def __init__(
-        self, kind: Kind[Any], resource: int, matcher: Matcher, position: int, known: Known | None = None
-    ) -> None:
+    def __init__(self, kind: Kind[Any], resource: int, matcher: Matcher, position: int) -> None:
         self.kind = kind
-        self._known = known
         self.resource = resource
         self.matcher = matcher
         self.position = position
@@ -54,8 +46,6 @@ class Subscription:
         self.closed = False
         self.bookmark_due = False
         self._queue: deque[Event] = deque()
-        self._verdicts: dict[int, bool] = {}
-        """Whether the matcher accepts what was written under these revisions."""
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -64,9 +54,8 @@ class Subscription:
         """Queues what the entry means to this watch; a full queue is given up for the log."""
         if self.behind or entry.revision <= self.position:
             return
-        if self._known is not None and entry.type != DELETED and self._known(entry.at.key, entry.revision):
-            return
-        event = self.event(entry.revision, entry.at, entry.type, entry.body, entry.before)
+        before = entry.before.body if entry.before else None
+        event = self.event(entry.revision, entry.at, entry.type, entry.body, before)
         if event is None:
             return
         if len(self._queue) >= _QUEUE:
@@ -77,29 +66,19 @@ class Subscription:
             self._queue.append(event)
         self._wake()
 
-    def event(self, revision: int, at: Address, type_: int, body: bytes, before: Stored | None) -> Event | None:
+    def event(self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None) -> Event | None:
         """What a log line means under the selectors: it may begin, go on or cease to match."""
         if not self.matcher.accepts_address(at.namespace, at.name):
             return None
         if self.matcher.looks_inside:
-            matched = before is not None and self._accepts(before.revision, before.body)
-            matches = type_ != DELETED and self._accepts(revision, body)
+            matched = before is not None and self.matcher.accepts(before)
+            matches = type_ != DELETED and self.matcher.accepts(body)
             if not matched and not matches:
                 return None
             if matched and not matches and type_ != DELETED and before is not None:
-                body = stamped(self.kind, before.body, revision)
+                body = stamped(self.kind, before, revision)
             type_ = DELETED if not matches else MODIFIED if matched else ADDED
         return Event(_TYPES[type_], at, revision, body)
-
-    def _accepts(self, revision: int, body: bytes) -> bool:
-        """Looks into a document once: mostly, what a change made of it is what the next one begins with."""
-        known = self._verdicts.pop(revision, None)
-        if known is not None:
-            return known
-        if len(self._verdicts) >= _VERDICTS:
-            self._verdicts.clear()
-        verdict = self._verdicts[revision] = self.matcher.accepts(body)
-        return verdict
 
     def close(self) -> None:
         self.closed = True
@@ -170,17 +149,16 @@ def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int)
     if subscription.position < compacted:
         raise too_old_version(subscription.position, compacted)
     rows = cx.execute(
-        "SELECT l.rev, l.namespace, l.name, l.type, l.body, p.rev, p.body "
+        "SELECT l.rev, l.namespace, l.name, l.type, l.body, p.body "
         "FROM log l LEFT JOIN log p ON p.rev = l.prev "
         "WHERE l.rev > ? AND l.resource = ? ORDER BY l.rev LIMIT ?",
         (subscription.position, subscription.resource, _PAGE),
     ).fetchall()
     events = []
-    for revision, namespace, name, type_, body, was, former in rows:
-        before = None if former is None else Stored(was, former, "", False)
+    for revision, namespace, name, type_, body, former in rows:
         shown = stamped(subscription.kind, former, revision) if type_ == DELETED else body
         at = Address(subscription.resource, namespace, name)
-        if event := subscription.event(revision, at, type_, shown, before):
+        if event := subscription.event(revision, at, type_, shown, former):
             events.append(event)
     if rows:
         subscription.position = rows[-1][0]

@@ -1,26 +1,59 @@
-"""Group commit: decisions are made on the event loop, the writer makes them last.
+"""Group commit: decisions are made on the event loop, and everything decided meanwhile is one transaction.
 
-Called by the engine. Everything decided in one turn of the event loop, or while a transaction is under way, goes
-into one transaction, so one sync serves all writers. What is decided but not yet on disk is kept here for the
-decisions that follow it; nobody is told of a write, and no watch sees it, before its transaction is on disk.
+Called by the engine and the store's own workers. The loop makes the rows; a thread commits them, since a sync
+takes as long as the disk needs. What is decided but not yet on disk is kept here for the decisions that follow it;
+nobody is told of a write, and no watch sees it, before its transaction is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from kubechain.errors import InternalError
 from kubechain.store import database
-from kubechain.store.journal import Journal
-from kubechain.store.recent import Recent
+from kubechain.store.document import parse
+from kubechain.store.files import Connections
 from kubechain.store.record import Address, Entry, Stored
-from kubechain.store.writer import Job, Writer
 
 Landed = asyncio.Future[None]
-_STEPS = 3
-"""Turns of the event loop from a commit to its showing: who wrote gets as far as to wait for something else."""
+Job = Callable[[sqlite3.Connection], object]
+_LARGEST = 64 * 1024
+"""Bytes of a document that is not kept in memory: few are as large."""
+
+
+class Recent:
+    """The newest committed states of objects lately written or read, up to a number of bytes of their documents.
+
+    Forgetting is always allowed: what is not here is read from the file.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._states: OrderedDict[Address, Stored] = OrderedDict()
+        self.size = 0
+
+    def get(self, at: Address) -> Stored | None:
+        if (found := self._states.get(at)) is not None:
+            self._states.move_to_end(at)
+        return found
+
+    def put(self, at: Address, stored: Stored) -> None:
+        self.forget(at)
+        if len(stored.body) > _LARGEST:
+            return
+        self._states[at] = stored
+        self.size += len(stored.body)
+        while self.size > self._limit:
+            self.forget(next(iter(self._states)))
+
+    def forget(self, at: Address) -> None:
+        if (former := self._states.pop(at, None)) is not None:
+            self.size -= len(former.body)
 
 
 class _Batch:
@@ -28,18 +61,20 @@ class _Batch:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.jobs: list[Job] = []
         self.waiting: list[Landed] = []
         self.over: Landed | None = None
 
-    def end(self, problem: str = "") -> None:
+    def end(self, problem: str) -> None:
         """Tells everyone."""
         for landed in self.waiting:
-            if not landed.done():
-                if problem:
-                    landed.set_exception(InternalError(problem))
-                    landed.exception()  # of several that end together, one is awaited
-                else:
-                    landed.set_result(None)
+            if landed.done():
+                continue
+            if problem:
+                landed.set_exception(InternalError(problem))
+                landed.exception()  # of several that end together, one is awaited
+            else:
+                landed.set_result(None)
         if self.over is not None and not self.over.done():
             self.over.set_result(None)
 
@@ -47,41 +82,30 @@ class _Batch:
 class Ledger:
     """The end of the log: gives out revisions and turns decided entries into committed ones.
 
-    `remember` is how many bytes of recently used objects are kept in memory.
+    `remember` is how many bytes of recently used documents are kept in memory.
     """
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        carrier: sqlite3.Connection,
-        journal: Journal,
-        publish: Callable[[Sequence[Entry]], None],
-        remember: int,
+        self, connections: Connections, publish: Callable[[Sequence[Entry]], None], remember: int
     ) -> None:
+        self.reader = connections.reading
+        """The connection to read from: it sees what is committed."""
+        self._writing = connections.writing
         self._publish = publish
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[Address, Entry] = {}
+        self._thread = ThreadPoolExecutor(1, "store-writer")
         self._recent = Recent(remember)
+        self._pending: dict[Address, Entry] = {}
         self._collecting = _Batch()
         self._under_way: _Batch | None = None
         self._flush_due = self._closed = False
-        self._writer = Writer(connection, carrier, journal)
-        self._next = database.newest_revision(connection) + 1
-        self.committed = self._next - 1
+        self.committed = database.newest_revision(self.reader)
         """The newest revision that is on disk."""
+        self.next_revision = self.committed + 1
         self.shown = self.committed
         """The newest revision that watches have been told of."""
         self.batches = 0
         """How many transactions have carried writes since the store was opened."""
-
-    @property
-    def reader(self) -> sqlite3.Connection:
-        """The connection to read from: it sees all that is committed. Not to be kept."""
-        return self._writer.reader
-
-    @property
-    def next_revision(self) -> int:
-        return self._next
 
     def state(self, at: Address) -> Stored | None:
         """The newest decided state of an object, on disk or on its way there."""
@@ -91,60 +115,78 @@ class Ledger:
     def stored(self, at: Address) -> Stored | None:
         """The newest state of an object that is on disk."""
         found = self._recent.get(at)
-        if found is None and (found := self._writer.state(at)) is not None:
+        if found is None and (row := database.state(self.reader, at)) is not None:
+            found = Stored(*row, parse(row[1]))
             self._recent.put(at, found)
         return found
 
     def append(self, entry: Entry) -> Landed:
         """Takes the entry as the next of the log; the future ends when it is on disk."""
-        if self._closed:
-            raise InternalError("the store is closed")
-        self._next = entry.revision + 1
+        landed = self._wait()
+        self.next_revision = entry.revision + 1
         self._pending[entry.at] = entry
-        landed = self._loop.create_future()
         self._collecting.entries.append(entry)
-        self._collecting.waiting.append(landed)
-        if self._under_way is None and not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
         return landed
+
+    async def run(self, job: Job) -> None:
+        """Does a job of upkeep as part of the next transaction."""
+        landed = self._wait()
+        self._collecting.jobs.append(job)
+        await landed
 
     async def settled(self) -> None:
         """Returns when everything decided so far is on disk, or has failed."""
-        batch = self._collecting if self._collecting.entries else self._under_way
+        batch = self._collecting if self._collecting.waiting else self._under_way
         if batch is not None:
             batch.over = batch.over or self._loop.create_future()
             await asyncio.wait([batch.over])
 
-    async def run(self, job: Job) -> None:
-        """Runs a job of upkeep between two batches; what it did may have to be done again after a crash."""
-        future: Landed = self._loop.create_future()
-
-        def done(error: Exception | None) -> None:
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        self._writer.run(job, done)
-        await future
-
     async def close(self) -> None:
         """Waits for what is under way; nothing can be written any more."""
-        while self._collecting.entries or self._under_way:
+        while self._collecting.waiting or self._under_way:
             await self.settled()
         self._closed = True
-        await self._writer.close()
+        self._thread.shutdown()
+
+    def _wait(self) -> Landed:
+        """A place in the transaction that is being collected; one that is not under way yet is made soon."""
+        if self._closed:
+            raise InternalError("the store is closed")
+        landed = self._loop.create_future()
+        self._collecting.waiting.append(landed)
+        self._flush_soon()
+        return landed
+
+    def _flush_soon(self) -> None:
+        if self._under_way is None and not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Has the writer commit what has been collected in this turn of the event loop."""
+        """Makes rows of what was collected, and has the thread commit them."""
         self._flush_due = False
         self.batches += 1
         batch, self._collecting = self._collecting, _Batch()
         self._under_way = batch
-        self._writer.write(batch.entries, lambda error: self._landed(batch, error))
+        try:
+            self._writing.execute("BEGIN IMMEDIATE")
+            if batch.entries:
+                database.append(self._writing, batch.entries)
+            for job in batch.jobs:
+                job(self._writing)
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            self._landed(batch, error)
+        else:
+            self._thread.submit(self._commit, batch)
+
+    def _commit(self, batch: _Batch) -> None:
+        """The thread: returns to the loop with what came of it."""
+        problem = None
+        try:
+            self._writing.execute("COMMIT")
+        except sqlite3.Error as error:
+            problem = error
+        self._loop.call_soon_threadsafe(self._landed, batch, problem)
 
     def _landed(self, batch: _Batch, error: Exception | None) -> None:
         self._under_way = None
@@ -153,19 +195,14 @@ class Ledger:
             return
         for entry in batch.entries:
             self._remember(entry)
-        self.committed = batch.entries[-1].revision
-        # Who wrote hears of it first: what it has in hand by then need not be sent to it by its watch.
-        batch.end()
-        self._loop.call_soon(self._show, batch.entries, _STEPS)
-        if self._collecting.entries and not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        batch.end("")
+        if batch.entries:
+            self.committed = batch.entries[-1].revision
+            self._loop.call_soon(self._show, batch.entries)  # who wrote hears of it first
+        if self._collecting.waiting:
+            self._flush_soon()
 
-    def _show(self, entries: Sequence[Entry], after: int) -> None:
-        """Tells the watches, so many turns of the event loop later."""
-        if after:
-            self._loop.call_soon(self._show, entries, after - 1)
-            return
+    def _show(self, entries: Sequence[Entry]) -> None:
         self.shown = entries[-1].revision
         self._publish(entries)
 
@@ -179,8 +216,15 @@ class Ledger:
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
         """Nothing of the batch is on disk, so what was decided on top of it cannot stand either."""
+        with suppress(sqlite3.Error):  # a failed COMMIT may have ended the transaction already
+            self._writing.execute("ROLLBACK")
         later, self._collecting = self._collecting, _Batch()
         self._pending.clear()
-        self._next = database.newest_revision(self.reader) + 1
+        self.next_revision = self.committed + 1
         for lost in (batch, later):
-            lost.end(f"the store could not write: {error}; free the disk, then retry")
+            lost.end(f"the store could not write: {error}; {_way_on(error)}, then retry")
+
+
+def _way_on(error: Exception) -> str:
+    busy = isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return "end the transaction of the other program that writes to its file" if busy else "free the disk"

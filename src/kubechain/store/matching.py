@@ -9,10 +9,10 @@ from typing import Any
 
 from kubechain.errors import BadRequest
 from kubechain.resources.builtin import EVENTS
+from kubechain.resources.fields import reader
 from kubechain.resources.kind import Kind
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
 from kubechain.store.document import meta_of
-from kubechain.store.fields import reader
 
 _BY_ADDRESS = ("metadata.name", "metadata.namespace")
 _EVENT_FIELDS = {

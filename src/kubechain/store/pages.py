@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 
 from kubechain.errors import BadRequest
-from kubechain.store import database
 from kubechain.store.matching import Matcher
 
 
@@ -32,10 +31,9 @@ class Item(NamedTuple):
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Part of a list: what it holds, of which revision, and after which object it goes on, if it does."""
+    """Part of a list: what it holds, and after which object it goes on, if it does."""
 
     items: list[Item]
-    revision: int
     rest: Place | None
 
 
@@ -64,13 +62,23 @@ def parse_token(text: str) -> tuple[int, Place]:
 
 
 def read(
-    cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int | None, after: Place | None, size: int
+    cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int, after: Place | None, size: int
 ) -> Slice:
-    """The matching ones among the next `size` objects, as of `revision`, or of the present for None."""
-    at = database.newest_revision(cx) if revision is None else revision
-    changed = {} if revision is None else _changed_since(cx, resource, matcher, at)
-    items, rest = _chunk(cx, resource, matcher, changed, after, size)
-    return Slice(items, at, rest)
+    """The matching ones among the next `size` objects, as of `revision`."""
+    where, values = _range(resource, matcher, after)
+    rows = cx.execute(
+        f"SELECT c.namespace, c.name, l.rev, l.body FROM current c JOIN log l ON l.rev = c.rev WHERE {where} "  # noqa: S608
+        f"AND c.rev <= ? UNION ALL {_FORMER.format(where=where)} ORDER BY 1, 2 LIMIT ?",
+        (*values, revision, *values, revision, revision, size),
+    ).fetchall()
+    rest = Place(rows[-1][0], rows[-1][1]) if len(rows) == size else None
+    return Slice([item for row in rows if _matches(matcher, item := Item(*row))], rest)
+
+
+_FORMER = """
+SELECT c.namespace, c.name, c.rev, c.body FROM log later JOIN log c ON c.rev = later.prev
+WHERE {where} AND later.rev > ? AND c.rev <= ?"""
+"""The states that were the newest at a revision and are not any more."""
 
 
 def remaining(cx: sqlite3.Connection, resource: int, matcher: Matcher, place: Place) -> int:
@@ -78,29 +86,6 @@ def remaining(cx: sqlite3.Connection, resource: int, matcher: Matcher, place: Pl
     where, values = _range(resource, matcher, place)
     (count,) = cx.execute(f"SELECT count(*) FROM current c WHERE {where}", values).fetchone()  # noqa: S608
     return int(count)
-
-
-def _chunk(
-    cx: sqlite3.Connection,
-    resource: int,
-    matcher: Matcher,
-    changed: dict[Place, int],
-    after: Place | None,
-    size: int,
-) -> tuple[list[Item], Place | None]:
-    """One page of `current`, with what has changed since put back to what it was, and where to go on."""
-    where, values = _range(resource, matcher, after)
-    rows = cx.execute(
-        "SELECT c.namespace, c.name, l.rev, l.body FROM current c JOIN log l ON l.rev = c.rev "  # noqa: S608
-        f"WHERE {where} ORDER BY c.namespace, c.name LIMIT ?",
-        (*values, size),
-    ).fetchall()
-    end = Place(rows[-1][0], rows[-1][1]) if len(rows) == size else None
-    items = [Item(*row) for row in rows if (row[0], row[1]) not in changed]
-    if changed:
-        items += _former(cx, changed, after, end)
-        items.sort()
-    return [i for i in items if _matches(matcher, i)], end
 
 
 def _matches(matcher: Matcher, item: Item) -> bool:
@@ -112,43 +97,18 @@ def _matches(matcher: Matcher, item: Item) -> bool:
 
 
 def _range(resource: int, matcher: Matcher, after: Place | None) -> tuple[str, list[int | str]]:
-    """The rows of `current` that can be on the list, after a place."""
-    where = "c.resource = ?"
-    conditions: list[int | str] = [resource]
+    """The objects `c` that can be on the list, after a place."""
+    where, values = "c.resource = ?", list[int | str]([resource])
     if matcher.namespace:
         where += " AND c.namespace = ?"
-        conditions.append(matcher.namespace)
+        values.append(matcher.namespace)
         if matcher.name is not None:
             where += " AND c.name = ?"
-            conditions.append(matcher.name)
+            values.append(matcher.name)
         if after is not None:
             where += " AND c.name > ?"
-            conditions.append(after.name)
+            values.append(after.name)
     elif after is not None:
         where += " AND (c.namespace, c.name) > (?, ?)"
-        conditions += [after.namespace, after.name]
-    return where, conditions
-
-
-def _changed_since(cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int) -> dict[Place, int]:
-    """The objects written after a revision, each with the log line that it had then (0: it was not there)."""
-    rows = cx.execute(
-        "SELECT namespace, name, prev FROM log WHERE rev > ? AND resource = ? ORDER BY rev", (revision, resource)
-    ).fetchall()
-    changed: dict[Place, int] = {}
-    for namespace, name, prev in rows:
-        if not matcher.namespace or namespace == matcher.namespace:
-            changed.setdefault(Place(namespace, name), prev)
-    return changed
-
-
-def _former(
-    cx: sqlite3.Connection, changed: dict[Place, int], after: Place | None, end: Place | None
-) -> list[Item]:
-    """The former states of changed objects between two places."""
-    found = []
-    for place, revision in changed.items():
-        if revision and (after is None or place > after) and (end is None or place <= end):
-            (body,) = cx.execute("SELECT body FROM log WHERE rev = ?", (revision,)).fetchone()
-            found.append(Item(*place, revision, body))
-    return found
+        values += after
+    return where, values

@@ -1,4 +1,4 @@
-"""The few values that the parts of the store hand to each other: an address, a stored state, a log entry."""
+"""The few values that the parts of the store hand to each other: an address, a state of an object, a log entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kubechain.resources.model import ObjectMeta, OwnerReference
-from kubechain.runtime.api import Key
+from kubechain.store.document import Document
 
 ADDED: Final = 0
 MODIFIED: Final = 1
@@ -22,18 +22,21 @@ class Address(NamedTuple):
     namespace: str
     name: str
 
-    @property
-    def key(self) -> Key:
-        return Key(self.namespace, self.name)
-
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """One state of an object: the revision it was written under, its document, and what is asked for most."""
+    """One state of an object: the revision it was written under, and its document as bytes and taken apart."""
 
     revision: int
     body: bytes
-    uid: str
-    deleting: bool
+    document: Document
+
+    @property
+    def meta(self) -> ObjectMeta:
+        return self.document.meta
+
+    @property
+    def deleting(self) -> bool:
+        return self.document.meta.deletion_timestamp is not None
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -43,16 +46,22 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     at: Address
     type: int
     body: bytes
+    document: Document
     before: Stored | None
-    meta: ObjectMeta
-    former_owners: Sequence[OwnerReference] = ()
+
+    @property
+    def meta(self) -> ObjectMeta:
+        return self.document.meta
 
     @property
     def after(self) -> Stored | None:
         """The state of the object from now on; None once it is deleted."""
-        if self.type == DELETED:
-            return None
-        return Stored(self.revision, self.body, self.meta.uid, self.meta.deletion_timestamp is not None)
+        return None if self.type == DELETED else Stored(self.revision, self.body, self.document)
+
+    @property
+    def former_owners(self) -> Sequence[OwnerReference]:
+        """Who owned the object until now."""
+        return self.before.meta.owner_references if self.before else ()
 
     @property
     def owners(self) -> Sequence[OwnerReference]:

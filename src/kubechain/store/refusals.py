@@ -21,6 +21,7 @@ from kubechain.errors import (
     TooLarge,
 )
 from kubechain.resources.kind import Kind
+from kubechain.resources.metadata import bad_value
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _TOO_OLD = "The resourceVersion for the provided list is too old."
@@ -84,10 +85,6 @@ def unversioned(kind: Kind[Any], name: str) -> Invalid:
     cause = bad_value("metadata.resourceVersion", "0", "must be specified for an update")
     text = f'{kind.qualified} "{name}" is invalid: {cause.field}: {cause.message}'
     return Invalid(text, Details(name, kind.group, kind.plural, causes=(cause,)))
-
-
-def bad_value(field: str, value: str, why: str) -> Cause:
-    return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
 def undecodable(kind: Kind[Any], error: Exception) -> BadRequest:

@@ -15,9 +15,7 @@ from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment, 
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec, TaskRunStatus
 from kubechain.resources.tool import TOOLS, FunctionTool, Tool, ToolSpec
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
-from kubechain.store.document import given, parse
-from kubechain.store.lately import Lately
-from kubechain.store.record import Address, Stored
+from kubechain.store.document import detached, given
 
 META = ObjectMeta(name="one", namespace="default", resource_version="7", uid="u", labels={"a": "b"})
 REPLY = Message(role="assistant", tool_calls=[RequestedCall(id="c", function=FunctionCall(name="echo"))])
@@ -56,37 +54,9 @@ def test_a_typed_object_gives_the_document_that_its_json_gives(kind: Kind[Any], 
     assert b"\n" not in document.encode(kind)
 
 
-def stored(revision: int, content: str = "x") -> Stored:
-    run = TaskRun(metadata=META, spec=TaskRunSpec(task=content))
-    return Stored(revision, TASK_RUNS.encode(run), "u", False)
-
-
-def test_what_was_written_lately_is_taken_once_and_for_its_revision_only() -> None:
-    lately, at = Lately(), Address(1, "default", "one")
-    document = parse(stored(7).body)
-    lately.put(at, 7, document, 100)
-    assert lately.take(at, stored(7)).parts is document.parts
-    assert lately.take(at, stored(7)).parts is not document.parts
-    lately.put(at, 8, document, 100)  # decided, and then not committed
-    other = lately.take(at, stored(7, "another"))
-    assert bytes(other.parts["spec"]) == b'{"task":"another"}'
-
-
-def test_metadata_that_somebody_changes_afterwards_is_not_that_of_the_document() -> None:
-    lately, at = Lately(), Address(1, "default", "one")
-    document = parse(stored(7).body)
-    lately.put(at, 7, document, 100)
-    document.meta.resource_version = "8"
-    assert lately.take(at, stored(7)).meta.resource_version == "7"
-
-
-def test_few_and_small_documents_are_kept() -> None:
-    lately, document = Lately(), parse(stored(7).body)
-    addresses = [Address(1, "default", str(n)) for n in range(150)]
-    for at in addresses:
-        lately.put(at, 7, document, 16 * 1024)
-    kept = [at for at in addresses if lately.take(at, stored(7)).parts is document.parts]
-    assert kept == addresses[-64:]
-    lately.put(addresses[0], 7, document, 100)
-    lately.put(addresses[0], 9, document, 1024 * 1024)
-    assert lately.take(addresses[0], stored(7)).parts is not document.parts
+def test_metadata_that_a_caller_changes_afterwards_is_not_that_of_the_store() -> None:
+    meta = ObjectMeta(name="one", labels={"a": "b"}, finalizers=["f"], annotations={"c": "d"})
+    kept = detached(meta)
+    meta.labels["a"] = meta.annotations["c"] = "other"
+    meta.finalizers.clear()
+    assert kept == ObjectMeta(name="one", labels={"a": "b"}, finalizers=["f"], annotations={"c": "d"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import stat
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kubechain.errors import Gone, InternalError, NotFound, SettingsError, TooLarge
+from kubechain.errors import Gone, NotFound, TooLarge
 from kubechain.resources.builtin import EVENTS, NAMESPACES, Event, Namespace
 from kubechain.resources.kind import owner_reference
 from kubechain.resources.model import ObjectMeta
@@ -21,7 +20,7 @@ from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.runtime.api import Bookmark, Change, ListOptions, WatchOptions
 from kubechain.runtime.clock import now
 from kubechain.runtime.selectors import labels, parse_fields
-from kubechain.store import engine, writer
+from kubechain.store import engine
 from kubechain.store.engine import Store
 from kubechain.store.refusals import Expired
 
@@ -108,47 +107,10 @@ async def test_dependants_left_by_a_crash_are_collected_at_the_next_start(tmp_pa
     cx = sqlite3.connect(path)
     with cx:
         cx.execute("DELETE FROM current WHERE name = 'owner'")
+        cx.execute("DELETE FROM log WHERE name = 'owner'")
     cx.close()
     async with Store.open(path, clock=now) as store:
         await _until_gone(store, "child")
-
-
-async def test_the_file_is_private(tmp_path: Path) -> None:
-    async with Store.open(tmp_path / "store.db", clock=now):
-        for path in tmp_path.iterdir():
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-async def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
-    cx = sqlite3.connect(tmp_path / "store.db")
-    cx.execute("PRAGMA user_version = 99")
-    cx.close()
-    with pytest.raises(SettingsError, match=r"written by a newer KubeChain \(format 99\)"):
-        async with Store.open(tmp_path / "store.db", clock=now):
-            pass
-
-
-async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "store.db").write_text("no database\n" * 1000)
-    with pytest.raises(SettingsError, match="cannot be used as a store"):
-        async with Store.open(tmp_path / "store.db", clock=now):
-            pass
-
-
-async def test_a_write_that_finds_the_disk_full_fails_and_leaves_no_trace(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_ROWS", 1)
-    made = await store.create(TASKS, task())
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
-    writes = [store.create(TASKS, task(f"big-{n}", "x" * 5000)) for n in range(4)]
-    for result in await asyncio.gather(*writes, return_exceptions=True):
-        assert isinstance(result, InternalError)
-    store._connection.execute("PRAGMA max_page_count = 1000000")
-    assert [t.metadata.name for t in (await store.list(TASKS)).items] == ["t1"]
-    await store.create(TASKS, task("big-0"))
-    await store.confirm(TASKS, made)
 
 
 async def test_an_object_over_the_limit_is_refused(store: Store) -> None:
@@ -174,21 +136,6 @@ async def test_many_writers_share_transactions(store: Store) -> None:
     before = store._ledger.batches
     await asyncio.gather(*(store.create(TASKS, task(f"t{n}")) for n in range(200)))
     assert store._ledger.batches - before <= 3
-
-
-async def test_a_watch_is_not_sent_what_its_reader_has_in_hand_but_every_deletion(store: Store) -> None:
-    known: set[tuple[str, int]] = set()
-    options = WatchOptions(since="1", known=lambda key, version: (key.name, version) in known)
-    async with asyncio.timeout(WAIT), aclosing(store.watch(TASKS, "default", options)) as events:
-        seen = asyncio.create_task(anext(events))
-        await asyncio.sleep(0)
-        for name in ("t1", "t2"):
-            made = await store.create(TASKS, task(name))
-            known.add((name, int(made.metadata.resource_version)))
-        await store.delete(TASKS, "t2", "default")
-        last = await seen
-    assert isinstance(last, Change)
-    assert (last.type, last.key.name) == ("DELETED", "t2")
 
 
 async def test_what_follows_an_unwritten_write_sees_it(store: Store) -> None:
@@ -258,8 +205,8 @@ async def test_history_is_kept_for_five_minutes_and_the_present_for_ever(store: 
         await anext(store.watch(TASKS, "default", since))
     assert [t.metadata.name for t in (await store.list(TASKS)).items] == ["t1", "t3"]
     assert await store.get(TASKS, "t1", "default") == states[-1]
-    (lines,) = store._connection.execute("SELECT count(*) FROM log").fetchone()
-    (objects,) = store._connection.execute("SELECT count(*) FROM current").fetchone()
+    (lines,) = store._connections.reading.execute("SELECT count(*) FROM log").fetchone()
+    (objects,) = store._connections.reading.execute("SELECT count(*) FROM current").fetchone()
     assert lines == objects
 
 

@@ -1,12 +1,13 @@
-"""Who commits, the loop or the thread, and what is known, read and waited for meanwhile."""
+"""Group commit: what is one transaction, and what is known, read, waited for and lost meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import resource
+import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,14 @@ from kubechain.resources.model import ObjectMeta
 from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.runtime.clock import now
-from kubechain.store import pace, writer
 from kubechain.store.engine import Store
-from kubechain.store.journal import Journal
 
 pytestmark = pytest.mark.timeout(60)
 WAIT = 20
 
 
-@pytest.fixture(params=["quick", "slow"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Store]:
-    """A store on a disk that is always found quick, and one on a disk that is always found slow."""
-    monkeypatch.setattr(pace, "_QUICK", 1000.0 if request.param == "quick" else -1.0)
-    monkeypatch.setattr(pace, "_QUICK_AGAIN", -1.0)
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store.open(tmp_path / "store.db", clock=now, synchronous="OFF") as store:
         await store.create(TASKS, task("first"))
         yield store
@@ -45,27 +39,12 @@ def task(name: str = "t1", message: str = "hello", **meta: object) -> Task:
 
 
 def statements(store: Store) -> list[str]:
-    """Every statement that is run from now on, by its first word."""
+    """Every statement that reads or writes from now on, by its first word."""
     run: list[str] = []
     trace: Callable[[str], None] = lambda text: run.append(text.split()[0])  # noqa: E731
-    store._connection.set_trace_callback(trace)
+    store._connections.reading.set_trace_callback(trace)
+    store._connections.writing.set_trace_callback(trace)
     return run
-
-
-async def test_commits_are_made_by_the_loop_or_the_thread_as_the_disk_is(
-    store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    where: set[str] = set()
-    append = Journal.append
-
-    def watched(journal: Journal, record: bytes) -> None:
-        where.add(threading.current_thread().name)
-        append(journal, record)
-
-    monkeypatch.setattr(Journal, "append", watched)
-    await store.create(TASKS, task())
-    quick = "quick" in request.node.name
-    assert where == {threading.main_thread().name if quick else "store-writer"}
 
 
 async def test_what_is_decided_together_is_committed_together(store: Store) -> None:
@@ -74,32 +53,46 @@ async def test_what_is_decided_together_is_committed_together(store: Store) -> N
     assert store._ledger.batches == before + 1
 
 
-async def test_nothing_is_shown_before_it_is_committed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the moment of the commit neither a get nor a watch knows of the write."""
+async def test_nothing_is_shown_before_it_is_committed(store: Store) -> None:
     made = await store.create(TASKS, task("seen", "old"))
     watch = store.watch(TASKS, "default", WatchOptions(since=made.metadata.resource_version))
     change = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
-    known: list[object] = []
-    append = Journal.append
-
-    def watched(journal: Journal, record: bytes) -> None:
-        known.append((store._ledger.committed, change.done(), write.done()))
-        append(journal, record)
-
-    monkeypatch.setattr(Journal, "append", watched)
     write = asyncio.ensure_future(store.patch(TASKS, "seen", "default", {"spec": {"userMessage": "new"}}))
-    await asyncio.sleep(0)
-    if not write.done() and not known:
+    await asyncio.sleep(0)  # decided
+    for _ in range(2):
         assert (await store.get(TASKS, "seen", "default")).spec.user_message == "old"
+        assert (await store.list(TASKS)).items[-1] == made
+        assert (store._ledger.committed, change.done(), write.done()) == (_version(made), False, False)
+        if store._ledger._under_way is None:
+            store._ledger._flush()  # now it is being committed
     async with asyncio.timeout(WAIT):
         await write
         event = await change
     await watch.aclose()
-    assert known == [(int(made.metadata.resource_version), False, False)]
     assert isinstance(event, Change)
     assert event.object.spec.user_message == "new"
     assert (await store.get(TASKS, "seen", "default")).spec.user_message == "new"
+
+
+async def test_the_writer_is_answered_before_the_watches_are_told(store: Store) -> None:
+    made = await store.create(TASKS, task("seen"))
+    order: list[str] = []
+
+    async def write() -> None:
+        await store.patch(TASKS, "seen", "default", {"spec": {"userMessage": "new"}})
+        order.append("answered")
+
+    async def watch() -> None:
+        since = WatchOptions(since=made.metadata.resource_version)
+        async with aclosing(store.watch(TASKS, "default", since)) as events:
+            await anext(events)
+            order.append("told")
+
+    async with asyncio.timeout(WAIT), asyncio.TaskGroup() as group:
+        group.create_task(watch())
+        group.create_task(write())
+    assert order == ["answered", "told"]
 
 
 async def test_a_status_written_again_and_again_is_read_from_memory(store: Store) -> None:
@@ -110,42 +103,24 @@ async def test_a_status_written_again_and_again_is_read_from_memory(store: Store
         made = await store.put_status(TASKS, made)
         await store.confirm(TASKS, made)
         assert await store.get(TASKS, "t1", "default") == made
-    assert not run
+    assert run == ["BEGIN", "INSERT", "INSERT", "COMMIT"] * 5
 
 
-async def test_commits_become_rows_many_at_once_and_before_they_are_read(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_ROWS", 10)
-    made = await store.create(TASKS, task())
-    await store.list(TASKS)
-    run = statements(store)
-    for n in range(12):
-        made.status.status_detail = f"step {n}"
-        made = await store.put_status(TASKS, made)
-    assert run.count("INSERT") == 10 + 1  # rows of the log, and one that says which of them is current
-    assert (await store.list(TASKS, "default")).items[-1] == made
-    assert run.count("INSERT") == 12 + 2
-
-
-async def test_what_is_in_the_journal_stands_where_no_row_can_be_made_of_it(store: Store) -> None:
-    (size,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {size + 1}")
-    made = await store.create(TASKS, task(message="x" * 50_000))
-    with pytest.raises(InternalError, match=r"the store cannot be read: .* full; free the disk, then retry"):
-        await store.list(TASKS)
-    assert await store.get(TASKS, "t1", "default") == made
-    store._connection.execute("PRAGMA max_page_count = 1000000")
-    assert [found.metadata.name for found in (await store.list(TASKS)).items] == ["first", "t1"]
-
-
-async def test_a_child_of_a_living_owner_costs_no_look_into_the_file(store: Store) -> None:
+async def test_a_child_of_a_living_owner_costs_one_look_into_the_file(store: Store) -> None:
     owner = await store.create(TASKS, task("owner"))
     run = statements(store)
     await store.create(TASKS, task("child", owner_references=[owner_reference(TASKS, owner.metadata)]))
     await asyncio.sleep(0.0)
-    assert run.count("SELECT") == 0
+    assert run.count("SELECT") == 1  # whether the name is free
     assert not store._garbage._due
+
+
+async def test_what_a_caller_does_to_an_answer_does_not_change_the_object(store: Store) -> None:
+    made = await store.create(TASKS, task(labels={"a": "b"}))
+    made.metadata.labels["a"] = "c"
+    changed = await store.put(TASKS, made)
+    assert changed.metadata.resource_version != made.metadata.resource_version
+    assert (await store.get(TASKS, "t1", "default")).metadata.labels == {"a": "c"}
 
 
 async def test_a_name_that_was_there_before_is_taken_after_a_restart_and_free_once_deleted(tmp_path: Path) -> None:
@@ -186,35 +161,52 @@ async def test_one_who_gives_up_waiting_does_not_make_others_believe_it_is_writt
     assert (await store.get(TASKS, "t1", "default")).metadata.name == "t1"
 
 
-async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_ROWS", 1)
-    (size,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {size + 4}")
-    results = await asyncio.gather(
-        *(store.create(TASKS, task(f"big{n}", "x" * 5000)) for n in range(4)), return_exceptions=True
-    )
-    assert all(isinstance(result, InternalError) for result in results)
-    store._connection.execute("PRAGMA max_page_count = 1000000")
+async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others(store: Store) -> None:
+    writing = store._connections.writing
+    (size,) = writing.execute("PRAGMA page_count").fetchone()
+    writing.execute(f"PRAGMA max_page_count = {size + 4}")
+    writes = [store.create(TASKS, task(f"big{n}", "x" * 5000)) for n in range(4)]
+    for result in await asyncio.gather(*writes, return_exceptions=True):
+        assert isinstance(result, InternalError)
+        assert "database or disk is full; free the disk, then retry" in str(result)
+    writing.execute("PRAGMA max_page_count = 1000000")
     with pytest.raises(NotFound):
         await store.get(TASKS, "big0", "default")
     made = await store.create(TASKS, task("big0"))
+    assert _version(made) == store._ledger.committed == 5 - 1
     await store.confirm(TASKS, made)
 
 
-async def test_a_long_journal_is_taken_over_by_the_file_and_begun_anew(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_LONG", 200_000)
-    store._ledger._writer._take_over_at = 200_000
+async def test_writes_that_follow_one_that_finds_the_disk_full_fail_with_it(store: Store) -> None:
+    """The second is decided on a state that was never saved."""
+    with files_no_longer_than(store, 0):
+        writes = [asyncio.ensure_future(store.create(TASKS, task("t1", "x" * 5000)))]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first is being committed
+        writes.append(asyncio.ensure_future(store.patch(TASKS, "t1", "default", {"spec": {"userMessage": "y"}})))
+        async with asyncio.timeout(WAIT):
+            results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(result) for result in results] in ([InternalError, InternalError], [InternalError, NotFound])
+    assert (await store.create(TASKS, task("t1"))).spec.user_message == "hello"
+
+
+async def test_while_another_program_writes_to_the_file_writes_say_so(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(InternalError, match=r"database is locked; end the transaction of the other program"):
+        await store.create(TASKS, task())
+    other.execute("ROLLBACK")
+    other.close()
+    await store.create(TASKS, task())
+
+
+async def test_a_long_log_of_sqlite_is_carried_into_the_file(store: Store, tmp_path: Path) -> None:
+    store._connections.writing.execute("PRAGMA wal_autocheckpoint = 200")
     async with asyncio.timeout(WAIT), aclosing(store.watch(TASKS, "default")) as events:
         for n in range(300):
             await store.create(TASKS, task(f"t{n}", "x" * 3000))
         names = [event.key.name async for event in _first(events, 301) if isinstance(event, Change)]
     assert sorted(names) == sorted(["first", *(f"t{n}" for n in range(300))])
-    assert store._journal.size < 250_000
-    assert (tmp_path / "store.db-commits").stat().st_size < 250_000
     assert (tmp_path / "store.db-wal").stat().st_size < 400_000
     assert (tmp_path / "store.db").stat().st_size > 800_000
     assert (await store.get(TASKS, "t17", "default")).metadata.name == "t17"
@@ -232,3 +224,20 @@ async def _first(events: AsyncIterator[object], count: int) -> AsyncIterator[obj
     while count:
         yield await anext(events)
         count -= 1
+
+
+@contextmanager
+def files_no_longer_than(store: Store, more: int) -> Iterator[None]:
+    """Until its end a file is full that is longer than SQLite's log by so many bytes: what a full disk does."""
+    (path,) = (file for _, _, file in store._connections.writing.execute("PRAGMA database_list"))
+    size = Path(f"{path}-wal").stat().st_size + more
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _version(task: Task) -> int:
+    return int(task.metadata.resource_version)

@@ -1,6 +1,6 @@
-"""Reads a few fields of stored documents, and skips the rest of them.
+"""Reads a few fields of JSON documents, and skips the rest of them.
 
-The matcher of a watch with a field selector calls it twice for every change. Pure.
+The store's matcher of a watch with a field selector calls it twice for every change. Pure.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from kubechain.store.fields import reader
+from kubechain.resources.fields import reader
 
 PATHS = {"phase": "status.phase", "spec.task": "spec.task", "deep": "status.in.two-parts", "kind": "kind"}
 

@@ -1,6 +1,6 @@
 """What Kubernetes demands of metadata: names, labels, annotations, owner references.
 
-Called by the decisions for what a caller changes. Pure; returns causes, raises nothing.
+Called by the store for what a caller changes. Pure; returns causes, raises nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from kubechain.errors import Cause
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta
-from kubechain.store.refusals import bad_value
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -39,6 +38,10 @@ _VALUE_TEXT = (
     "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
     "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+
+
+def bad_value(field: str, value: str, why: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
 def name_problems(kind: Kind[Any], name: str) -> list[Cause]:
