@@ -11,16 +11,10 @@ from dataclasses import dataclass, field
 
 from msgspec import Raw
 
-from kubechain.agents.ports.tool import (
-    DiscoveredTool,
-    Discovery,
-    Environment,
-    FunctionCall,
-    FunctionSignature,
-    ServerCommand,
-    ToolError,
-)
+from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.errors import Transient
+from kubechain.providers.tools.function.calls import FunctionCall, FunctionSignature
+from kubechain.providers.tools.mcp.server import DiscoveredTool, Discovery, ServerCommand
 from kubechain.providers.tools.result import limited
 from tests.chaos.fate import Life
 from tests.chaos.scenario import Scenario, ToolPlan
@@ -106,7 +100,7 @@ class _Bench:
 
 
 class FaultyFunctions:
-    """The port FunctionRunner."""
+    """Stands for the processes that run functions."""
 
     def __init__(self, world: Scenario, weather: Weather, life: Life, journal: ToolJournal) -> None:
         self._bench = _Bench(world, weather, life, journal)
@@ -125,7 +119,7 @@ class FaultyFunctions:
 
 
 class FaultySessions:
-    """The port MCPSessions, with one server."""
+    """Stands for the sessions, with one server."""
 
     def __init__(self, world: Scenario, weather: Weather, life: Life, journal: ToolJournal) -> None:
         self._bench = _Bench(world, weather, life, journal)

@@ -20,7 +20,9 @@ from structlog.testing import capture_logs
 
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import caches
+from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.providers.tools.table import runners
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.message import Message
 from kubechain.resources.registry import OURS
@@ -28,6 +30,7 @@ from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Bookmark, WatchOptions
 from kubechain.runtime.recorder import EventRecorder
+from kubechain.runtime.replicas.share import alone
 from kubechain.runtime.worker import Worker
 from kubechain.store.document import meta_of
 from kubechain.store.engine import Store
@@ -173,11 +176,12 @@ class _World:
         self._sessions = sessions = FaultySessions(*given, past.tools)
         model = WiredModel(self._author, life) if self._address else FaultyModel(self._author, life)
         urls = {"openai": f"{self._address}/{life.number}/v1"} if self._address else {}
-        outside = Outside(model, FaultyFunctions(*given, past.tools), sessions, urls)
+        outside = Outside(model, runners(FaultyFunctions(*given, past.tools), sessions), urls)
         events, informers = EventRecorder(api, "chaos", _now), caches(api)
-        loops = workers(api, informers, outside, events, _now)
+        executions = Executions(alone())
+        loops = workers(api, informers, outside, executions, events, _now)
         self._workers += loops
-        parts: tuple[_Part, ...] = (*informers.all(), events, *loops)
+        parts: tuple[_Part, ...] = (*informers.all(), events, executions, *loops)
         try:
             async with asyncio.TaskGroup() as group:
                 for part in parts:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, TokenCount, ToolOffer
-from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, FunctionSignature
+from kubechain.agents.ports.tool import Environment
 from kubechain.providers.models.router import Models
 from kubechain.providers.models.scripted.conversation import (
     AskedCall,
@@ -29,7 +29,8 @@ from kubechain.providers.models.scripted.conversation import (
 )
 from kubechain.providers.models.scripted.script import Script, ScriptedCall, decide
 from kubechain.providers.models.scripted.server import ScriptedModel
-from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
+from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.function.worker import load
 from kubechain.providers.tools.result import as_text
 from kubechain.resources import message as ours
@@ -40,7 +41,7 @@ class Outside(Protocol):
     """Stays the same over the lives of the program."""
 
     base_url: str
-    functions: FunctionRunner
+    functions: FunctionProcesses
     exact: bool
     """Whether a call that a kill cut off has reached the other side for certain."""
 
@@ -88,7 +89,7 @@ class InProcess:
 
     def __init__(self, script: Script, pause: Pause = one_turn) -> None:
         self.script = script
-        self.functions: FunctionRunner = LocalFunctions(pause)
+        self.functions: FunctionProcesses = LocalFunctions(pause)
         self._pause = pause
         self._asked: Counter[int] = Counter()
 
@@ -109,7 +110,7 @@ class OverHTTP:
     def __init__(self, model: ScriptedModel, functions: Functions) -> None:
         self.model = model
         self.base_url = model.base_url
-        self.functions: FunctionRunner = functions
+        self.functions: FunctionProcesses = functions
 
     def models(self) -> ModelProvider:
         return Models()
@@ -189,7 +190,7 @@ load_function = cache(load)
 
 
 class LocalFunctions:
-    """A FunctionRunner that calls functions in this process: they take no time worth a thread."""
+    """A FunctionProcesses that calls functions in this process: they take no time worth a thread."""
 
     def __init__(self, pause: Pause) -> None:
         self._pause = pause

@@ -17,7 +17,8 @@ import msgspec
 
 from kubechain.agents.naming import digest
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
-from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, FunctionSignature
+from kubechain.agents.ports.tool import Environment
+from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R
@@ -226,7 +227,7 @@ class WatchedModels:
 class WatchedFunctions:
     """A function runner over another one, which outlives it."""
 
-    inner: FunctionRunner
+    inner: FunctionProcesses
     points: Points
 
     async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:

@@ -17,9 +17,9 @@ from structlog.testing import capture_logs
 from structlog.types import EventDict
 
 from kubechain.agents.ports.model import Endpoint
-from kubechain.agents.ports.tool import FunctionCall
 from kubechain.cluster.remote import connect
 from kubechain.cluster.target import ClusterSettings
+from kubechain.providers.tools.function.calls import FunctionCall
 from kubechain.resources.json import JsonObject
 from kubechain.resources.llm import LLM, LLMSpec
 from kubechain.resources.message import Message

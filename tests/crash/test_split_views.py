@@ -17,6 +17,7 @@ import pytest
 from kubechain.app.loops import control_loops
 from kubechain.controllers.assembly import Outside
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.table import runners
 from kubechain.resources.json import JsonObject
 from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
@@ -97,7 +98,7 @@ async def played(split: Split, shares: list[Share]) -> tuple[list[TaskRun], Coun
         await split.create(manifest)
     async with asyncio.timeout(60), AsyncExitStack() as stack:
         for share in shares:
-            parts = Outside(outside.models(), outside.functions, MCP(), {})
+            parts = Outside(outside.models(), runners(outside.functions, MCP()), {})
             await stack.enter_async_context(control_loops(split.store, parts, share=share))
         person = asyncio.create_task(split.look_after())
         stack.callback(person.cancel)

@@ -19,6 +19,7 @@ from kubechain.agents.run.transcript import result_message
 from kubechain.app.loops import ControlLoops, control_loops
 from kubechain.controllers import assembly
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.table import runners
 from kubechain.resources.builtin import NAMESPACES, Namespace
 from kubechain.resources.json import JsonObject
 from kubechain.resources.message import FunctionCall, RequestedCall
@@ -99,7 +100,9 @@ class Stage:
         """
         models, sessions = self.outside.models(), MCP()
         outside = assembly.Outside(
-            WatchedModels(models, points), WatchedFunctions(self.outside.functions, points), sessions, {}
+            WatchedModels(models, points),
+            runners(WatchedFunctions(self.outside.functions, points), sessions),
+            {},
         )
         try:
             async with asyncio.timeout(SECONDS):

@@ -13,8 +13,9 @@ from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.app.loops import ControlLoops, control_loops
 from kubechain.controllers.assembly import Outside
 from kubechain.errors import Transient
-from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.table import runners
 from kubechain.resources.agent import AGENTS, Agent, AgentSpec
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.llm import LLM, LLMS, LLMSpec
@@ -73,10 +74,10 @@ def run(message: str) -> TaskRun:
 @asynccontextmanager
 async def asking(model: Silent) -> AsyncIterator[tuple[Store, ControlLoops]]:
     """The control loops while a run waits for the model's answer to "first"."""
-    functions, sessions = Functions(()), MCP()
+    tools = runners(Functions(()), MCP())
     async with (
         Store.open(None, clock=now) as store,
-        control_loops(store, Outside(model, functions, sessions, {})) as loops,
+        control_loops(store, Outside(model, tools, {})) as loops,
     ):
         await store.create(LLMS, LLM(metadata=meta("m"), spec=LLMSpec(provider="ollama")))
         await store.create(AGENTS, Agent(metadata=meta("a"), spec=AgentSpec(llm_ref=Reference(name="m"))))
@@ -84,8 +85,8 @@ async def asking(model: Silent) -> AsyncIterator[tuple[Store, ControlLoops]]:
         await store.create(TASK_RUNS, run("first"))
         assert await model.asked.get() == "first"
         yield store, loops
-    await functions.close()
-    await sessions.close()
+    for runner in tools:
+        await runner.close()
 
 
 async def events(store: Store, loops: ControlLoops) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from kubechain.agents.call.step import nature_of
+from kubechain.agents.call.nature import nature_of
 from kubechain.agents.naming import mcp_tool_name, tool_name
 from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
 from kubechain.resources.llm import LLM

@@ -18,10 +18,12 @@ from kubechain.app.metrics import Metrics
 from kubechain.app.settings import ProviderSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
+from kubechain.controllers.calls.executions import Executions
 from kubechain.providers.models.measured import Measured
 from kubechain.providers.models.router import Models
-from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.table import runners
 from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.recorder import CONTROLLER, EventRecorder
@@ -61,12 +63,12 @@ async def controllers(
     share: Share | None = None,
 ) -> AsyncIterator[ControlLoops]:
     """The control loops with the real providers, running while the context is open."""
-    models, functions, sessions = Models(one_wire=settings.scripted), Functions(settings.functions), MCP()
+    models, tools = Models(one_wire=settings.scripted), runners(Functions(settings.functions), MCP())
     try:
-        async with control_loops(api, Outside(models, functions, sessions, base_urls), namespace, share) as loops:
+        async with control_loops(api, Outside(models, tools, base_urls), namespace, share) as loops:
             yield loops
     finally:
-        await asyncio.gather(models.close(), functions.close(), sessions.close())
+        await asyncio.gather(models.close(), *(runner.close() for runner in tools))
 
 
 @asynccontextmanager
@@ -81,11 +83,12 @@ async def control_loops(
     events = EventRecorder(api, CONTROLLER, now, instance=share.holder)
     world = caches(api, namespace)
     measured = Measured(outside.models)
-    loops = workers(api, world, replace(outside, models=measured), events, now, share)
+    executions = Executions(share)
+    loops = workers(api, world, replace(outside, models=measured), executions, events, now, share)
     metrics = Metrics(world, loops, events, measured)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(i.run()) for i in world.all()]
-        tasks += [group.create_task(events.run())]
+        tasks += [group.create_task(events.run()), group.create_task(executions.run())]
         tasks += [group.create_task(w.run()) for w in loops]
         try:
             yield ControlLoops(world, loops, events, metrics)

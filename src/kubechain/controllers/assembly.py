@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from kubechain.agents.ports.model import ModelProvider
-from kubechain.agents.ports.tool import FunctionRunner, MCPSessions
+from kubechain.agents.ports.tool import ToolRunner
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.calls.execution import Tools
+from kubechain.controllers.calls.builtin import BuiltinRunner
+from kubechain.controllers.calls.executions import Executions, shard_of
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.toolcall import ToolCallController
+from kubechain.controllers.calls.tools import Tools
 from kubechain.controllers.runs.taskrun import TaskRunController
 from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.controllers.setup.agent import AgentController
@@ -44,20 +46,27 @@ class Outside(Struct, frozen=True):
     """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`."""
 
     models: ModelProvider
-    functions: FunctionRunner
-    sessions: MCPSessions
+    tools: Sequence[ToolRunner]
     base_urls: Mapping[str, str]
 
 
 def workers(
-    api: Api, caches: Caches, outside: Outside, events: EventRecorder, clock: Clock, share: Share | None = None
+    api: Api,
+    caches: Caches,
+    outside: Outside,
+    executions: Executions,
+    events: EventRecorder,
+    clock: Clock,
+    share: Share | None = None,
 ) -> tuple[Worker[Any], ...]:
     """One worker per kind, not running yet. `share`: what of the work is this replica's; by default all of it."""
     share = share or alone()
     c, o = caches, outside
     runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock)
-    calls = ToolCallController(api, c, Tools(c, o.functions, o.sessions), Results(api), events, clock, share)
-    servers = MCPServerController(api, c, o.sessions, clock)
+    results = Results(api)
+    found = Tools(c, (*o.tools, BuiltinRunner(results)))
+    calls = ToolCallController(api, c, found, executions, results, events, clock, share)
+    servers = MCPServerController(api, c, o.tools, executions, clock)
     agents_wake = (
         referred(c.llms, c.agents, "llm"),
         referred(c.tools, c.agents, "tool"),
@@ -71,7 +80,13 @@ def workers(
         _runs_of_llm(c),
         _runs_of_secret(c),
     )
-    calls_wake = (_calls_of(c.tools, "Tool", c), _calls_of(c.servers, "MCPServer", c), _calls_of_secret(c))
+    calls_wake = (
+        Wake(executions, lambda old, new: [key_of(new)] if new is not None else []),
+        _calls_of_run(c),
+        _calls_of(c.tools, "Tool", c),
+        _calls_of(c.servers, "MCPServer", c),
+        _calls_of_secret(c),
+    )
 
     def worker(controller: Controller[R], informer: Informer[R], *wakes: Wake[Any]) -> Worker[R]:
         return Worker(controller, informer, wakes, events=events, turns=Led(share))
@@ -80,14 +95,17 @@ def workers(
         return obj.status.finished
 
     servers_worker = worker(servers, c.servers, referred(c.secrets, c.servers, "secret"))
-    o.sessions.on_change = partial(_look_again, servers, servers_worker)
+    for runner in o.tools:
+        runner.on_change(partial(_look_again, servers, servers_worker))
     runs_worker = Worker(
         runs, c.runs, runs_wake, events=events, at_rest=finished, turns=Sharded(share, _shard_of_run)
     )
     runs.outages.wake = runs_worker.wake
     made: tuple[Worker[Any], ...] = (
         worker(LLMController(api, c, o.models, o.base_urls, clock), c.llms, referred(c.secrets, c.llms, "secret")),
-        worker(ToolController(api, c, o.functions, clock), c.tools, referred(c.secrets, c.tools, "secret")),
+        worker(
+            ToolController(api, c, o.tools, executions, clock), c.tools, referred(c.secrets, c.tools, "secret")
+        ),
         servers_worker,
         worker(AgentController(api, c, clock), c.agents, *agents_wake),
         worker(TaskController(api, c, clock), c.tasks, referred(c.agents, c.tasks, "agent")),
@@ -98,7 +116,7 @@ def workers(
             calls_wake,
             events=events,
             at_rest=finished,
-            turns=Sharded(share, _shard_of_call, lambda call: call.status.holder),
+            turns=Sharded(share, shard_of, lambda call: call.status.holder, executions.holds),
         ),
     )
     for one in made:
@@ -108,11 +126,6 @@ def workers(
 
 def _shard_of_run(run: TaskRun) -> str:
     return f"{run.metadata.namespace}/{run.metadata.name}"
-
-
-def _shard_of_call(call: ToolCall) -> str:
-    """That of its run: both live on one replica."""
-    return f"{call.metadata.namespace}/{call.spec.task_run}"
 
 
 def _look_again(controller: MCPServerController, worker: Worker[MCPServer], owner: str) -> None:
@@ -182,6 +195,23 @@ def _runs(caches: Caches, agent: Agent) -> list[Key]:
     """The unfinished runs of an agent's tasks."""
     tasks = caches.tasks.keys_by("agent", str(key_of(agent)))
     return [run for task in tasks for run in caches.runs.keys_by("task", str(task))]
+
+
+def _calls_of_run(caches: Caches) -> Wake[TaskRun]:
+    """A run that appears, is being deleted or is gone wakes its unfinished calls."""
+
+    def keys(old: TaskRun | None, new: TaskRun | None) -> Iterable[Key]:
+        changed = new or old
+        if changed is None or (old is not None and new is not None and not _replaced_or_ending(old, new)):
+            return ()
+        return caches.calls.keys_by("run", str(key_of(changed)))
+
+    return Wake(caches.runs, keys)
+
+
+def _replaced_or_ending(old: TaskRun, new: TaskRun) -> bool:
+    was, is_ = old.metadata, new.metadata
+    return was.uid != is_.uid or was.deletion_timestamp != is_.deletion_timestamp
 
 
 def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:

@@ -66,6 +66,7 @@ def caches(api: Api, namespace: str = "") -> Caches:
     made.tasks.index("agent", lambda task: local(task, [task.spec.agent]))
     made.runs.index("task", lambda run: [] if run.status.finished else local(run, [run.spec.task]))
     made.calls.index("origin", _open_origin)
+    made.calls.index("run", lambda call: [] if call.status.finished else local(call, [call.spec.task_run]))
     return made
 
 

@@ -64,6 +64,11 @@ class MCPServer(Resource, kw_only=True, gc=False):
     spec: Annotated[MCPServerSpec, doc("Desired state.")]
     status: Annotated[MCPServerStatus, doc("Observed state.")] = msgspec.field(default_factory=MCPServerStatus)
 
+    @property
+    def env(self) -> list[EnvVar]:
+        """The variables of its process."""
+        return self.spec.env
+
 
 MCP_SERVERS = our_kind(
     MCPServer,

@@ -36,6 +36,13 @@ class StoredResult(Model, kw_only=True, gc=False):
     characters: Annotated[int, doc("How long it is.")]
 
 
+class ExternalWork(Model, kw_only=True, gc=False):
+    """Work that goes on outside of KubeChain's process: what names it there."""
+
+    id: Annotated[str, doc("How it is found again after a restart.")]
+    url: Annotated[str, doc("Where a person can look at it.")] = ""
+
+
 class ToolCallStatus(Model, kw_only=True, gc=False):
     """How far the call is, and its result."""
 
@@ -49,6 +56,8 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
     waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
+    external: Annotated[ExternalWork, doc("What runs elsewhere for this call, where anything does.")] | None = None
+    deaths: Annotated[int, doc("How often the tool's process died during this call.")] = 0
     holder: Annotated[str, doc("Which replica of the operator is at work on it; empty for none.")] = ""
 
     @property

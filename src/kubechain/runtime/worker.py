@@ -268,6 +268,9 @@ class Worker(Generic[R]):
             self._failed(key, pass_, error)
         except Exception as error:
             self._failed(key, pass_, error)
+        except BaseException:  # the program ends: nothing new is begun while it does
+            self._queue.close()
+            raise
         finally:
             del self._in_hand[key]
             self._running -= 1

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import structlog
 
-from kubechain.agents.ports.tool import FunctionCall, ToolError
+from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.function import worker_process
-from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.calls import FunctionCall
+from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.function.worker import THREADS
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 from tests.unit.tools.processes import ended, heard, pipe, said
@@ -287,8 +288,9 @@ async def test_a_call_whose_caller_goes_away_leaves_nothing_behind(functions: Fu
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from kubechain.agents.ports.tool import FunctionCall
-from kubechain.providers.tools.function.runner import Functions
+from kubechain.providers.tools.function.calls import FunctionCall
+from kubechain.providers.tools.function.calls import FunctionCall
+from kubechain.providers.tools.function.functions import Functions
 call = FunctionCall("tricks:say_pid_and_hang", b'{"pipe": "' + sys.argv[2].encode() + b'"}', 60)
 asyncio.run(Functions([Path(sys.argv[1])]).call(call))
 """

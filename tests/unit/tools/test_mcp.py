@@ -13,10 +13,11 @@ import pytest
 import structlog
 import yaml
 
-from kubechain.agents.ports.tool import ServerCommand, ToolError
+from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import client as mcp_client
 from kubechain.providers.tools.mcp import session as mcp_session
+from kubechain.providers.tools.mcp.server import ServerCommand
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 from tests.unit.tools.processes import ended, heard, pipe
@@ -377,7 +378,7 @@ async def test_a_relative_command_says_where_programs_start(servers: MCP, progra
 
 PROGRAM = """
 import asyncio, sys
-from kubechain.agents.ports.tool import ServerCommand
+from kubechain.providers.tools.mcp.server import ServerCommand
 from kubechain.providers.tools.mcp.sessions import MCP
 async def main():
     command = ServerCommand("python3", ("-I", "-S", sys.argv[1], "deaf", sys.argv[2]), ())

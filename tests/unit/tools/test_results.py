@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from kubechain.agents.ports.tool import DiscoveredTool, LeftOut
 from kubechain.providers.tools.mcp.results import MAX_DEPTH, effect_of, greeting, result_of, tool_of
+from kubechain.providers.tools.mcp.server import DiscoveredTool, LeftOut
 from kubechain.resources.json import JsonValue
 
 TEXT: JsonValue = {"type": "text", "text": "hello"}

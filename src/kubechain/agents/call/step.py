@@ -1,37 +1,34 @@
-"""What is due for one tool call: the pure, total decision behind the ToolCall controller."""
+"""What is due for one tool call: the pure, total decision behind the ToolCall controller.
+
+It knows no kind of tool. An ordered list of small gates; the first that has an answer gives it.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeAlias, assert_never
 
 import msgspec
 from msgspec import json
 
-from kubechain.agents.builtin.read_result import Reading
-from kubechain.agents.builtin.table import step_of
-from kubechain.resources.duration import seconds
-from kubechain.resources.mcpserver import MCPServer
-from kubechain.resources.tool import Effect, Interrupt, Tool, interrupt_policy
+from kubechain.agents.call.nature import Nature
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked
+from kubechain.agents.call.scene import CallScene
 from kubechain.resources.toolcall import ToolCall
 
-DEFAULT_TIMEOUT = 300.0
-"""Seconds one call may take where nothing is stated."""
-
-
-class Nature(msgspec.Struct, frozen=True, gc=False):
-    """What has to be known of a tool to call it safely: `timeout` in seconds."""
-
-    effect: Effect
-    on_interrupt: Interrupt
-    timeout: float
+DEATHS = 3
+"""How often a repeatable call is tried when the tool's process dies under it."""
 
 
 class CallIdle(msgspec.Struct, frozen=True, gc=False):
-    """The call is finished, or a person has to say what became of it."""
+    """Nothing is due, before `until` if that is known."""
+
+    until: datetime | None = None
 
 
 class CallWait(msgspec.Struct, frozen=True, gc=False):
-    """The tool is not ready; `on` says why."""
+    """The tool cannot be started; `on` says why."""
 
     on: str
 
@@ -42,69 +39,189 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
     error: str
 
 
-class LoseTrack(msgspec.Struct, frozen=True, gc=False):
-    """It was cut off in its middle and must not be repeated unasked."""
+class Start(msgspec.Struct, frozen=True, gc=False):
+    """Start the tool; `mark`: write Running first."""
 
-
-class HandOut(msgspec.Struct, frozen=True, gc=False):
-    """Someone outside does the work: show that it is due, and wait for the result."""
-
-
-class ReadBack(msgspec.Struct, frozen=True, gc=False):
-    """Read on in a stored result of the same run."""
-
-    what: Reading
-
-
-class Execute(msgspec.Struct, frozen=True, gc=False):
-    """Run the tool; `mark` first writes Running: a second execution would do harm, or is not wanted."""
-
-    provider: Tool | MCPServer
-    nature: Nature
     mark: bool
 
 
-CallStep: TypeAlias = CallIdle | CallWait | Refuse | LoseTrack | HandOut | ReadBack | Execute
+class Look(msgspec.Struct, frozen=True, gc=False):
+    """See how the work elsewhere stands."""
 
 
-def next_call_step(call: ToolCall, provider: Tool | MCPServer | None) -> CallStep:
-    """The one thing to do next. A call found Running was cut off: nobody is working on it any more."""
-    if call.status.finished or call.status.phase == "OutcomeUnknown":
+class Show(msgspec.Struct, frozen=True, gc=False):
+    """The tool has been at work for a while: write that it is Running."""
+
+
+class Stop(msgspec.Struct, frozen=True, gc=False):
+    """End what was started for the call: it, or its run, is being deleted."""
+
+
+class Park(msgspec.Struct, frozen=True, gc=False):
+    """Write down what runs elsewhere."""
+
+    parked: Parked
+
+
+class Succeed(msgspec.Struct, frozen=True, gc=False):
+    """The tool has ended with this result."""
+
+    result: str
+
+
+class Fail(msgspec.Struct, frozen=True, gc=False):
+    """The tool has ended, or was given up; `error` is told to the model."""
+
+    error: str
+
+
+class LoseTrack(msgspec.Struct, frozen=True, gc=False):
+    """The tool was cut off and must not be repeated unasked; `why` it was cut off."""
+
+    why: str
+
+
+class Repeat(msgspec.Struct, frozen=True, gc=False):
+    """The tool's process died, and the call may be repeated: count the death, and try again after a while."""
+
+    error: str
+
+
+CallStep: TypeAlias = (
+    CallIdle | CallWait | Refuse | Start | Look | Show | Stop | Park | Succeed | Fail | LoseTrack | Repeat
+)
+Gate: TypeAlias = Callable[[CallScene], CallStep | None]
+
+
+def next_call_step(scene: CallScene) -> CallStep:
+    """The one thing to do next for the call."""
+    for gate in GATES:
+        if (step := gate(scene)) is not None:
+            return step
+    return Start(_nature(scene).marked)
+
+
+def _deleted(scene: CallScene) -> CallStep | None:
+    """What nobody wants any more is ended, and not begun."""
+    run = scene.run
+    if scene.call.metadata.deletion_timestamp is not None or (
+        run is not None and run.metadata.deletion_timestamp is not None
+    ):
+        return Stop()
+    if run is None and scene.execution is not None:
+        return Stop()
+    return None
+
+
+def _over(scene: CallScene) -> CallStep | None:
+    """Finished, or a person has to say what became of it."""
+    status = scene.call.status
+    if status.finished or status.phase == "OutcomeUnknown":
+        return CallIdle() if scene.execution is None else Stop()
+    return None
+
+
+def _in_hand(scene: CallScene) -> CallStep | None:
+    """This process started it."""
+    execution = scene.execution
+    if execution is None or execution.until is not None:
+        return None
+    match execution.outcome:
+        case None:
+            return Show() if execution.lasting and scene.call.status.phase != "Running" else CallIdle()
+        case Done(text):
+            return Succeed(text)
+        case Failure(error):
+            return Fail(error)
+        case Parked() as parked:
+            return Park(parked)
+        case Interruption() as cut:
+            return _cut_off(scene, cut)
+        case _:
+            assert_never(execution.outcome)
+
+
+def _cut_off(scene: CallScene, cut: Interruption) -> CallStep:
+    """The tool died or hung: a timeout is told to the model, a death follows onInterrupt."""
+    policy = _nature(scene).on_interrupt
+    if cut.timed_out or policy == "Fail":
+        return Fail(cut.error)
+    if policy == "Ask":
+        return LoseTrack(cut.error)
+    if scene.call.status.deaths + 1 >= DEATHS:
+        return Fail(f"{cut.error} (tried {DEATHS} times)")
+    return Repeat(cut.error)
+
+
+def _unfit(scene: CallScene) -> CallStep | None:
+    """The model made up a tool, or its arguments are no JSON object."""
+    spec = scene.call.spec
+    if spec.origin is None:
+        return Refuse(f'there is no tool "{spec.tool}"; use one of the tools you were given')
+    problem = bad_arguments(spec.arguments)
+    return Refuse(problem) if problem else None
+
+
+def _absent(scene: CallScene) -> CallStep | None:
+    """The run or the tool is not there."""
+    spec = scene.call.spec
+    if scene.run is None:
+        return CallWait(f'TaskRun "{spec.task_run}" not found')
+    if scene.tool is None and spec.origin is not None:
+        return CallWait(f'{spec.origin.kind} "{spec.origin.name}" not found')
+    return None
+
+
+def _elsewhere(scene: CallScene) -> CallStep | None:
+    """The work goes on outside of this process: it is looked at when it is time."""
+    status, execution = scene.call.status, scene.execution
+    if status.phase != "Running" or status.external is None or scene.tool is None:
+        return None
+    if not scene.tool.looks:
         return CallIdle()
-    origin = call.spec.origin
-    if origin is None:
-        return Refuse(f'there is no tool "{call.spec.tool}"; use one of the tools you were given')
-    if problem := bad_arguments(call.spec.arguments):
-        return Refuse(problem)
-    if origin.kind == "Builtin":
-        what = step_of(origin.name, call.spec.arguments)
-        return Refuse(what) if isinstance(what, str) else ReadBack(what)
-    if provider is None:
-        return CallWait(f'{origin.kind} "{origin.name}" not found')
-    if isinstance(provider, Tool) and provider.spec.external is not None:
-        return CallIdle() if call.status.phase == "Running" else HandOut()
-    nature = nature_of(provider, origin.tool)
-    if call.status.phase == "Running":
-        match nature.on_interrupt:
-            case "Fail":
-                return Refuse("the call was cut off in its middle and is not repeated (onInterrupt: Fail)")
-            case "Ask":
-                return LoseTrack()
-            case "Retry":
-                pass
-    if not provider.status.ready:
-        return CallWait(f"{origin.kind} {origin.name}: {provider.status.status_detail or 'not ready yet'}")
-    return Execute(provider, nature, mark=nature.effect == "NonIdempotent" or nature.on_interrupt != "Retry")
+    until = execution.until if execution is not None else None
+    return CallIdle(until) if until is not None and scene.now < until else Look()
 
 
-def nature_of(provider: Tool | MCPServer, tool: str = "") -> Nature:
-    """The nature of a tool, or of one tool of an MCP server."""
-    timeout = seconds(provider.spec.timeout) if provider.spec.timeout else DEFAULT_TIMEOUT
-    if isinstance(provider, Tool):
-        effect: Effect = provider.spec.effect or "NonIdempotent"
-        return Nature(effect, interrupt_policy(effect, provider.spec.on_interrupt), timeout)
-    effect = next((t.effect for t in provider.status.tools if t.name == tool), "NonIdempotent")
-    return Nature(effect, interrupt_policy(effect, None), timeout)
+def _found_running(scene: CallScene) -> CallStep | None:
+    """Nobody is at work on it any more: it was cut off, and follows its tool's onInterrupt."""
+    if scene.call.status.phase != "Running":
+        return None
+    match _nature(scene).on_interrupt:
+        case "Fail":
+            return Refuse("the call was cut off in its middle and is not repeated (onInterrupt: Fail)")
+        case "Ask":
+            return LoseTrack("it was cut off in its middle")
+        case "Retry":
+            return None
+
+
+def _not_ready(scene: CallScene) -> CallStep | None:
+    origin, tool = scene.call.spec.origin, scene.tool
+    if tool is None or origin is None or tool.ready:
+        return None
+    return CallWait(f"{origin.kind} {origin.name}: {tool.detail or 'not ready yet'}")
+
+
+GATES: tuple[Gate, ...] = (
+    _deleted,
+    _over,
+    _in_hand,
+    _unfit,
+    _absent,
+    _elsewhere,
+    _found_running,
+    _not_ready,
+)
+
+
+def _nature(scene: CallScene) -> Nature:
+    """As it was started, else as the tool is now; one of them is there once the gates have been passed."""
+    if scene.execution is not None:
+        return scene.execution.nature
+    if scene.tool is None:
+        raise ValueError("a call without a tool has no nature")
+    return scene.tool.nature
 
 
 def bad_arguments(arguments: str) -> str | None:
@@ -116,3 +233,8 @@ def bad_arguments(arguments: str) -> str | None:
     except ValueError as error:
         return f"the arguments are not valid JSON ({error}); send one JSON object"
     return None if isinstance(value, dict) else "the arguments are not a JSON object; send one JSON object"
+
+
+def attempts(call: ToolCall) -> int:
+    """How often the tool has been started once it is started now."""
+    return call.status.attempts + 1

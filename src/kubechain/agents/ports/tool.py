@@ -1,19 +1,23 @@
-"""The ports behind which tools run: `FunctionRunner` and `MCPSessions`.
+"""The port `ToolRunner`: one per kind of tool, listed in `providers/tools/table.py`. The controllers know no kind.
 
-Controllers call them; `providers/tools` implements them. A tool that fails is a `ToolError` whose text is
-for the model; an environment that fails (a worker that died, a server that hangs) is Transient or Terminal.
+A tool that fails is a `ToolError`, whose text is for the model; an environment that fails (a worker that died, a
+server that hangs) is Transient or Terminal.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from msgspec import Raw, Struct
 
+from kubechain.agents.call.nature import Nature, Provider, nature_of
+from kubechain.agents.call.outcome import Done, Parked
 from kubechain.errors import KubechainError
+from kubechain.resources.mcpserver import ServerInfo
 from kubechain.resources.tool import Effect
+from kubechain.resources.toolcall import ExternalWork, ToolCall
 
 Environment = Mapping[str, str]
 
@@ -22,120 +26,97 @@ class ToolError(KubechainError):
     """The tool ran and said no: the text becomes the tool's result for the model."""
 
 
-class FunctionSignature(Struct, frozen=True):
-    """What a function's docstring and type hints say: a description and a JSON Schema document."""
+class Description(Struct, frozen=True):
+    """A tool as a model is told about it; `parameters` is a JSON Schema document."""
 
+    name: str
     description: str
     parameters: Raw
+    effect: Effect = "NonIdempotent"
+
+
+class Described(Struct, frozen=True):
+    """What a provider offers: one tool, or many. `reason` and `detail` are its condition Ready."""
+
+    tools: Sequence[Description]
+    reason: str
+    detail: str
+    server: ServerInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """One call of `module:function`. `arguments` is a JSON object document; `env` the worker's environment.
+class ToolRun:
+    """One call as its runner sees it. `timeout` in seconds; `env`: the provider's variables, secrets filled in."""
 
-    `idempotency_key` is the ToolCall's uid, the same for every attempt; a function that has a parameter
-    `idempotency_key` without a schema entry gets it, others never see it.
-    """
-
-    entrypoint: str
-    arguments: bytes
+    call: ToolCall
+    provider: Provider | None
     timeout: float
     env: Environment = field(repr=False, default_factory=dict)
-    idempotency_key: str = ""
-    hidden: frozenset[str] = frozenset()
-    """Names of the variables whose values come from Secrets, and are shown to nobody."""
-    about: Mapping[str, str] = field(default_factory=dict)
-    """Whose call it is, for the log: `tool`, `task_run`."""
+
+    @property
+    def tool(self) -> str:
+        """Its name where it is provided."""
+        origin = self.call.spec.origin
+        return (origin.tool if origin else "") or self.call.spec.tool
+
+    @property
+    def arguments(self) -> bytes:
+        """A JSON object."""
+        return (self.call.spec.arguments.strip() or "{}").encode()
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt."""
+        return self.call.metadata.uid
 
 
-class FunctionRunner(Protocol):
-    """Runs Python functions in worker processes that outlive a call and die with the program."""
-
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
-        """Raises Terminal (no such module or function, with the import error's text)."""
-        ...
-
-    async def call(self, call: FunctionCall) -> str:
-        """The result as text (a str as it is, anything else as JSON).
-
-        Raises ToolError (the function raised, or arguments do not fit), Transient (worker died, timed out).
-        """
-        ...
-
-    async def close(self) -> None:
-        """Ends every worker process."""
-        ...
+def secret_names(provider: Provider | None) -> frozenset[str]:
+    """Names of a provider's variables whose values come from Secrets, and are shown to nobody."""
+    variables = provider.env if provider is not None else []
+    return frozenset(variable.name for variable in variables if variable.value_from is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerCommand:
-    """How an MCP server is started. Two equal commands are the same server."""
+class ToolRunner(ABC):
+    """How one kind of tool is run. A subclass defines `serves`, `describe` and `start`, and what else it needs.
 
-    command: str
-    args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = field(repr=False)
-    hidden: frozenset[str] = frozenset()
-    """Names of the variables whose values come from Secrets, and are shown to nobody."""
-
-
-class DiscoveredTool(Struct, frozen=True):
-    """One tool of an MCP server; `input_schema` is a JSON Schema document."""
-
-    name: str
-    description: str
-    input_schema: Raw
-    effect: Effect
-
-
-class LeftOut(Struct, frozen=True):
-    """A tool that a server lists and that cannot be offered; `why` completes "it is left out because"."""
-
-    name: str
-    why: str
-
-
-class Discovery(Struct, frozen=True):
-    """What an MCP server says about itself."""
-
-    server_name: str
-    server_version: str
-    protocol: str
-    tools: Sequence[DiscoveredTool]
-    left_out: Sequence[LeftOut] = ()
-
-
-class MCPSessions(Protocol):
-    """Keeps one live session per server (`owner` is the MCPServer's namespace/name), reconnecting when it dies.
-
-    A server that hangs, dies or talks garbage costs its own calls a deadline and nobody else anything.
+    `start` and `look` run beside the control loops, for as long as they take; cancelled, they end what they began.
     """
 
-    on_change: Callable[[str], None]
-    """Told the owner whose server says that its tools changed."""
+    kind: str
+    """The word for it: `status.type` of a Tool."""
+    looks: bool = True
+    """Whether `look` can tell how work elsewhere stands; else someone writes the result into the ToolCall."""
 
-    async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
-        """Starts the server where needed (a changed command replaces the old process) and lists its tools.
+    @abstractmethod
+    def serves(self, provider: Provider | None) -> bool:
+        """Whether it runs the tools of this provider. None: tools that KubeChain itself offers."""
 
-        Raises Transient (died, hung) or Terminal (no such program) with what it wrote to stderr last.
-        """
-        ...
+    def nature(self, provider: Provider | None, tool: str) -> Nature:
+        """What must be known to call the tool safely."""
+        if provider is None:
+            raise ValueError(f"{self.kind}: no provider")
+        return nature_of(provider, tool)
 
-    async def call(
-        self,
-        owner: str,
-        command: ServerCommand,
-        tool: str,
-        arguments: bytes,
-        timeout: float,
-        idempotency_key: str,
-    ) -> str:
-        """The result's text content joined by newlines. Raises ToolError (isError, unknown tool), Transient."""
-        ...
+    @abstractmethod
+    async def describe(self, provider: Provider, env: Environment) -> Described:
+        """Whether the provider can be used, and what it offers. Raises Terminal, Transient or ToolError."""
 
-    async def forget(self, owner: str) -> None:
-        """Ends the server's process; a later call starts it anew."""
-        ...
+    @abstractmethod
+    async def start(self, run: ToolRun) -> Done | Parked:
+        """Runs the tool, or starts what runs elsewhere. Raises ToolError, Terminal or Transient."""
 
-    async def close(self) -> None:
-        """Ends every server."""
-        ...
+    async def look(self, run: ToolRun, handle: ExternalWork) -> Done | Parked:
+        """How the work elsewhere stands: after a wake, at a known time, after a restart. Raises as `start`."""
+        raise NotImplementedError(f"{self.kind}: nothing runs elsewhere")
+
+    async def cancel(self, run: ToolRun, handle: ExternalWork) -> None:  # noqa: B027
+        """Ends the work elsewhere; harmless where it has ended."""
+
+    async def forget(self, provider: Provider) -> None:  # noqa: B027
+        """The provider is gone: whatever was kept for it ends."""
+
+    def on_change(self, told: Callable[[str], None]) -> None:  # noqa: B027
+        """Has `told` called with `namespace/name` of a provider that says its tools have changed."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Ends everything it started."""

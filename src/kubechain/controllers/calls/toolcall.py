@@ -1,185 +1,174 @@
-"""The ToolCall controller: runs one tool once, as safely as its nature asks.
+"""The ToolCall controller: has one tool called once, as safely as its nature asks. It knows no kind of tool.
 
-What must not repeat is marked Running before it starts; a call found Running was cut off and follows its tool's
-onInterrupt: the worker hands none over that another living replica holds. A tool that fails has its error as its
-result: the model is told, the run goes on.
+A pass starts the tool, looks at it or writes down what became of it, and ends; the tool is at work beside it
+(`executions`). What must not repeat is marked Running before it starts; a call found Running by nobody was cut off
+and follows its tool's onInterrupt: the worker hands none over that another living replica holds. A tool that fails
+has its error as its result: the model is told, the run goes on.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
+
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from kubechain.agents.builtin.read_result import Reading
-from kubechain.agents.call.step import (
-    CallIdle,
-    CallWait,
-    Execute,
-    HandOut,
-    LoseTrack,
-    ReadBack,
-    Refuse,
-    next_call_step,
-)
-from kubechain.agents.ports.tool import Environment, ToolError
+from kubechain.agents.call import step as due
+from kubechain.agents.call.outcome import Parked
+from kubechain.agents.call.scene import CallScene
+from kubechain.agents.call.step import next_call_step
+from kubechain.agents.ports.tool import ToolRun
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.calls.execution import Tools
+from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.calls.results import Results
-from kubechain.controllers.progress import Lasting, Progress
+from kubechain.controllers.calls.tools import Tool, Tools
 from kubechain.controllers.saving import put_status, save_status
 from kubechain.controllers.secrets import Missing
 from kubechain.controllers.trouble import through_trouble
-from kubechain.errors import Conflict, Terminal, Transient
-from kubechain.resources.mcpserver import MCPServer
+from kubechain.errors import ApiError, Conflict, Transient
 from kubechain.resources.model import Clock, timestamp
-from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
-from kubechain.runtime.api import Api, Key
-from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.api import Api
+from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Share, alone
 
 ERROR = 16 * 1024
 """Characters of an error that are kept."""
-ATTEMPTS = 3
-"""How often a repeatable call is tried when the tool's process dies under it."""
 
 
 class ToolCallController(Struct):
     api: Api
     caches: Caches
     tools: Tools
+    executions: Executions
     results: Results
     events: EventRecorder
     clock: Clock
     share: Share = field(default_factory=alone)
-    _deaths: dict[str, int] = {}
-    _lasting: Lasting = field(default_factory=Lasting)
     kind = TOOL_CALLS
 
     async def reconcile(self, call: ToolCall) -> Next:
-        if call.metadata.deletion_timestamp is not None:
-            return Done()
-        match next_call_step(call, self._provider(call)):
-            case CallIdle():
-                self._deaths.pop(call.metadata.uid, None)
-            case CallWait(on):
+        tool = self.tools.of(call)
+        state, run = tool.state if tool is not None else None, self.tools.run_of(call)
+        scene = CallScene(call, run, state, self.clock(), self.executions.of(call))
+        match next_call_step(scene):
+            case due.CallIdle(until):
+                return self._look_again(until)
+            case due.CallWait(on):
                 await self._wait(call, on)
-            case Refuse(error):
+            case due.Refuse(error):
                 await self._finish(call, "Failed", error=error)
-            case LoseTrack():
-                await self._lose_track(call, "it was cut off in its middle")
-            case HandOut():
-                await self._hand_out(call)
-            case ReadBack(what):
-                await self._read_back(call, what)
-            case Execute() as step:
-                env = await self.tools.environment(step.provider)
-                if isinstance(env, Missing):
-                    await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
-                else:
-                    await self._execute(call, step, env)
+            case due.Start(mark) if tool is not None:
+                return await self._start(call, tool, mark=mark)
+            case due.Look() if tool is not None:
+                await self._look(call, tool)
+            case due.Show():
+                await self._show(call)
+            case due.Stop():
+                await self._stop(call, tool)
+            case due.Park(parked):
+                return await self._park(call, parked)
+            case due.Succeed(result):
+                await self._finish(call, "Succeeded", result=result)
+            case due.Fail(error):
+                await self._finish(call, "Failed", error=error)
+            case due.LoseTrack(why):
+                await self._lose_track(call, why)
+            case due.Repeat(error):
+                await self._repeat(call, error)
         return Done()
 
     async def gone(self, last: ToolCall) -> None:
-        self._deaths.pop(last.metadata.uid, None)
+        """The call was deleted: what was started for it ends."""
+        await self._stop(last, self.tools.of(last))
 
-    def _provider(self, call: ToolCall) -> Tool | MCPServer | None:
-        origin = call.spec.origin
-        if origin is None or origin.kind == "Builtin":
-            return None
-        key = Key(call.metadata.namespace, origin.name)
-        return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
+    async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
+        self.executions.end(call)
+        if tool is not None and call.status.external is not None and not call.status.finished:
+            await tool.runner.cancel(ToolRun(call, tool.provider, tool.state.nature.timeout), call.status.external)
 
     async def _wait(self, call: ToolCall, on: str) -> None:
         """Shows why the call does not start; one write per change of the reason."""
         if call.status.waiting_on != on:
             await self._save(call, replace(call.status, waiting_on=on))
 
-    async def _hand_out(self, call: ToolCall) -> None:
-        due = replace(
-            call.status,
-            phase="Running",
-            attempts=1,
-            start_time=timestamp(self.clock()),
-            waiting_on="a result from outside, written into this status",
-        )
-        await self._save(call, due)
-
-    async def _read_back(self, call: ToolCall, what: Reading) -> None:
-        try:
-            text = await self.results.read(call, what)
-        except ToolError as error:
-            await self._finish(call, "Failed", error=str(error))
-        else:
-            await self._finish(call, "Succeeded", result=text)
-
-    async def _execute(self, call: ToolCall, step: Execute, env: Environment) -> None:
-        started = timestamp(self.clock())
-        running = replace(
-            call.status,
-            phase="Running",
-            attempts=call.status.attempts + 1,
-            start_time=started,
-            waiting_on="",
-            error="",
-            result="",
-            holder=self.share.holder,
-        )
-        if step.mark:
-            call = await self._put(call, running)
+    async def _start(self, call: ToolCall, tool: Tool, *, mark: bool) -> Next:
+        env = await self.tools.environment(tool)
+        if isinstance(env, Missing):
+            await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
+            return Done()
+        started, nature = timestamp(self.clock()), tool.state.nature
+        if mark:
+            call = await self._put(call, self._running(call, started))
             if not self.share.good():
                 raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up, and is taken for dead")
+        run = ToolRun(call, tool.provider, nature.timeout, env)
+        self.executions.begin(call, nature, started, partial(tool.runner.start, run))
+        if mark:
+            self.executions.show(call)
+        return Done(call.metadata.resource_version if mark else "")
+
+    async def _look(self, call: ToolCall, tool: Tool) -> None:
+        env, handle = await self.tools.environment(tool), call.status.external
+        if isinstance(env, Missing):
+            await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
+        elif handle is not None:
+            run = ToolRun(call, tool.provider, tool.state.nature.timeout, env)
+            work = partial(tool.runner.look, run, handle)
+            self.executions.begin(call, tool.state.nature, call.status.start_time, work)
+            self.executions.show(call)
+
+    async def _show(self, call: ToolCall) -> None:
+        """The tool has been at work for a second. That this cannot be written never harms the call."""
         try:
-            call, result = await self._call(call, step, env, running)
-        except (ToolError, Terminal) as error:
-            await self._finish(replace(call, status=running), "Failed", error=str(error), ran=True)
-        except Transient as error:
-            await self._interrupted(call, step, running, error)
-        else:
-            await self._finish(replace(call, status=running), "Succeeded", result=result, ran=True)
+            await self._put(call, self._running(call, self.executions.started(call)))
+        except ApiError:
+            return
+        self.executions.show(call)
 
-    async def _call(
-        self, call: ToolCall, step: Execute, env: Environment, running: ToolCallStatus
-    ) -> tuple[ToolCall, str]:
-        async def show() -> ToolCall:
-            return await self._put(call, running)
+    async def _park(self, call: ToolCall, parked: Parked) -> Next:
+        status = replace(
+            self._at_work(call), phase="Running", external=parked.handle, waiting_on=parked.waiting_on
+        )
+        if status != call.status:
+            await self._save(call, status, ran=True)
+        self.executions.park(call, parked.until)
+        return self._look_again(parked.until)
 
-        async with Progress(self._lasting, show) as progress:
-            result = await self.tools.call(call, step, env)
-        return progress.shown or call, result
+    def _look_again(self, until: datetime | None) -> Next:
+        """At that time, where one is known; else when something changes."""
+        return Done() if until is None else After(max(0.0, (until - self.clock()).total_seconds()))
 
-    async def _interrupted(self, call: ToolCall, step: Execute, running: ToolCallStatus, error: Transient) -> None:
-        """The tool's process died or hung: a timeout is told to the model, a death follows onInterrupt."""
-        uid = call.metadata.uid
-        if error.reason == "Timeout" or step.nature.on_interrupt == "Fail":
-            await self._finish(replace(call, status=running), "Failed", error=str(error), ran=True)
-        elif step.nature.on_interrupt == "Ask":
-            await self._lose_track(replace(call, status=running), str(error), ran=True)
-        elif self._deaths.get(uid, 0) + 1 >= ATTEMPTS:
-            error_text = f"{error} (tried {ATTEMPTS} times)"
-            await self._finish(replace(call, status=running), "Failed", error=error_text, ran=True)
-        else:
-            self._deaths[uid] = self._deaths.get(uid, 0) + 1
-            raise error
+    async def _repeat(self, call: ToolCall, error: str) -> None:
+        """Counts the death of the tool's process; the worker has the call looked at again after a while."""
+        status = self._at_work(call)
+        on = f"tool:{call.spec.tool} ({error}; tried {status.deaths + 1} of {due.DEATHS} times)"
+        left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="")
+        await self._save(call, left, ran=True)
+        self.executions.end(call)
+        raise Transient(error, reason="Interrupted")
 
-    async def _lose_track(self, call: ToolCall, why: str, *, ran: bool = False) -> None:
+    async def _lose_track(self, call: ToolCall, why: str) -> None:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
-        lost = replace(call.status, phase="OutcomeUnknown", error=error, holder="")
-        if not await self._save(call, lost, ran=ran):
+        ran = self.executions.holds(call)
+        status = replace(self._at_work(call), phase="OutcomeUnknown", error=error, holder="")
+        saved = await self._save(call, status, ran=ran)
+        self.executions.end(call)
+        if not saved:
             return
         way_on = (
-            f"Look what it did, then say so: kubechain settle toolcall/{call.metadata.name} with --result, "
+            f"Check what it did, then record it: kubechain settle toolcall/{call.metadata.name} with --result, "
             "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
         )
         self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
-    async def _finish(
-        self, call: ToolCall, phase: str, *, result: str = "", error: str = "", ran: bool = False
-    ) -> None:
+    async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
+        ran = self.executions.holds(call)
         kept = await through_trouble(lambda: self.results.store(call, result))
         status = replace(
-            call.status,
+            self._at_work(call),
             phase="Succeeded" if phase == "Succeeded" else "Failed",
             result=kept.inline,
             stored=kept.stored,
@@ -189,8 +178,28 @@ class ToolCallController(Struct):
             holder="",
         )
         saved = await self._save(call, status, ran=ran)
+        self.executions.end(call)
         if saved and phase == "Failed":  # of a success the status says all there is to say
             self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
+
+    def _at_work(self, call: ToolCall) -> ToolCallStatus:
+        """The status with the start of the tool in it, which may not have been worth a write of its own."""
+        started = self.executions.started(call)
+        if not started or self.executions.seen(call):
+            return call.status
+        return self._running(call, started)
+
+    def _running(self, call: ToolCall, started: str) -> ToolCallStatus:
+        return replace(
+            call.status,
+            phase="Running",
+            attempts=call.status.attempts + 1,
+            start_time=started,
+            waiting_on="",
+            error="",
+            result="",
+            holder=self.share.holder,
+        )
 
     async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> bool:
         """Writes the status, whoever labelled the call meanwhile; False where the call is gone.

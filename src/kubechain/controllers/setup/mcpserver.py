@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kubechain.agents.call.step import DEFAULT_TIMEOUT
-from kubechain.agents.ports.tool import DiscoveredTool, Discovery, Environment, MCPSessions, ServerCommand
+from kubechain.agents.ports.tool import Described, ToolError, ToolRunner
 from kubechain.agents.toolbox import Verdict
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.saving import save_status
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.controllers.setup.readiness import judged, same
-from kubechain.controllers.setup.tool_list import fitting, sentence
 from kubechain.errors import Terminal, Transient
-from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerStatus, MCPTool, ServerInfo
 from kubechain.resources.model import Clock
 from kubechain.resources.readiness import settled
@@ -24,14 +22,12 @@ from kubechain.runtime.api import Api, Key
 from kubechain.runtime.controller import Done, Next
 from kubechain.runtime.ownership import key_of
 
-HANDSHAKE_TIMEOUT = 30.0
-"""Seconds a server gets to start and list its tools."""
-
 
 class MCPServerController(Struct):
     api: Api
     caches: Caches
-    sessions: MCPSessions
+    runners: Sequence[ToolRunner]
+    executions: Executions
     clock: Clock
     seen: set[Key] = set()
     """Servers that this process has looked at: a Ready from an earlier life is looked at again, once."""
@@ -46,24 +42,30 @@ class MCPServerController(Struct):
         if key in self.seen and settled(server.status, server.metadata.generation):
             return Done()
         self.seen.add(key)
-        limit = min(HANDSHAKE_TIMEOUT, call_timeout(server))
         try:
-            discovery = await self.sessions.discover(owner(server), command_of(server, env), limit)
+            described = await self._runner(server).describe(server, env)
         except Terminal as error:
             await self._write(server, Verdict("Error", error.reason, str(error)), server.status)
+        except ToolError as error:
+            await self._write(server, Verdict("Error", "Refused", str(error)), server.status)
         except Transient as error:
             await self._write(server, Verdict("Error", error.reason, str(error)), server.status)
             raise
         else:
-            kept, left_out = fitting(discovery)
-            verdict = Verdict("Ready", "Connected", sentence(kept, left_out))
-            await self._write(server, verdict, _found(server.status, discovery, kept))
+            ready = Verdict("Ready", described.reason, described.detail)
+            await self._write(server, ready, _found(server.status, described))
         return Done()
 
     async def gone(self, last: MCPServer) -> None:
-        """Its process ends, with the secrets that it was given."""
-        self.seen.discard(key_of(last))
-        await self.sessions.forget(owner(last))
+        """Its process ends, and what its tools have at work is cut off."""
+        key = key_of(last)
+        self.seen.discard(key)
+        for call in self.caches.calls.by("origin", f"MCPServer/{key}"):
+            self.executions.interrupt(call, f'MCPServer "{key.name}" was deleted')
+        await self._runner(last).forget(last)
+
+    def _runner(self, server: MCPServer) -> ToolRunner:
+        return next(r for r in self.runners if r.serves(server))
 
     async def _write(self, server: MCPServer, verdict: Verdict, found: MCPServerStatus) -> None:
         status = judged(found, verdict, server.metadata.generation, self.clock)
@@ -71,25 +73,9 @@ class MCPServerController(Struct):
             await save_status(self.api, self.caches.servers, server, status)
 
 
-def owner(server: MCPServer) -> str:
-    """The session's name for this server."""
-    return f"{server.metadata.namespace}/{server.metadata.name}"
-
-
-def command_of(server: MCPServer, env: Environment) -> ServerCommand:
-    """How the server is started, secrets filled in."""
-    hidden = frozenset(variable.name for variable in server.spec.env if variable.value_from is not None)
-    return ServerCommand(server.spec.command, tuple(server.spec.args), tuple(sorted(env.items())), hidden)
-
-
-def call_timeout(server: MCPServer) -> float:
-    """Seconds one call may take."""
-    return seconds(server.spec.timeout) if server.spec.timeout else DEFAULT_TIMEOUT
-
-
-def _found(status: MCPServerStatus, discovery: Discovery, kept: Sequence[DiscoveredTool]) -> MCPServerStatus:
+def _found(status: MCPServerStatus, described: Described) -> MCPServerStatus:
     tools = [
-        MCPTool(name=t.name, description=t.description, input_schema=t.input_schema, effect=t.effect) for t in kept
+        MCPTool(name=t.name, description=t.description, input_schema=t.parameters, effect=t.effect)
+        for t in described.tools
     ]
-    info = ServerInfo(name=discovery.server_name, version=discovery.server_version, protocol=discovery.protocol)
-    return replace(status, tools=tools, tool_count=len(tools), server=info)
+    return replace(status, tools=tools, tool_count=len(tools), server=described.server or ServerInfo())

@@ -139,15 +139,22 @@ class Led(Turns[R]):
 
 
 class Sharded(Turns[R]):
-    """By the shard of an object, and by who is at work on it: `holder` gives that life of a replica, or ""."""
+    """By the shard of an object, and by who is at work on it: `holder` gives that life of a replica, or "".
+
+    What is `in_hand` here is brought to its end here, whoever the shard falls to meanwhile.
+    """
 
     def __init__(
-        self, share: Share, shard: Callable[[R], str], holder: Callable[[R], str] = lambda obj: ""
+        self,
+        share: Share,
+        shard: Callable[[R], str],
+        holder: Callable[[R], str] = lambda obj: "",
+        in_hand: Callable[[R], bool] = lambda obj: False,
     ) -> None:
-        self._share, self._shard, self._holder = share, shard, holder
+        self._share, self._shard, self._holder, self._in_hand = share, shard, holder, in_hand
 
     def of(self, obj: R) -> Turn:
-        if self._share.undivided:
+        if self._share.undivided or self._in_hand(obj):
             return "ours"
         turn = self._share.turn(self._shard(obj))
         return "held" if turn == "ours" and self._holder(obj) in self._share.alive else turn

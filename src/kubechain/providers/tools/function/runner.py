@@ -1,115 +1,51 @@
-"""`Functions`: Python functions as tools, run in worker processes and never in the program itself.
-
-The Tool and ToolCall controllers call it through the port FunctionRunner. One worker process per distinct
-environment serves any number of calls at the same time. It never retries.
-"""
+"""`FunctionRunner`: the tool kind `function`. A call is one message to a tool process and its answer."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import assert_never
-
-from kubechain.agents.ports.tool import Environment, FunctionCall, FunctionRunner, FunctionSignature, ToolError
-from kubechain.errors import Terminal, Transient
-from kubechain.providers.tools.environment import redacted, secrets
-from kubechain.providers.tools.function.frames import Call, Described, Failed, Inspect, Reply, Returned, Unusable
-from kubechain.providers.tools.function.worker_process import WorkerProcess, next_id
-
-INSPECT_SECONDS = 30.0
+from kubechain.agents.call.nature import Provider
+from kubechain.agents.call.outcome import Done
+from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner, secret_names
+from kubechain.errors import Terminal
+from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses
+from kubechain.resources.tool import FunctionTool, Tool
 
 
-class Functions(FunctionRunner):
-    """Runs functions that are importable where kubechain is installed, or from the folders of `search_path`."""
+class FunctionRunner(ToolRunner):
+    """Python functions, by way of the processes that run them."""
 
-    def __init__(self, search_path: Sequence[Path] = ()) -> None:
-        self._folders = tuple(folder.absolute() for folder in search_path)
-        self._current: dict[tuple[tuple[str, str], ...], WorkerProcess] = {}
-        self._living: set[WorkerProcess] = set()
-        self._closed = False
+    kind = "function"
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
-        """A function's description and JSON Schema, anew from disk where its file has changed.
+    def __init__(self, processes: FunctionProcesses) -> None:
+        self._processes = processes
 
-        Raises Terminal (ImportFailed, NoSuchFunction, UnfitFunction) or Transient.
-        """
-        described = await self._describe(entrypoint, env)
-        if described.stale:
-            self._worker(env).retire()
-            described = await self._describe(entrypoint, env)
-        return FunctionSignature(described.description, described.parameters)
+    def serves(self, provider: Provider | None) -> bool:
+        return isinstance(provider, Tool) and provider.spec.function is not None
 
-    async def call(self, call: FunctionCall) -> str:
-        """The function's result as text, cut to result.MAX_RESULT_BYTES.
+    async def describe(self, provider: Provider, env: Environment) -> Described:
+        entrypoint = _function(provider).entrypoint
+        signature = await self._processes.inspect(entrypoint, env)
+        tool = Description(provider.metadata.name, signature.description, signature.parameters)
+        return Described([tool], "FunctionFound", f"Function {entrypoint} is ready")
 
-        Raises ToolError (it raised, or the arguments do not fit), Transient, or Terminal as `inspect` does.
-        """
-        document = call.arguments.decode("utf-8", "replace")
-        request = Call(next_id(), call.entrypoint, document, call.idempotency_key)
-        reply = await self._ask(request, call.env, call.timeout)
-        match reply:
-            case Returned():
-                return reply.text
-            case Failed():
-                raise ToolError(redacted(reply.message, secrets(call.env)))
-            case _:
-                raise _out_of_turn(reply, call.env)
+    async def start(self, run: ToolRun) -> Done:
+        entrypoint = _function(run.provider).entrypoint
+        call = FunctionCall(
+            entrypoint,
+            run.arguments,
+            run.timeout,
+            run.env,
+            run.idempotency_key,
+            hidden=secret_names(run.provider),
+            about={"tool": run.call.spec.tool, "task_run": run.call.spec.task_run},
+        )
+        return Done(await self._processes.call(call))
 
     async def close(self) -> None:
-        """Kills every worker and all they started."""
-        self._closed = True
-        workers = list(self._living)
-        for worker in workers:
-            worker.stop()
-        await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
-
-    async def _describe(self, entrypoint: str, env: Environment) -> Described:
-        reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS)
-        if isinstance(reply, Described):
-            return reply
-        raise _out_of_turn(reply, env)
-
-    async def _ask(self, request: Inspect | Call, env: Environment, timeout: float) -> Reply:
-        try:
-            return await self._worker(env).ask(request, timeout)
-        except TimeoutError as error:
-            raise Transient(
-                f"function {request.entrypoint} did not answer within {timeout:g} s; raise the tool's timeout or "
-                "make the function faster",
-                reason="Timeout",
-            ) from error
-        except Transient as error:
-            raise Transient(f"function {request.entrypoint}: {error}", reason=error.reason) from error
-
-    def _worker(self, env: Mapping[str, str]) -> WorkerProcess:
-        """The worker for new calls in this environment, another one where the last is no good any more."""
-        if self._closed:
-            raise Transient("the program is shutting down", reason="ShuttingDown")
-        key = tuple(sorted(env.items()))
-        worker = self._current.get(key)
-        if worker is not None and worker.usable:
-            return worker
-        if worker is not None and not worker.task.done():
-            worker.retire()
-        fresh = WorkerProcess(dict(key), self._folders)
-        self._current[key] = fresh
-        self._living.add(fresh)
-        fresh.task.add_done_callback(lambda _: self._bury(key, fresh))
-        return fresh
-
-    def _bury(self, key: tuple[tuple[str, str], ...], worker: WorkerProcess) -> None:
-        self._living.discard(worker)
-        if self._current.get(key) is worker:
-            del self._current[key]
+        await self._processes.close()
 
 
-def _out_of_turn(reply: Reply, env: Environment) -> Terminal:
-    """The error for any reply but the one that was asked for."""
-    match reply:
-        case Unusable():
-            return Terminal(redacted(reply.message, secrets(env)), reason=reply.reason)
-        case Described() | Returned() | Failed():
-            return Terminal("the worker process answered another question", reason="WorkerBroken")
-        case _:
-            assert_never(reply)
+def _function(provider: Provider | None) -> FunctionTool:
+    if isinstance(provider, Tool) and provider.spec.function is not None:
+        return provider.spec.function
+    name = provider.metadata.name if provider is not None else ""
+    raise Terminal(f'Tool "{name}" has no function to run; set spec.function', reason="NoFunction")

@@ -20,9 +20,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from kubechain import __version__
-from kubechain.agents.ports.tool import DiscoveredTool, Discovery, LeftOut, ToolError
+from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Transient
 from kubechain.providers.tools.mcp.results import result_of, tool_of
+from kubechain.providers.tools.mcp.server import DiscoveredTool, Discovery, LeftOut
 from kubechain.providers.tools.mcp.wire import Closed, Wire
 from kubechain.providers.tools.result import limited
 from kubechain.resources.json import JsonObject, JsonValue

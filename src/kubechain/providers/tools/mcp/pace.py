@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from kubechain.agents.ports.tool import Discovery
+from kubechain.providers.tools.mcp.server import Discovery
 
 SHORTEST = 1.0
 LONGEST = 300.0

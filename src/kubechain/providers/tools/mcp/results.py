@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence, Set
 import msgspec
 from msgspec import Raw
 
-from kubechain.agents.ports.tool import DiscoveredTool, LeftOut
+from kubechain.providers.tools.mcp.server import DiscoveredTool, LeftOut
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.tool import Effect
 

@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
-from kubechain.agents.ports.tool import Discovery, ServerCommand, ToolError
+from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.providers.tools.environment import environment, redacted, secrets
 from kubechain.providers.tools.mcp.pace import Pace
+from kubechain.providers.tools.mcp.server import Discovery, ServerCommand
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.process import ToolProcess, drain, ending, start
 from kubechain.providers.tools.result import limited

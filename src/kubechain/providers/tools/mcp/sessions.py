@@ -1,6 +1,6 @@
 """`MCP`: tools of MCP servers, one live session per server.
 
-The MCPServer and ToolCall controllers call it through the port MCPSessions. It never retries, never waits for one
+`runner` calls it through MCPSessions. It never retries, never waits for one
 server on behalf of another, and holds no lock: a session is a task, and whoever needs it waits for it under their
 own deadline. The SDK is loaded when the first server is needed.
 """
@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from kubechain.agents.ports.tool import Discovery, MCPSessions, ServerCommand, ToolError
+from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Transient
+from kubechain.providers.tools.mcp.server import Discovery, MCPSessions, ServerCommand
 from kubechain.providers.tools.mcp.session import Launch, Session, launched
 from kubechain.resources.json import JsonObject, JsonValue
 

@@ -3,8 +3,8 @@
 import msgspec
 from msgspec import Raw
 
-from kubechain.agents.ports.tool import DiscoveredTool, Discovery, LeftOut
-from kubechain.controllers.setup.tool_list import MOST_BYTES, fitting, sentence
+from kubechain.providers.tools.mcp.server import DiscoveredTool, Discovery, LeftOut
+from kubechain.providers.tools.mcp.tool_list import MOST_BYTES, fitting, sentence
 
 
 def tool(name: str, size: int = 100) -> DiscoveredTool:

@@ -1,6 +1,6 @@
 """How many of an MCP server's tools its status can hold, and the sentence that names those left out. Pure.
 
-The MCPServer controller calls it: an object takes at most 1.5 MiB, and its status lists every tool with its
+`runner` calls it: an object takes at most 1.5 MiB, and its status lists every tool with its
 schema.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubechain.agents.ports.tool import DiscoveredTool, Discovery, LeftOut
+from kubechain.providers.tools.mcp.server import DiscoveredTool, Discovery, LeftOut
 
 MOST_BYTES = 1_000_000
 """Of all tools together: the rest of the object, and what an API server notes about each field, need room too."""

@@ -1,0 +1,47 @@
+"""What the ToolCall controller has observed: all that the decision about a call depends on. Pure data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from kubechain.agents.call.nature import Nature
+from kubechain.agents.call.outcome import Outcome
+from kubechain.resources.taskrun import TaskRun
+from kubechain.resources.toolcall import ToolCall
+
+
+class ToolState(msgspec.Struct, frozen=True, gc=False):
+    """The tool behind a call: whether it can be called now, else why not, and how it has to be called.
+
+    `looks`: whether its runner can be asked how work elsewhere stands; else someone writes the result by hand.
+    """
+
+    nature: Nature
+    ready: bool = True
+    detail: str = ""
+    looks: bool = True
+
+
+class Execution(msgspec.Struct, frozen=True, gc=False):
+    """What this process does, or did, for the call. `outcome` None: the tool is at work.
+
+    `lasting`: it has been at work for so long that people should see it. `until`: work elsewhere is not looked at
+    before. `nature` is the one it was started with.
+    """
+
+    nature: Nature
+    outcome: Outcome | None = None
+    lasting: bool = False
+    until: datetime | None = None
+
+
+class CallScene(msgspec.Struct, frozen=True, gc=False):
+    """A call, its run, the tool it is for and what is being done about it; None where there is none."""
+
+    call: ToolCall
+    run: TaskRun | None
+    tool: ToolState | None
+    now: datetime
+    execution: Execution | None = None

@@ -1,0 +1,171 @@
+"""The tools that this process has at work: started by a pass of the ToolCall controller, and outside of it.
+
+What becomes of one is kept here until a pass has written it down; every news wakes the ToolCall. A tool at work
+is a task that `run` owns: when the control loops end, so does it. Nothing here outlives the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from kubechain.agents.call.nature import Nature
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked
+from kubechain.agents.call.scene import Execution
+from kubechain.agents.ports.tool import ToolError
+from kubechain.errors import Terminal, Transient
+from kubechain.logs import Logger
+from kubechain.resources.toolcall import ToolCall
+from kubechain.runtime.replicas.share import Share
+
+Work = Callable[[], Awaitable[Done | Parked]]
+Told = Callable[[ToolCall | None, ToolCall | None], None]
+LASTING = 1.0
+"""Seconds after which people should see that a tool is at work."""
+log = Logger(__name__)
+
+
+class _Held:
+    """One call's tool. `seen`: whether the ToolCall says that it is Running."""
+
+    def __init__(self, call: ToolCall, nature: Nature, started: str) -> None:
+        self.call, self.nature, self.started = call, nature, started
+        self.seen = call.status.phase == "Running"
+        self.outcome: Outcome | None = None
+        self.lasting = False
+        self.until: datetime | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.why_cut_off = ""
+
+    def view(self) -> Execution:
+        return Execution(self.nature, self.outcome, self.lasting, self.until)
+
+
+def shard_of(call: ToolCall) -> str:
+    """The shard of its run: both live on one replica."""
+    return f"{call.metadata.namespace}/{call.spec.task_run}"
+
+
+class Executions:
+    """A source of changes like an informer: handlers get (None, call) when a call should be looked at."""
+
+    def __init__(self, share: Share, lasting: float = LASTING) -> None:
+        self.synced = asyncio.Event()
+        self.synced.set()
+        self._share = share
+        self._lasting = lasting
+        self._held: dict[str, _Held] = {}
+        self._told: list[Told] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._closing = False
+
+    def __len__(self) -> int:
+        """Tools at work, or ended and not written down yet."""
+        return len(self._held)
+
+    def on_change(self, handler: Told) -> None:
+        self._told.append(handler)
+
+    async def run(self) -> None:
+        """Until cancelled, with every tool that is at work."""
+        async with asyncio.TaskGroup() as self._group:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._closing = True
+
+    def of(self, call: ToolCall) -> Execution | None:
+        """What is being done for the call here; None: nothing."""
+        held = self._held.get(call.metadata.uid)
+        return None if held is None else held.view()
+
+    def holds(self, call: ToolCall) -> bool:
+        """Whether a tool is at work for the call, or has ended and waits to be written down."""
+        held = self._held.get(call.metadata.uid)
+        return held is not None and held.until is None
+
+    def started(self, call: ToolCall) -> str:
+        """When its tool was started, as the ToolCall is to say it; "" where none is held."""
+        held = self._held.get(call.metadata.uid)
+        return "" if held is None else held.started
+
+    def seen(self, call: ToolCall) -> bool:
+        """Whether the ToolCall says already that this start of its tool is Running."""
+        held = self._held.get(call.metadata.uid)
+        return held is not None and held.seen
+
+    def show(self, call: ToolCall) -> None:
+        """The ToolCall says that it is Running."""
+        if held := self._held.get(call.metadata.uid):
+            held.seen = True
+
+    def begin(self, call: ToolCall, nature: Nature, started: str, work: Work) -> None:
+        """Starts the tool, or a look at it, beside the passes."""
+        if self._group is None:
+            raise RuntimeError("no tool is started before the control loops run")
+        self.end(call)
+        held = self._held[call.metadata.uid] = _Held(call, nature, started)
+        if not self._share.undivided:
+            self._share.begun(shard_of(call))
+        held.timer = asyncio.get_running_loop().call_later(self._lasting, self._last, held)
+        held.task = self._group.create_task(self._work(held, work))
+
+    def park(self, call: ToolCall, until: datetime | None) -> None:
+        """The work goes on elsewhere: nothing is kept of it but the time of the next look."""
+        nature = self._held[call.metadata.uid].nature
+        self.end(call)
+        if until is not None:
+            held = self._held[call.metadata.uid] = _Held(call, nature, "")
+            held.until = until
+
+    def end(self, call: ToolCall) -> None:
+        """All that came of it is written down, or wanted by nobody: a tool at work is cancelled."""
+        held = self._held.pop(call.metadata.uid, None)
+        if held is None:
+            return
+        if held.task is not None:
+            if held.timer is not None:
+                held.timer.cancel()
+            if held.outcome is None:
+                held.task.cancel()
+            if not self._share.undivided:
+                self._share.ended(shard_of(held.call))
+
+    def interrupt(self, call: ToolCall, why: str) -> None:
+        """Cuts the tool off where it is at work; the call then follows its onInterrupt."""
+        held = self._held.get(call.metadata.uid)
+        if held is not None and held.task is not None and held.outcome is None:
+            held.why_cut_off = why
+            held.task.cancel()
+
+    def _last(self, held: _Held) -> None:
+        held.lasting = True
+        self._tell(held)
+
+    async def _work(self, held: _Held, work: Work) -> None:
+        try:
+            held.outcome = await work()
+        except (ToolError, Terminal) as error:
+            held.outcome = Failure(str(error))
+        except Transient as error:
+            held.outcome = Interruption(str(error), error.reason == "Timeout")
+        except asyncio.CancelledError:
+            if self._closing or self._held.get(held.call.metadata.uid) is not held:
+                raise
+            held.outcome = Interruption(held.why_cut_off or "the tool was cancelled")
+        except Exception as error:
+            log.error("bug: a tool's runner failed", tool=held.call.spec.tool, exc_info=error)
+            held.outcome = Interruption(f"its runner failed with {type(error).__name__}")
+        except BaseException:  # the program ends
+            self._closing = True
+            raise
+        if held.timer is not None:
+            held.timer.cancel()
+        self._tell(held)
+
+    def _tell(self, held: _Held) -> None:
+        if self._held.get(held.call.metadata.uid) is held and not self._closing:
+            for told in self._told:
+                told(None, held.call)

@@ -1,0 +1,1 @@
+"""Tools whose work is done by someone outside."""

@@ -1,0 +1,34 @@
+"""`ExternalRunner`: the tool kind `external`. Someone outside works, and writes the result into the ToolCall."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from kubechain.agents.call.nature import DEFAULT_TIMEOUT, Nature, Provider
+from kubechain.agents.call.outcome import Parked
+from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner
+from kubechain.resources.tool import Tool
+from kubechain.resources.toolcall import ExternalWork
+
+WAITING_ON = "a result from outside, written into this status"
+
+
+class ExternalRunner(ToolRunner):
+    """Starts nothing: a call is handed out by being there."""
+
+    kind = "external"
+    looks = False
+
+    def serves(self, provider: Provider | None) -> bool:
+        return isinstance(provider, Tool) and provider.spec.external is not None
+
+    def nature(self, provider: Provider | None, tool: str) -> Nature:
+        """Handing a call out does no harm, and can be done again."""
+        return Nature("ReadOnly", "Retry", DEFAULT_TIMEOUT)
+
+    async def describe(self, provider: Provider, env: Environment) -> Described:
+        tool = Description(provider.metadata.name, "", Raw(b'{"type":"object"}'))
+        return Described([tool], "External", "Its calls wait for a result from outside")
+
+    async def start(self, run: ToolRun) -> Parked:
+        return Parked(ExternalWork(id=run.idempotency_key), waiting_on=WAITING_ON)

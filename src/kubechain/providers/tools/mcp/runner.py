@@ -1,0 +1,69 @@
+"""`MCPRunner`: the tools of MCP servers. A call is one request to the session of its server and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kubechain.agents.call.nature import Provider, call_timeout
+from kubechain.agents.call.outcome import Done
+from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner, secret_names
+from kubechain.errors import Terminal
+from kubechain.providers.tools.mcp.server import MCPSessions, ServerCommand
+from kubechain.providers.tools.mcp.tool_list import fitting, sentence
+from kubechain.resources.mcpserver import MCPServer, ServerInfo
+
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds a server gets to start and list its tools."""
+
+
+class MCPRunner(ToolRunner):
+    """The tools of every MCPServer, by way of the sessions with them."""
+
+    kind = "mcp"
+
+    def __init__(self, sessions: MCPSessions) -> None:
+        self._sessions = sessions
+
+    def serves(self, provider: Provider | None) -> bool:
+        return isinstance(provider, MCPServer)
+
+    async def describe(self, provider: Provider, env: Environment) -> Described:
+        server = _server(provider)
+        limit = min(HANDSHAKE_TIMEOUT, call_timeout(server))
+        found = await self._sessions.discover(owner(server), command_of(server, env), limit)
+        kept, left_out = fitting(found)
+        tools = [Description(t.name, t.description, t.input_schema, t.effect) for t in kept]
+        info = ServerInfo(name=found.server_name, version=found.server_version, protocol=found.protocol)
+        return Described(tools, "Connected", sentence(kept, left_out), info)
+
+    async def start(self, run: ToolRun) -> Done:
+        server = _server(run.provider)
+        command = command_of(server, run.env)
+        given = (run.tool, run.arguments, run.timeout, run.idempotency_key)
+        return Done(await self._sessions.call(owner(server), command, *given))
+
+    async def forget(self, provider: Provider) -> None:
+        await self._sessions.forget(owner(_server(provider)))
+
+    def on_change(self, told: Callable[[str], None]) -> None:
+        self._sessions.on_change = told
+
+    async def close(self) -> None:
+        await self._sessions.close()
+
+
+def owner(server: MCPServer) -> str:
+    """The name of the session with this server."""
+    return f"{server.metadata.namespace}/{server.metadata.name}"
+
+
+def command_of(server: MCPServer, env: Environment) -> ServerCommand:
+    """How the server is started, secrets filled in."""
+    variables = tuple(sorted(env.items()))
+    return ServerCommand(server.spec.command, tuple(server.spec.args), variables, secret_names(server))
+
+
+def _server(provider: Provider | None) -> MCPServer:
+    if isinstance(provider, MCPServer):
+        return provider
+    raise Terminal("this tool belongs to no MCPServer", reason="UnknownKind")

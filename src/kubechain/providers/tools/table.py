@@ -1,0 +1,21 @@
+"""The kinds of tools there are: one folder and one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubechain.agents.ports.tool import ToolRunner
+from kubechain.providers.tools.external.runner import ExternalRunner
+from kubechain.providers.tools.function.calls import FunctionProcesses
+from kubechain.providers.tools.function.runner import FunctionRunner
+from kubechain.providers.tools.mcp.runner import MCPRunner
+from kubechain.providers.tools.mcp.server import MCPSessions
+
+
+def runners(functions: FunctionProcesses, sessions: MCPSessions) -> Sequence[ToolRunner]:
+    """One of each kind; of two that serve the same provider the first is asked."""
+    return (
+        FunctionRunner(functions),
+        ExternalRunner(),
+        MCPRunner(sessions),
+    )
