@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 KUBECHAIN = (sys.executable, "-m", "kubechain.cli.main")
@@ -22,11 +22,13 @@ class Program:
     """`kubechain` and `kubectl` with a HOME of their own."""
 
     home: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of its environment."""
 
     @property
     def env(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-        return kept | {"HOME": str(self.home), "TMPDIR": str(self.home), "NO_COLOR": "1"}
+        return kept | {"HOME": str(self.home), "TMPDIR": str(self.home), "NO_COLOR": "1"} | dict(self.more)
 
     @property
     def kubeconfig(self) -> Path:

@@ -63,6 +63,10 @@ def test_the_walkthroughs_tables_are_those_of_the_readme(program: Program) -> No
         "taskrun/hello-world-run -o yaml", "taskrun,toolcall -o yaml", "kubechain -o json",
         "secret openai -o json",
         "toolcalls -o name", "llms.kubechain.humanlayer.dev", "llm --no-headers", "llm -l a=b", "llm nope",
+        "llm,agent -o custom-columns=NAME:.metadata.name,READY:.status.ready,NOPE:.spec.nope",
+        "taskrun --field-selector status.phase=FinalAnswer -o name", "taskrun --field-selector status.phase=Failed",
+        "secret --sort-by .metadata.name", "events --sort-by={.metadata.name} -o name",
+        "-f kubechain-example/walkthrough -o name", "-R -f kubechain-example/walkthrough",
         "taskrun hello-world-run -o jsonpath={.status.messages[*].role}{'\\n'}",
     ],
 )  # fmt: skip
@@ -138,6 +142,27 @@ def test_a_second_one_is_refused_and_the_first_goes_on(program: Program) -> None
     assert "runs (pid" in program.ok("status")
 
 
+def test_a_later_start_goes_on_with_the_options_of_the_first(tmp_path: Path) -> None:
+    program, folder = Program(tmp_path), tmp_path / "functions"
+    folder.mkdir()
+    state = ("--state", str(tmp_path / "state"))
+    words = ("up", "--detach", "--port", "0", *state)
+    try:
+        first = program.ok(*words, "--model", "scripted", "--functions", str(folder))
+        assert f"`kubechain down --state {tmp_path}/state` stops it" in first
+        program.ok("down", *state)
+        second = program(*words)
+        told = f"With the options of last time: --model scripted --functions {folder}\n"
+        assert second.stderr.startswith(told)
+        assert "answered by the scripted model" in second.stdout
+        program.ok("down", *state)
+        third = program(*words, "--model", "own", "--no-functions")
+        assert (third.returncode, "last time" in third.stderr) == (0, False)
+        assert "answered by their own providers" in third.stdout
+    finally:
+        program.ok("down", *state)
+
+
 def test_ctrl_c_is_a_clean_end_of_up(tmp_path: Path) -> None:
     program = Program(tmp_path)
     process = program.start("up", "--port", "0", "--model", "scripted")
@@ -151,17 +176,20 @@ def test_ctrl_c_is_a_clean_end_of_up(tmp_path: Path) -> None:
     assert "scripted model" in first[1]
     assert first[3] == f"  export KUBECONFIG={program.kubeconfig}\n"
     assert (process.returncode, rest.splitlines()[-1]) == (
-        0, "KubeChain stopped; `kubechain up` goes on where it was.",
+        0, "KubeChain stopped. `kubechain up` continues where it stopped.",
     )  # fmt: skip
     assert program("status").returncode == 3
     assert program.processes() == []
 
 
-def test_the_demo_survives_its_kill_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    program = Program(tmp_path)
+@pytest.mark.parametrize("key", ["", "any"])
+def test_the_demo_survives_its_kill_and_leaves_nothing_behind(tmp_path: Path, key: str) -> None:
+    """With a key in the environment too: nobody is asked who could agree to spend it."""
+    program = Program(tmp_path, {"OPENAI_API_KEY": key})
     done = program("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is killed: 3 messages are stored" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("It held. ")
     assert "5 messages: 3 from before the kill, unchanged, and 2 after it." in done.stdout
     assert done.stdout.count("Echo: Hello, World!") == 3  # the ToolCall, the tool's message, the answer
     assert "\x1b" not in done.stdout

@@ -24,26 +24,34 @@ _WRITE = {"fieldManager": "kubechain-client-side-apply", "fieldValidation": "Str
 
 
 @click.command("apply")
-@click.option("-f", "--filename", "sources", multiple=True, required=True, metavar="FILE|DIR|-")
-@click.option("--dry-run", is_flag=True, help="Let the server judge the manifests and store nothing.")
+@options.manifests
+@click.option("--dry-run", is_flag=True, help="Have the server validate the manifests without storing anything.")
 @options.connection
 @click.pass_context
 def apply(
-    ctx: click.Context, sources: tuple[str, ...], dry_run: bool, kubeconfig: str | None, namespace: str
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    recursive: bool,
+    dry_run: bool,
+    kubeconfig: str | None,
+    namespace: str,
 ) -> None:
-    """Make objects as their manifests say.
+    """Create or update the objects that manifests describe.
 
-    Objects may come in any order: what refers to something that is not there yet waits for it.
+    The order of the manifests does not matter: an object that refers to one that does not exist yet waits for it.
 
     \b
     kubechain apply -f agent.yaml
-    kubechain apply -f kubechain-example/
+    kubechain apply -f kubechain-example/walkthrough/
+    kubechain apply -R -f agents/
     cat agent.yaml | kubechain apply -f -
     """
+    if not sources:
+        raise click.UsageError("name the manifests with -f FILE, -f DIR or -f -", ctx)
     client = connect(kubeconfig, namespace)
     known = Discovery.of(client)
     failed = 0
-    found = list(document.read(sources))
+    found = list(document.read(sources, recursive=recursive))
     for where, manifest in sorted(found, key=lambda entry: text(entry[1], "kind") != "Namespace"):
         try:
             done = apply_one(client, known, manifest, dry_run=dry_run)
@@ -52,7 +60,9 @@ def apply(
             failed += 1
             options.complain(explained(error, f'error when applying "{where}": '))
     if failed and len(found) > 1:
-        options.complain(f"{failed} of {len(found)} objects could not be applied: see above; the others were")
+        options.complain(
+            f"{failed} of {len(found)} objects could not be applied (see above); the others were applied"
+        )
     ctx.exit(FAILED if failed else OK)
 
 

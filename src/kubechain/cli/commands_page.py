@@ -29,14 +29,32 @@ def document() -> str:
     for name in kubechain.list_commands(context):
         command = kubechain.get_command(context, name)
         if command is not None:
-            sections.append(_section(command, click.Context(command, info_name=name, parent=context)))
+            sections += _sections(command, click.Context(command, info_name=name, parent=context))
     codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in MEANINGS.items())
     return "\n".join([_HEAD, *sections, "## Exit codes\n", "| code | meaning |", "|---|---|", codes, ""])
 
 
+def _sections(command: click.Command, context: click.Context) -> list[str]:
+    """The command's, or those of the commands in its group."""
+    if not isinstance(command, click.Group):
+        return [_section(command, context)]
+    return [
+        section
+        for name, sub in command.commands.items()
+        for section in _sections(sub, click.Context(sub, info_name=name, parent=context))
+    ]
+
+
 def _section(command: click.Command, context: click.Context) -> str:
     usage = command.get_usage(context).removeprefix("Usage: ")
-    lines = [f"## {context.info_name}\n", "```", " ".join(usage.split()), "```\n", *_help(command), ""]
+    lines = [
+        f"## {context.command_path.removeprefix('kubechain ')}\n",
+        "```",
+        " ".join(usage.split()),
+        "```\n",
+        *_help(command),
+        "",
+    ]
     rows = [row for p in command.params if (row := _row(p, context))]
     if rows:
         lines += ["| option | meaning |", "|---|---|", *rows, ""]

@@ -24,11 +24,12 @@ from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
 from kubechain.cli.exits import CommandError
 from kubechain.cli.feed import Feed
-from kubechain.cli.get import print_tables, resolve
+from kubechain.cli.get import print_tables
 from kubechain.cli.instance import Instance
 from kubechain.cli.logs import coloured
 from kubechain.cli.objects import mapping, members, printable, text
 from kubechain.cli.table import Columns
+from kubechain.cli.wanted import resolve
 from kubechain.resources.json import JsonObject
 
 KINDS = ("llms", "agents", "tasks", "taskruns", "toolcalls")
@@ -39,28 +40,47 @@ PATIENCE = 60.0
 
 
 @click.command("demo")
-def demo() -> None:
-    """See it work, kill -9 included.
+@click.option(
+    "--real/--scripted",
+    default=None,
+    help="Ask OpenAI's model with OPENAI_API_KEY, or a built-in one without a key. Default: on a terminal you are "
+    "asked, if the key is set; otherwise the built-in one.",
+)
+def demo(real: bool | None) -> None:
+    """See KubeChain work, and survive kill -9.
 
-    An agent carries a task through a tool, is killed in the middle of it, and goes on. Needs nothing: the model
-    is a scripted one, unless OPENAI_API_KEY is set; then the real one is asked (where OPENAI_BASE_URL says, if
-    that is set). Takes about ten seconds and leaves nothing behind.
+    An agent works on a task with a tool, is killed half-way, and continues. It takes about ten seconds and removes
+    everything it made. It needs no API key, and asks a model that costs money only if you agree.
 
     \b
     kubechain demo
-    OPENAI_API_KEY=sk-... kubechain demo
+    OPENAI_API_KEY=sk-... kubechain demo --real
     """
+    key = _key(real)
     signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="kubechain-demo-"))
-    show = Demo(folder, os.environ.get("OPENAI_API_KEY", ""))
+    show = Demo(folder, key)
+    held = ""
     try:
-        show.play()
+        held = show.play()
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # nobody interrupts the cleaning up
         show.stop()
         shutil.rmtree(folder, ignore_errors=True)
         click.echo(f"\nCleaned up: nothing runs, {folder} is removed.")
+    click.echo(held)
+
+
+def _key(real: bool | None) -> str:
+    """The API key to spend, "" for the scripted model. Raises CommandError."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if real and not key:
+        raise CommandError("--real needs an API key: set OPENAI_API_KEY")
+    if real is None and key and sys.stdin.isatty() and sys.stdout.isatty():
+        where = os.environ.get("OPENAI_BASE_URL") or "OpenAI"
+        real = click.confirm(f"OPENAI_API_KEY is set. Ask the real model at {where} with it? It may cost a cent")
+    return key if real else ""
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -82,10 +102,10 @@ class Demo:
     @property
     def hint(self) -> str:
         """What to try when the real model is in the way."""
-        return "; without OPENAI_API_KEY the scripted model answers" if self.key else ""
+        return "; `kubechain demo --scripted` works without it" if self.key else ""
 
-    def play(self) -> None:
-        """The whole showing. Raises CommandError where a step does not come out as it should."""
+    def play(self) -> str:
+        """The whole showing; its last line. Raises CommandError where a step does not come out as it should."""
         click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 in the middle.")
         self.step("Start KubeChain: API, store and controllers in one process")
         client, known = self.start()
@@ -93,27 +113,27 @@ class Demo:
 
         self.step("Apply the README's manifests: a Secret, an LLM, an Agent, a Task")
         self.apply(client, known, self.secret(), *_manifests("task.yaml", "agent.yaml", "llm.yaml"))
-        note("Applied with the Task first: each object waits for what it needs, and gets ready by itself.")
-        self.watch(feed, self.ready, "the Task to be Ready")
+        note("The Task is applied first: each object waits for what it refers to, and becomes ready by itself.")
+        self.watch(feed, self.ready, "Ready on the Task")
 
         self.step("Run the task: every change of an object, and the conversation as it grows")
         self.apply(client, known, *_manifests("taskrun.yaml"))
-        self.watch(feed, self.checkpointed, "the model's first reply")
+        self.watch(feed, self.checkpointed, "the first reply of the model")
 
         self.step("kill -9, in the middle of the run")
         before = self.kill()
 
-        self.step("Start it again: the run goes on where it was")
+        self.step("Start it again: the run continues where it stopped")
         client, known = self.start()
         feed = Feed(client, [known.find(kind) for kind in KINDS])
-        self.watch(feed, self.finished, "the run to finish")
+        self.watch(feed, self.finished, "the end of the run")
 
         self.step("What kubectl shows of it now")
         for words in (("llm", "-o", "wide"), ("agent",), ("task",), ("toolcall",), ("taskrun",)):
             click.echo(click.style(f"$ kubectl get {' '.join(words)}", bold=True))
             print_tables(client, resolve(words[:1], known, client.namespace), Columns(wide="wide" in words))
             click.echo()
-        self.judge(before)
+        return self.judge(before)
 
     def step(self, words: str) -> None:
         """A numbered heading."""
@@ -123,14 +143,13 @@ class Demo:
     def start(self) -> tuple[Client, Discovery]:
         """Starts the child and connects to it."""
         arguments = ["up", "--state", str(self.folder), "--port", "0", "--parent", str(os.getpid())]
-        if not self.key:
-            arguments += ["--model", "scripted", "--model-delay", THINKING]
+        arguments += ["--model", "own"] if self.key else ["--model", "scripted", "--model-delay", THINKING]
         began = time.monotonic()
         with background.uninterrupted():
             self.child = background.start(arguments, self.folder / "kubechain.log")
         instance = self.child.ready(PATIENCE)
         if instance is None:
-            raise CommandError(f"KubeChain did not start; the end of its log says:\n{self.child.last_words()}")
+            raise CommandError(f"KubeChain did not start. The end of its log:\n{self.child.last_words()}")
         self.introduce(instance, time.monotonic() - began)
         client = connect(instance.kubeconfig)
         return client, Discovery.of(client)
@@ -158,7 +177,7 @@ class Demo:
                 if done():
                     return
         except TimeoutError:
-            why = f"waited {PATIENCE:.0f} s in vain for {goal}: the lines above say why"
+            why = f"{goal} did not happen within {PATIENCE:.0f} s; the lines above say why"
             raise CommandError(f"{why}{self.hint}") from None
 
     def see(self, obj: JsonObject) -> None:
@@ -205,20 +224,18 @@ class Demo:
             self.child.stop()
         return before
 
-    def judge(self, before: list[JsonObject]) -> None:
-        """Says whether the transcript is what it would have been without the kill. Raises CommandError."""
+    def judge(self, before: list[JsonObject]) -> str:
+        """The line that says that the transcript is what it would be without the kill. Raises CommandError."""
         after = members(self.run(), "status.messages")
         answered = [text(m, "toolCallId") for m in after if text(m, "role") == "tool"]
         asked = [text(c, "id") for m in after for c in members(m, "toolCalls")]
         if after[: len(before)] != before or sorted(answered) != sorted(asked) or len(set(asked)) != len(asked):
             raise CommandError("the transcript is not what it should be: please report this, with the lines above")
         new = len(after) - len(before)
-        click.echo(
-            click.style("It held. ", bold=True, fg="green")
-            + f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
-        )
         every = "Its one tool call has" if len(asked) == 1 else f"Each of its {len(asked)} tool calls has"
         click.echo(f"{every} exactly one result, and no message is there twice.")
+        held = f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
+        return click.style("It held. ", bold=True, fg="green") + held
 
     def stop(self) -> None:
         """Leaves no process behind."""

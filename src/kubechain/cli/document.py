@@ -18,33 +18,42 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def read(sources: Iterable[str]) -> Iterator[tuple[str, JsonObject]]:
-    """(where it was found, object) for every object in files, folders (by name) and `-` (stdin).
+def read(sources: Iterable[str], *, recursive: bool = False) -> Iterator[tuple[str, JsonObject]]:
+    """(where it was found, object) for every object in files, folders (in order of names) and `-` (stdin).
 
-    Raises CommandError for what is missing, empty or no Kubernetes object.
+    `recursive`: subfolders too. Raises CommandError for what is missing, empty or no Kubernetes object.
     """
     for source in sources:
         found = False
-        for where, document in _documents(source):
+        for where, document in _documents(source, recursive):
             for obj in manifests(document, where):
                 found = True
                 yield where, obj
         if not found:
-            raise CommandError(
-                f"{source} holds no Kubernetes object: name a file with apiVersion, kind and metadata"
-            )
+            raise CommandError(_nothing_in(source, recursive))
 
 
-def _documents(source: str) -> Iterator[tuple[str, str]]:
+def _nothing_in(source: str, recursive: bool) -> str:
+    path = Path(source)
+    if not recursive and path.is_dir() and any(path.glob("*/*.y*ml")):
+        return f"{source} holds manifests in its subfolders only: add -R to read them, or name one of them"
+    return f"{source} holds no Kubernetes object: name a file with apiVersion, kind and metadata"
+
+
+def _documents(source: str, recursive: bool) -> Iterator[tuple[str, str]]:
     if source == "-":
         yield "stdin", sys.stdin.read()
         return
     path = Path(source)
     if not path.exists():
         raise CommandError(f'the path "{source}" does not exist: name a file, a folder, or - for stdin')
-    files = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES) if path.is_dir() else [path]
-    for file in files:
+    for file in _files(path, recursive) if path.is_dir() else [path]:
         yield str(file), file.read_text()
+
+
+def _files(folder: Path, recursive: bool) -> list[Path]:
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(path for path in found if path.suffix in _SUFFIXES and path.is_file())
 
 
 def manifests(document: str, where: str) -> Iterator[JsonObject]:

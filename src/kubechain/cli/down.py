@@ -13,6 +13,7 @@ import click
 
 from kubechain.cli import instance, options
 from kubechain.cli.exits import NOT_RUNNING
+from kubechain.cli.instance import command
 from kubechain.cli.up import state_option
 
 
@@ -30,7 +31,7 @@ def down(state: Path, grace: float) -> None:
     """
     state = state.expanduser().resolve()
     if instance.stop(state, grace):
-        click.echo(f"KubeChain on {state} stopped; `kubechain up` goes on where it was.")
+        click.echo(f"KubeChain on {state} stopped. `{command('up', state)}` continues where it stopped.")
     else:
         click.echo(f"No KubeChain runs on {state}.")
 
@@ -40,9 +41,9 @@ def down(state: Path, grace: float) -> None:
 @click.option("-o", "--output", type=click.Choice(["json"]), help="json: for scripts.")
 @click.pass_context
 def status(ctx: click.Context, state: Path, output: str | None) -> None:
-    """Tell whether KubeChain runs, and where.
+    """Show whether KubeChain runs, and where.
 
-    Exit code 0 when it runs on the state folder, 3 when not.
+    The exit code is 0 if it runs on the state folder, and 3 if it does not.
 
     \b
     kubechain status
@@ -55,7 +56,7 @@ def status(ctx: click.Context, state: Path, output: str | None) -> None:
         said = {"running": now is not None, "state": str(state), **(asdict(now) if now else {})}
         click.echo(json.dumps(said, indent=2))
     elif now is None:
-        click.echo(f"KubeChain does not run on {state}: start it with `kubechain up`")
+        click.echo(f"KubeChain does not run on {state}: start it with `{command('up', state)}`")
     else:
         click.echo(f"KubeChain {now.version} {'runs' if now.url else 'is starting'} (pid {now.pid})")
         for name, value in (("url", now.url), ("kubeconfig", now.kubeconfig), ("state", str(state))):

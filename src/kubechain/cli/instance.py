@@ -5,9 +5,11 @@ Used by `up`, `down` and `status`. The lock, not the record, says whether it run
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import shlex
 import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,10 +18,14 @@ from threading import Thread
 from typing import IO
 
 from kubechain.cli.exits import CommandError
+from kubechain.cli.kubeconfig import state_home
 from kubechain.errors import SettingsError
 
 _RECORD = "instance.json"
 _LOCK = "lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_ROOM = 64 * 1024
+"""Bytes without which a start makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,9 @@ class Lock:
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = (state / _LOCK).open("a")
+            _try_out(state)
         except OSError as error:
-            raise SettingsError(
-                f"state folder {state} cannot be used ({error.strerror}): choose one with --state"
-            ) from None
+            raise unusable(state, error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -58,7 +63,7 @@ class Lock:
                 file.close()
                 at = f" (pid {other.pid}, {other.url or 'starting'})" if other else ""
                 raise SettingsError(
-                    f"KubeChain already runs on {state}{at}: use it, stop it with `kubechain down`, "
+                    f"KubeChain already runs on {state}{at}: use it, stop it with `{command('down', state)}`, "
                     "or give this one its own folder with --state"
                 ) from None
             fcntl.flock(file, fcntl.LOCK_EX)  # only a `kubechain status` looking: it lets go at once
@@ -70,6 +75,10 @@ class Lock:
         fresh.write_text(json.dumps(asdict(instance), indent=2) + "\n")
         fresh.replace(self._state / _RECORD)
 
+    def free(self) -> None:
+        """Lets another take it, without a trace."""
+        self._file.close()
+
     def __enter__(self) -> Lock:
         return self
 
@@ -78,6 +87,30 @@ class Lock:
         with suppress(FileNotFoundError):
             (self._state / _RECORD).unlink()
         self._file.close()
+
+
+def unusable(state: Path, error: OSError) -> SettingsError:
+    """The error that says why nothing can be kept in a state folder, and what to do."""
+    if error.errno in FULL:
+        return SettingsError(
+            f"the disk of the state folder {state} is full: free some space, or choose another with --state"
+        )
+    return SettingsError(f"state folder {state} cannot be used ({error.strerror}): choose one with --state")
+
+
+def command(name: str, state: Path) -> str:
+    """`kubechain down`, with --state where it is not about the default folder."""
+    default = state == state_home().resolve()
+    return f"kubechain {name}" if default else f"kubechain {name} --state {shlex.quote(str(state))}"
+
+
+def _try_out(state: Path) -> None:
+    """Writes a little and removes it again. Raises OSError: the folder cannot be written, or the disk is full."""
+    probe = state / ".probe"
+    try:
+        probe.write_bytes(bytes(_ROOM))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def running(state: Path) -> Instance | None:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "status": "down",
     "demo": "demo",
     "run": "run",
+    "create": "create",
     "apply": "apply",
     "get": "get",
     "describe": "describe",

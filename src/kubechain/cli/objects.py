@@ -10,6 +10,7 @@ import re
 
 from kubechain.resources.json import JsonObject, JsonValue, lookup
 
+_ENDS = {"TaskRun": ("FinalAnswer", "Failed"), "ToolCall": ("Succeeded", "Failed")}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -36,6 +37,11 @@ def scalar(value: JsonValue) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def finished(obj: JsonValue) -> bool:
+    """Whether a TaskRun or a ToolCall has ended: its status does not change any more."""
+    return text(obj, "status.phase") in _ENDS.get(text(obj, "kind"), ())
 
 
 def qualified(obj: JsonValue) -> str:

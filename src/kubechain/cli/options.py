@@ -28,6 +28,30 @@ def connection(command: F) -> F:
     )(command)
 
 
+def manifests(command: F) -> F:
+    """Adds -f and -R: objects as manifests name them."""
+    command = click.option(
+        "-R", "--recursive", is_flag=True, help="Read the folders given with -f with all their subfolders."
+    )(command)
+    return click.option(
+        "-f", "--filename", "sources", multiple=True, metavar="FILE|DIR|-", help="The objects that manifests name."
+    )(command)
+
+
+def selectors(command: F) -> F:
+    """Adds -l and --field-selector."""
+    command = click.option(
+        "--field-selector",
+        "fields",
+        default="",
+        metavar="FIELDS",
+        help="Only with these fields: status.phase=Failed",
+    )(command)
+    return click.option(
+        "-l", "--selector", "labels", default="", metavar="LABELS", help="Only with these labels: a=b,c!=d"
+    )(command)
+
+
 def references(words: tuple[str, ...]) -> list[tuple[str, str]]:
     """(type, name) for `TYPE NAME...` and `TYPE/NAME...`. Raises CommandError where there is no name."""
     if all("/" in word for word in words):

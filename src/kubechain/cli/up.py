@@ -16,11 +16,12 @@ from pathlib import Path
 import click
 
 from kubechain import __version__
-from kubechain.cli import background, options
+from kubechain.cli import background, instance, options
 from kubechain.cli.exits import CommandError
 from kubechain.cli.importing import lightly
-from kubechain.cli.instance import Instance, Lock, running
+from kubechain.cli.instance import Instance, Lock
 from kubechain.cli.kubeconfig import state_home
+from kubechain.cli.remembered import Remembered, recall, remember
 from kubechain.errors import SettingsError
 
 DEFAULT_PORT = 6480
@@ -35,35 +36,42 @@ def state_option(command: click.decorators.FC) -> click.decorators.FC:
         type=click.Path(path_type=Path, file_okay=False),
         default=state_home,
         show_default="~/.local/state/kubechain",
-        help="Folder of everything it keeps: database, keys, kubeconfig, log.",
+        help="Folder for everything KubeChain keeps: database, keys, kubeconfig, settings, log.",
     )(command)
 
 
 @click.command("up")
 @state_option
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
 )
 @click.option(
-    "--model", type=click.Choice(["scripted"]), help="scripted: answer LLMs that name no baseURL. No key."
+    "--model",
+    type=click.Choice(["scripted", "own"]),
+    help="scripted: a built-in model without a key answers LLMs that name no baseURL. own: their providers do. "
+    "Default: as last time, at first own.",
 )
-@click.option("--model-delay", type=options.Duration(), default=0.0, help="How long the scripted model thinks.")
+@click.option(
+    "--model-delay", type=options.Duration(), help="How long the scripted model thinks. Default: as last time."
+)
 @click.option(
     "--functions",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
-    help="Folder with Python modules that function tools may name. May be repeated.",
+    help="Folder with Python modules that function tools may name. May be repeated. Default: as last time.",
 )
-@click.option("--detach", is_flag=True, help="Go on in the background; `kubechain down` stops it.")
-@click.option("--bare", is_flag=True, help="Do not put the samples into a fresh store.")
+@click.option("--no-functions", is_flag=True, help="Forget the folders of last time.")
+@click.option("--detach", is_flag=True, help="Run in the background; `kubechain down` stops it.")
+@click.option("--bare", is_flag=True, help="Do not put the sample tools into a new store.")
 @click.option("--ready-fd", type=int, default=-1, hidden=True, help="Where to say, in JSON, that it serves.")
 @click.option("--parent", type=int, default=0, hidden=True, help="End when the process of this id does.")
 def up(
     state: Path,
     port: int,
     model: str | None,
-    model_delay: float,
+    model_delay: float | None,
     functions: tuple[Path, ...],
+    no_functions: bool,
     detach: bool,
     bare: bool,
     ready_fd: int,
@@ -71,17 +79,21 @@ def up(
 ) -> None:
     """Start KubeChain on this machine.
 
-    No cluster, no Docker, and with --model scripted no key.
+    It needs no cluster and no Docker, and with --model scripted no API key. It listens on 127.0.0.1 only.
 
-    It listens on 127.0.0.1 alone. Ctrl-C stops it; started again it goes on where it was, after kill -9 too.
+    Ctrl-C or `kubechain down` stops it. The next `kubechain up` continues where it stopped, also after a crash,
+    and uses the same --model and --functions unless you give others.
 
     \b
-    kubechain up                                 with the models your LLM objects name
-    kubechain up --model scripted                with a model that needs no key
+    kubechain up                                 use the models that your LLM objects name
+    kubechain up --model scripted                use a built-in model that needs no key
     kubechain up --detach; kubechain status; kubechain down
-    kubechain up --state ./two --port 0          a second one, apart from the first
+    kubechain up --state ./two --port 0          run a second, separate KubeChain
     """
     state = state.expanduser().resolve()
+    told = _settings(state, model, model_delay, functions, no_functions)
+    if ready_fd < 0 and told.spoken and model is None and not functions:
+        options.complain(f"With the options of last time: {told.spoken}")
     if detach:
         _detached(state)
         return
@@ -89,41 +101,66 @@ def up(
         from kubechain.providers.tools.tether import tie
 
         tie(parent)
-    with Lock.take(state) as lock:
-        free_port(port)
-        lock.record(Instance(os.getpid(), __version__))
-        with lightly():
-            from kubechain.app.settings import (  # the whole program: only the process that serves needs it
-                EmbeddedSettings,
-                ProviderSettings,
-            )
-            from kubechain.cli.serve import serve
-
-        folders = tuple(folder.resolve() for folder in functions)
-        providers = ProviderSettings(model or "", model_delay, base_urls(), folders)
-        settings = EmbeddedSettings(state, port=port, bare=bare, providers=providers)
-        serve(settings, lambda instance: _ready(lock, instance, ready_fd))
-    options.complain("KubeChain stopped; `kubechain up` goes on where it was.")
+    try:
+        with Lock.take(state) as lock:
+            lock.record(Instance(os.getpid(), __version__))
+            free_port(port)
+            remember(state, told)
+            _serve(lock, state, port, bare, told, ready_fd)
+    except OSError as error:
+        if error.errno in instance.FULL:
+            raise instance.unusable(state, error) from None
+        raise
+    options.complain(f"KubeChain stopped. `{instance.command('up', state)}` continues where it stopped.")
 
 
-def _ready(lock: Lock, instance: Instance, ready_fd: int) -> None:
+def _serve(lock: Lock, state: Path, port: int, bare: bool, told: Remembered, ready_fd: int) -> None:
+    """Serves until it is told to end."""
+    with lightly():
+        from kubechain.app.settings import (  # the whole program: only the process that serves needs it
+            EmbeddedSettings,
+            ProviderSettings,
+        )
+        from kubechain.cli.serve import serve
+
+    folders = tuple(Path(folder) for folder in told.functions)
+    model = "scripted" if told.model == "scripted" else ""
+    providers = ProviderSettings(model, told.model_delay, base_urls(), folders)
+    settings = EmbeddedSettings(state, port=port, bare=bare, providers=providers)
+    serve(settings, lambda now: _ready(lock, now, ready_fd))
+
+
+def _settings(
+    state: Path, model: str | None, delay: float | None, functions: tuple[Path, ...], no_functions: bool
+) -> Remembered:
+    """What the command line says, and for the rest what this folder was last started with."""
+    last = recall(state)
+    folders = tuple(str(folder.resolve()) for folder in functions)
+    if not folders and not no_functions:
+        folders = tuple(folder for folder in last.functions if Path(folder).is_dir())
+        for gone in sorted(set(last.functions) - set(folders)):
+            options.complain(f"warning: {gone} (--functions of last time) does not exist any more and is left out")
+    return Remembered(model or last.model, last.model_delay if delay is None else delay, folders)
+
+
+def _ready(lock: Lock, now: Instance, ready_fd: int) -> None:
     """Tells whoever waits for it: every later command, and the one that started this process."""
-    lock.record(instance)
+    lock.record(now)
     if ready_fd >= 0:
         with os.fdopen(ready_fd, "w") as told:
-            told.write(json.dumps(asdict(instance)) + "\n")
+            told.write(json.dumps(asdict(now)) + "\n")
     else:
-        click.echo(first_steps(instance))
+        click.echo(first_steps(now))
 
 
-def first_steps(instance: Instance) -> str:
+def first_steps(now: Instance) -> str:
     """What a newcomer needs to know of a KubeChain that just started."""
-    return f"""KubeChain {instance.version} serves {instance.url}
-{instance.model}
+    return f"""KubeChain {now.version} serves {now.url}
+{now.model}
 
-  export KUBECONFIG={instance.kubeconfig}
+  export KUBECONFIG={now.kubeconfig}
 
-First steps, with kubectl or with kubechain in its place:
+First steps (no kubectl? write kubechain in its place):
   kubectl create secret generic openai --from-literal=OPENAI_API_KEY=$OPENAI_API_KEY
   kubectl apply -f kubechain-example/walkthrough/
   kubectl get kubechain
@@ -154,19 +191,19 @@ def free_port(port: int) -> None:
 
 def _detached(state: Path) -> None:
     """Starts the same command in the background and returns when it serves. Raises CommandError."""
-    if running(state) is not None:
-        Lock.take(state)  # raises the sentence that says who runs
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Lock.take(state).free()  # raises the sentence that says who runs, or why the folder cannot be used
     log = state / LOG
-    child = instance = None
+    child = serving = None
     try:
         with background.uninterrupted():
             child = background.start([word for word in sys.argv[1:] if word != "--detach"], log)
-        instance = child.ready(START_SECONDS)
-        if instance is None:
-            raise CommandError(f"KubeChain did not start; the end of {log} says:\n{child.last_words()}")
+        serving = child.ready(START_SECONDS)
+        if serving is None:
+            raise CommandError(f"KubeChain did not start. The end of its log, {log}:\n{child.last_words()}")
     finally:
-        if child is not None and instance is None:
+        if child is not None and serving is None:
             child.stop()
-    click.echo(first_steps(instance))
-    click.echo(f"It runs in the background (pid {instance.pid}, log {log}); `kubechain down` stops it.")
+    click.echo(first_steps(serving))
+    click.echo(
+        f"It runs in the background (pid {serving.pid}, log {log}). `{instance.command('down', state)}` stops it."
+    )

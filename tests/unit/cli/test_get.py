@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from kubechain.resources.json import JsonObject, JsonValue
-from tests.unit.cli.recorded import ROOT, RecordedApi, kubechain, listed, taskrun
+from tests.unit.cli.recorded import GROUP, ROOT, RecordedApi, kubechain, listed, taskrun
 
 LLM_COLUMNS: list[JsonValue] = [
     {"name": "Name", "type": "string", "priority": 0},
@@ -196,3 +197,50 @@ def test_labels_select(api: RecordedApi) -> None:
     api.tell(f"GET {ROOT}/llms", table(LLM_COLUMNS, GPT))
     assert kubechain("get", "llm", "-l", "team=a") == 0
     assert api.requests[-1].query == {"labelSelector": "team=a"}
+
+
+def run_named(name: str, **status: JsonValue) -> JsonObject:
+    return taskrun() | {"status": status, "metadata": {"name": name, "namespace": "default"}}
+
+
+def test_custom_columns_print_the_fields_that_are_named(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.tell(f"GET {ROOT}/taskruns", listed(run_named("a", output="Hello."), run_named("long-name")))
+    assert kubechain("get", "taskrun", "-o", "custom-columns=NAME:.metadata.name,ANSWER:{.status.output}") == 0
+    assert capsys.readouterr().out == "NAME        ANSWER\na           Hello.\nlong-name   <none>\n"
+    assert kubechain("get", "taskrun", "-o", "custom-columns=NAME") == 1
+    assert "write NAME:.metadata.name" in capsys.readouterr().err
+
+
+def test_objects_come_in_the_order_of_a_field(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    found = (run_named("run-10", turns=3), run_named("run-9", turns=12), run_named("run-1"))
+    api.tell(f"GET {ROOT}/taskruns", listed(*found))
+    assert kubechain("get", "taskrun", "-o", "name", "--sort-by", ".metadata.name") == 0
+    by_name = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
+    assert kubechain("get", "taskrun", "-o", "name", "--sort-by={.status.turns}") == 0
+    by_turns = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
+    assert (by_name, by_turns) == (["run-1", "run-9", "run-10"], ["run-1", "run-10", "run-9"])
+    assert kubechain("get", "taskrun", "-o", "name", "--sort-by={.nope}") == 1
+    assert "no object has a field {.nope}" in capsys.readouterr().err
+
+
+def test_fields_select_and_do_not_go_with_names(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.tell(f"GET {ROOT}/taskruns", listed())
+    assert kubechain("get", "taskrun", "--field-selector", "status.phase=Failed") == 0
+    assert api.requests[-1].query == {"fieldSelector": "status.phase=Failed"}
+    assert kubechain("get", "taskrun", "hello", "--field-selector", "status.phase=Failed") == 1
+    assert "go with a TYPE and no names" in capsys.readouterr().err
+
+
+def test_manifests_name_the_objects_to_get(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "deeper").mkdir()
+    document = f"apiVersion: {GROUP}/v1alpha1\nkind: TaskRun\nmetadata: {{name: hello}}\n"
+    (tmp_path / "deeper" / "run.yaml").write_text(document)
+    api.tell(f"GET {ROOT}/taskruns/hello", taskrun())
+    assert kubechain("get", "-f", str(tmp_path), "-o", "name") == 1
+    assert "add -R to read them" in capsys.readouterr().err
+    assert kubechain("get", "-R", "-f", str(tmp_path), "-o", "name") == 0
+    assert capsys.readouterr().out == "taskrun.kubechain.humanlayer.dev/hello\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
@@ -87,7 +88,7 @@ def test_down_asks_politely_first_and_is_content_when_nothing_runs(
     assert first.wait(20) == -signal.SIGTERM
     assert kubechain("down", "--state", str(tmp_path)) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"KubeChain on {tmp_path} stopped; `kubechain up` goes on where it was.",
+        f"KubeChain on {tmp_path} stopped. `kubechain up --state {tmp_path}` continues where it stopped.",
         f"No KubeChain runs on {tmp_path}.",
     ]
 
@@ -102,7 +103,7 @@ def test_status_says_how_to_reach_it_and_exits_with_3_when_nothing_runs(
     tmp_path: Path, hold: Hold, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert kubechain("status", "--state", str(tmp_path)) == 3
-    assert "start it with `kubechain up`" in capsys.readouterr().out
+    assert f"start it with `kubechain up --state {tmp_path}`" in capsys.readouterr().out
     first = hold()
     assert kubechain("status", "--state", str(tmp_path), "-o", "json") == 0
     assert json.loads(capsys.readouterr().out) == {
@@ -120,6 +121,30 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="choose one with --state"):
         Lock.take(tmp_path / "file" / "state")
+
+
+@pytest.mark.parametrize("words", [[], ["--detach"]])
+def test_up_on_a_folder_that_cannot_be_made_is_a_sentence(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    state = tmp_path / "file" / "state"
+    assert kubechain("up", "--port", "0", "--state", str(state), *words) == 1
+    said = capsys.readouterr().err
+    assert said == f"error: state folder {state} cannot be used (Not a directory): choose one with --state\n"
+
+
+def test_a_full_disk_is_named_as_what_it_is(tmp_path: Path) -> None:
+    said = str(instance.unusable(tmp_path, OSError(errno.ENOSPC, "No space left on device")))
+    assert said.startswith(f"the disk of the state folder {tmp_path} is full: free some space")
+
+
+def test_hints_name_the_state_folder_that_is_not_the_default_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert instance.command("down", tmp_path / "kubechain") == "kubechain down"
+    assert instance.command("down", tmp_path / "my own") == f"kubechain down --state '{tmp_path}/my own'"
 
 
 def test_a_port_in_use_is_told_with_the_next_move(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import click
 import pytest
 
 from kubechain import __version__
 from kubechain.cli import exits
-from kubechain.cli.document import manifests
+from kubechain.cli.document import manifests, read
 from kubechain.cli.main import kubechain as program
 from kubechain.resources.json import JsonObject
 from tests.unit.cli.recorded import kubechain
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = program.list_commands(click.Context(program))
 HEAVY = (
     "rich",
@@ -49,7 +52,9 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"kubechain {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["get"], ["up", "--port", "x"], ["wait", "a/b"]])
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["get"], ["apply"], ["up", "--port", "x"], ["wait", "a/b"], ["wait", "--for=delete"]]
+)
 def test_a_command_line_that_cannot_be_used_is_exit_code_2(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +72,20 @@ def samples() -> dict[str, JsonObject]:
     folder = files("kubechain.samples") / "walkthrough"
     found = [o for f in folder.iterdir() for o in manifests(f.read_text("utf-8"), f.name)]
     return {str(obj["kind"]): obj for obj in found}
+
+
+def test_every_folder_that_the_help_names_exists_and_can_be_applied() -> None:
+    context = click.Context(program)
+    helps = [command.help or "" for name in COMMANDS if (command := program.get_command(context, name))]
+    folders = {Path(found) for text in helps for found in re.findall(r"kubechain-example/[\w./-]*", text)}
+    assert folders
+    for folder in folders:
+        assert list(read([str(ROOT / folder)])), folder
+
+
+def test_the_walkthrough_in_one_file_is_the_walkthrough() -> None:
+    one = [obj for _, obj in read([str(ROOT / "kubechain-example")])]
+    assert {str(obj["kind"]): obj for obj in one} == samples()
 
 
 def test_the_walkthroughs_manifests_are_those_of_the_readme() -> None:

@@ -72,6 +72,85 @@ def test_waiting_for_an_object_that_is_not_there_fails_at_once(
     assert kubechain("wait", "taskrun/hello", "--for=delete") == 0
 
 
+def test_all_and_selectors_wait_for_each_object_that_is_there(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun("FinalAnswer")))
+    goal = "--for=jsonpath={.status.phase}=FinalAnswer"
+    assert kubechain("wait", "taskrun", goal, "-l", "a=b", "--field-selector", "status.agent=x") == 0
+    assert capsys.readouterr().out == "taskrun.kubechain.humanlayer.dev/hello condition met\n"
+    asked = [r.query for r in api.requests if r.path == f"{ROOT}/taskruns"]
+    assert asked[0] == {"labelSelector": "a=b", "fieldSelector": "status.agent=x"}
+    assert asked[1] == {"fieldSelector": "metadata.name=hello"}
+    assert kubechain("wait", "taskrun", "--all", goal) == 0
+    api.tell(f"GET {ROOT}/taskruns", listed())
+    assert kubechain("wait", "taskrun", "--all", goal) == 1
+    assert "no matching resources found" in capsys.readouterr().err
+    assert kubechain("wait", "taskrun", goal) == 1
+    assert "or --all for all of them" in capsys.readouterr().err
+
+
+def test_create_waits_for_the_first_object_of_a_selector(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = threading.Event()
+    api.tell(f"GET {ROOT}/taskruns", listed())
+    api.tell_events(f"{ROOT}/taskruns", {"type": "ADDED", "object": taskrun()}, hold=hold)
+    assert kubechain("wait", "taskrun", "-l", "a=b", "--for=create", "--timeout=20s") == 0
+    hold.set()
+    assert capsys.readouterr().out == "taskrun.kubechain.humanlayer.dev/hello condition met\n"
+    api.answers.pop(f"WATCH {ROOT}/taskruns")
+    silent = threading.Event()
+    api.tell_events(f"{ROOT}/taskruns", hold=silent)
+    assert kubechain("wait", "taskrun/hello", "--for=create", "--timeout=200ms") == 124
+    silent.set()
+    assert "timed out waiting for taskruns/hello to be created" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "goal", ["condition=Succeeded", "jsonpath={.status.phase}=FinalAnswer", "jsonpath='{.status.output}'"]
+)
+def test_it_ends_at_once_when_a_run_has_ended_otherwise(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str], goal: str
+) -> None:
+    hold = threading.Event()
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun()))
+    api.tell_events(
+        f"{ROOT}/taskruns", {"type": "MODIFIED", "object": taskrun("Failed", error="no key")}, hold=hold
+    )
+    assert kubechain("wait", "taskrun/hello", f"--for={goal}", "--timeout=20s") == 1
+    hold.set()
+    assert "taskrun/hello has ended (now: Failed, no key)" in capsys.readouterr().err
+
+
+def test_a_label_can_still_come_on_a_run_that_has_ended(api: RecordedApi) -> None:
+    silent = threading.Event()
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun("Failed")))
+    api.tell_events(f"{ROOT}/taskruns", hold=silent)
+    assert kubechain("wait", "taskrun/hello", "--for=jsonpath={.metadata.labels.a}=b", "--timeout=200ms") == 124
+    silent.set()
+
+
+def test_it_ends_when_the_object_is_deleted(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    hold = threading.Event()
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun()))
+    api.tell_events(f"{ROOT}/taskruns", {"type": "DELETED", "object": taskrun()}, hold=hold)
+    assert kubechain("wait", "taskrun/hello", "--for=condition=Succeeded", "--timeout=20s") == 1
+    hold.set()
+    assert '"hello" was deleted before it met condition=Succeeded' in capsys.readouterr().err
+
+
+def test_one_that_fails_does_not_keep_the_others_from_their_turn(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun("Failed")), listed(taskrun("FinalAnswer")))
+    goal = "--for=jsonpath={.status.phase}=FinalAnswer"
+    assert kubechain("wait", "taskrun/gone", "taskrun/hello", goal) == 1
+    said = capsys.readouterr()
+    assert "hello condition met" in said.out
+    assert "taskrun/gone has ended" in said.err
+
+
 TREE: JsonObject = {"a": [{"n": 1}, {"n": 2}], "b": {"x.y": "z"}, "t": True}
 
 
