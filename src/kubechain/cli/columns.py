@@ -14,7 +14,7 @@ from kubechain.cli.table import aligned
 from kubechain.resources.json import JsonObject, JsonValue
 
 _DIGITS = re.compile(r"(\d+)")
-Rank = tuple[int, float, tuple[tuple[int, str], ...]]
+Rank = tuple[int, float, tuple[tuple[int, int, str], ...]]
 
 
 def custom(objects: list[JsonObject], spec: str, *, header: bool = True) -> list[str]:
@@ -50,4 +50,4 @@ def _rank(values: list[JsonValue]) -> Rank:
     if isinstance(value, (int, float)):
         return (1, float(value), ())
     pieces = [piece for piece in _DIGITS.split(scalar(value)) if piece]
-    return (2, 0.0, tuple((int(p), "") if p.isdecimal() else (-1, p) for p in pieces))
+    return (2, 0.0, tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces))

@@ -214,13 +214,16 @@ def test_custom_columns_print_the_fields_that_are_named(
 
 
 def test_objects_come_in_the_order_of_a_field(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
-    found = (run_named("run-10", turns=3), run_named("run-9", turns=12), run_named("run-1"))
+    found = (run_named("run-x"), run_named("run-10", turns=3), run_named("run-9", turns=12), run_named("run-1"))
     api.tell(f"GET {ROOT}/taskruns", listed(*found))
     assert kubechain("get", "taskrun", "-o", "name", "--sort-by", ".metadata.name") == 0
     by_name = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
     assert kubechain("get", "taskrun", "-o", "name", "--sort-by={.status.turns}") == 0
     by_turns = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]
-    assert (by_name, by_turns) == (["run-1", "run-9", "run-10"], ["run-1", "run-10", "run-9"])
+    assert (by_name, by_turns) == (
+        ["run-1", "run-9", "run-10", "run-x"],
+        ["run-x", "run-1", "run-10", "run-9"],
+    )
     assert kubechain("get", "taskrun", "-o", "name", "--sort-by={.nope}") == 1
     assert "no object has a field {.nope}" in capsys.readouterr().err
 
