@@ -66,8 +66,8 @@ def test_the_walkthroughs_tables_are_those_of_the_readme(program: Program) -> No
         "llm,agent -o custom-columns=NAME:.metadata.name,READY:.status.ready,NOPE:.spec.nope",
         "taskrun --field-selector status.phase=FinalAnswer -o name",
         "taskrun --field-selector status.phase=Failed",
-        "secret --sort-by .metadata.name",
-        "-f kubechain-example/walkthrough -o name", "-R -f kubechain-example/walkthrough",
+        "llm --sort-by .metadata.name",
+        "-f kubechain-example/walkthrough -o name", "-R -f kubechain-example/walkthrough -o json",
         "taskrun hello-world-run -o jsonpath={.status.messages[*].role}{'\\n'}",
     ],
 )  # fmt: skip
