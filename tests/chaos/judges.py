@@ -89,7 +89,8 @@ def _tells_the_story_once(past: Past) -> Iterator[str]:
                     yield f"{name}: reply {asked.number} was given for other messages than those before it"
         if run.status.turns != sum(m.role == "assistant" for m in messages):
             yield f"{name}: {run.status.turns} turns are counted"
-        tokens = sum(a.reply.usage.input + a.reply.usage.output for a in checkpointed(past, run) if a.reply)
+        used = [a.reply.usage for a in checkpointed(past, run) if a.reply]
+        tokens = sum((one.input or 0) + (one.output or 0) for one in used)
         if run.status.tokens != tokens:
             yield f"{name}: {run.status.tokens} tokens are counted where the replies kept cost {tokens}"
 

@@ -188,5 +188,5 @@ def _message(reply: Reply) -> dict[str, object]:
     return made | {"tool_calls": calls} if calls else made
 
 
-def _usage(reply: Reply) -> dict[str, int]:
+def _usage(reply: Reply) -> dict[str, int | None]:
     return {"prompt_tokens": reply.usage.input, "completion_tokens": reply.usage.output}

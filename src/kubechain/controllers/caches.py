@@ -94,7 +94,8 @@ def _index_secrets(made: Caches, informer: Informer[R], named_by: Callable[[R], 
 def llm_secrets(llm: LLM) -> list[str]:
     """The names of the Secrets that an LLM names."""
     key = [llm.spec.api_key_from.secret_key_ref.name] if llm.spec.api_key_from else []
-    return key + _env_secrets(llm.spec.headers)
+    bundle = [llm.spec.ca_bundle_from.secret_key_ref.name] if llm.spec.ca_bundle_from else []
+    return key + bundle + _env_secrets(llm.spec.headers)
 
 
 def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:

@@ -69,8 +69,14 @@ async def endpoint_of(
     headers = await named_values(namespace, llm.spec.headers, secrets)
     if isinstance(headers, Missing):
         return headers
+    bundle = llm.spec.ca_bundle or ""
+    if llm.spec.ca_bundle_from is not None:
+        more = await secret_value(namespace, llm.spec.ca_bundle_from.secret_key_ref, secrets)
+        if isinstance(more, Missing):
+            return more
+        bundle = f"{bundle}\n{more}"
     base_url = llm.spec.parameters.base_url or base_urls.get(llm.spec.provider)
-    return Endpoint(llm=llm, api_key=key, headers=tuple(headers.items()), base_url=base_url)
+    return Endpoint(llm, api_key=key, headers=tuple(headers.items()), base_url=base_url, ca_bundle=bundle)
 
 
 def refused(namespace: str, name: str, said: str) -> str:

@@ -58,11 +58,22 @@ class Parameters(Model, kw_only=True, gc=False):
         Annotated[bool, doc("Whether one reply may ask for several tools; default: the provider's.")] | None
     ) = None
     reasoning: Annotated[Reasoning, doc("Thinking before the answer.")] | None = None
+    max_tokens_field: (
+        Annotated[
+            Literal["Auto", "MaxTokens", "MaxCompletionTokens"],
+            doc(
+                "The name under which maxTokens is sent: MaxTokens (max_tokens), MaxCompletionTokens "
+                "(max_completion_tokens), or Auto (default): max_completion_tokens for provider openai, "
+                "max_tokens for the others. Anthropic knows max_tokens alone."
+            ),
+        ]
+        | None
+    ) = None
     timeout: (
         Annotated[
             str,
             doc(
-                "Longest wait for a reply, as in 90s; default 10m. With stream: longest silence.",
+                "Longest wait for a reply, as in 90s; default 10m. With stream: longest wait for more of it.",
                 pattern=PATTERN,
             ),
         ]
@@ -70,6 +81,22 @@ class Parameters(Model, kw_only=True, gc=False):
     ) = None
     stream: (
         Annotated[bool, doc("Ask for the reply piece by piece, so that the timeout measures silence.")] | None
+    ) = None
+
+
+class RateLimit(Model, kw_only=True, gc=False):
+    """How much of this model the runs may use at a time."""
+
+    max_concurrent: (
+        Annotated[
+            int,
+            doc(
+                "Requests under way at a time, counted by each replica; those beyond wait in order. Default: no "
+                "limit, but one at a time for a while where the server breaks off an answer for the next request.",
+                ge=1,
+            ),
+        ]
+        | None
     ) = None
 
 
@@ -94,6 +121,23 @@ class LLMSpec(Model, kw_only=True, gc=False):
         default_factory=Parameters
     )
     headers: Annotated[list[Header], doc("Extra HTTP headers of every call.", max_length=100)] = []
+    rate_limit: Annotated[RateLimit, doc("How much of this model the runs may use.")] | None = None
+    proxy_url: (
+        Annotated[
+            str,
+            doc(
+                "The HTTP proxy for this model, as in http://proxy:3128; default: what HTTPS_PROXY, HTTP_PROXY "
+                "and NO_PROXY of the program's environment say.",
+                pattern=r"^https?://[^@\s]+$",
+            ),
+        ]
+        | None
+    ) = None
+    ca_bundle: (
+        Annotated[str, doc("Certificate authorities (PEM) that are trusted beside the system's.", min_length=1)]
+        | None
+    ) = None
+    ca_bundle_from: Annotated[SecretSource, doc("More of them, from a Secret.")] | None = None
 
 
 class LLMStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):

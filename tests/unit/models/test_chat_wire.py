@@ -49,7 +49,7 @@ async def test_every_parameter_reaches_the_wire_under_its_wire_name(models: Mode
                 }
             ],
             "temperature": 0.7,
-            "max_tokens": 99,
+            "max_completion_tokens": 99,
             "top_p": 0.9,
             "top_k": 40,
             "stop": ["END"],
@@ -63,7 +63,7 @@ async def test_every_parameter_reaches_the_wire_under_its_wire_name(models: Mode
         assert b'"temperature":0.70,' in server.bodies[0]
         assert server.heads[0].headers["Authorization"] == f"Bearer {KEY}"
         assert server.heads[0].path == "/v1/chat/completions"
-        local = {"base_url", "timeout", "stream"}
+        local = {"base_url", "timeout", "stream", "max_tokens_field"}
         assert set(Parameters.__struct_fields__) == local | {
             f for f in Parameters.__struct_fields__ if _camel(f) in EVERYTHING
         }

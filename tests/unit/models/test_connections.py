@@ -12,7 +12,7 @@ import pytest
 
 from kubechain.agents.ports.model import Reply
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.models.connections import LONGEST_BODY, USER_AGENT, Connections
+from kubechain.providers.models.connections import LONGEST_BODY, USER_AGENT
 from kubechain.providers.models.router import Models
 from kubechain.server import tls
 from tests.unit.models.world import KEY, endpoint, user
@@ -89,7 +89,7 @@ async def test_a_request_is_sent_whole_with_its_own_headers(models: Models) -> N
         await ask(models, url + "/a b?api-version=1", headers=(("X-Team", "café"), ("User-Agent", "ours")))
     head, _, body = sent[0].partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
-    named = dict(line.split(": ", 1) for line in lines)
+    named = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     assert first == "POST /v1/a%20b/chat/completions?api-version=1 HTTP/1.1"
     assert len(named) == len(lines)
     assert named["host"] == url.removeprefix("http://").removesuffix("/v1")
@@ -108,8 +108,8 @@ async def test_without_a_key_the_credentials_of_the_url_are_sent(models: Models)
         await ask(models, url.replace("//", "//ann:pass@"), key="", provider="ollama")
         with pytest.raises(Terminal):
             await ask(models, url.replace("//", "//ann:pass@"))
-    assert b"\r\nauthorization: Basic YW5uOnBhc3M=\r\n" in sent[0]
-    assert f"\r\nuser-agent: {USER_AGENT}\r\n".encode() in sent[0]
+    assert b"\r\nauthorization: basic yw5uonbhc3m=\r\n" in sent[0].lower()
+    assert f"\r\nuser-agent: {USER_AGENT}\r\n".encode() in sent[0].lower()
     assert len(sent) == 1
 
 
@@ -159,27 +159,6 @@ async def test_the_patience_of_a_whole_reply_is_for_all_of_it(models: Models) ->
         assert late.reason == "Timeout"
         async with asyncio.timeout(10):
             await gone.wait()
-
-
-async def test_patience_that_ends_just_as_the_head_comes_has_ended() -> None:
-    there, connections = asyncio.Event(), Connections()
-
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        there.set()
-        await reader.read()
-
-    async with speaking(speak) as url, asyncio.timeout(10):
-        exchange = connections.request(endpoint(url), url, {}, b"{}")
-        asking = asyncio.create_task(exchange.__aenter__())
-        await there.wait()
-        protocol = exchange._connection.protocol
-        assert protocol is not None
-        protocol.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
-        exchange._expire()
-        with pytest.raises(Transient, match="within 600 s"):
-            await asking
-        await connections.close()
 
 
 async def test_a_connection_that_the_server_closed_is_not_used_again(models: Models) -> None:

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from kubechain.agents.ports.model import TokenCount, ToolOffer
 from kubechain.errors import ProviderError, Terminal, Transient
+from kubechain.providers.models.endpoints import host
 from kubechain.providers.models.router import Models
 from kubechain.resources.message import Message
 from tests.unit.models.world import ECHO, KEY, Server, calls, endpoint, hang, result, user
@@ -254,7 +255,7 @@ async def test_a_refusal_is_terminal_or_transient_by_its_meaning(
     refused = caught.value
     assert isinstance(refused, Terminal | Transient)
     assert (type(refused), refused.reason) == (kind, reason)
-    assert str(refused).startswith("LLM default/claude-x: Anthropic ")
+    assert str(refused).startswith(f"LLM default/claude-x: {host(server.url)} ")
     assert KEY not in str(refused)
     if isinstance(refused, Transient):
         assert refused.retry_after == 7
@@ -300,7 +301,7 @@ async def test_reasoning_of_one_wire_is_not_sent_over_the_other(models: Models) 
 
 
 async def test_without_the_extra_the_error_names_it(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kubechain.providers.models.anthropic.calls", None)
+    monkeypatch.setitem(sys.modules, "kubechain.providers.models.anthropic.library", None)
     with pytest.raises(Terminal, match=r"pip install 'kubechain\[anthropic\]'") as missing:
         await models.ask(endpoint("http://127.0.0.1:1", provider="anthropic"), [user("x")], [])
     assert missing.value.reason == "ProviderNotInstalled"

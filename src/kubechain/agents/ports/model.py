@@ -32,21 +32,23 @@ class Endpoint:
     """Where and as whom a model is called: an LLM with its secrets resolved. Never logged.
 
     `headers` are the LLM's extra headers with values filled in; `api_key` is "" for keyless providers;
-    `base_url` is set where the LLM or the program's settings name one, else None (the provider's own).
+    `base_url` is set where the LLM or the program's settings name one, else None (the provider's own); `ca_bundle`
+    holds certificate authorities (PEM) that the LLM trusts beside the system's.
     """
 
     llm: LLM
     api_key: str = field(repr=False, default="")
     headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
     base_url: str | None = None
+    ca_bundle: str = field(repr=False, default="")
 
 
 class TokenCount(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them; None is what it did not tell."""
 
-    input: int = 0
-    output: int = 0
-    cached: int = 0
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
 
 
 Ending = Literal["Complete", "TokenLimit", "Filtered", "Refused", "Unfinished"]

@@ -67,7 +67,7 @@ def _turn(run: TaskRun, ask: Ask, conversation: Conversation, used: TokenCount, 
         _talked(run, ask, conversation, now),
         turns=old.turns + 1,
         usage=_sum(old.usage or Usage(), used),
-        tokens=old.tokens + used.input + used.output,
+        tokens=old.tokens + (used.input or 0) + (used.output or 0),
         waiting_on="",
     )
 
@@ -142,7 +142,7 @@ def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) ->
         retry=retry,
         waiting_on=f"llm:{ask.llm.metadata.name} ({why}; asked {times}{again})",
         usage=_sum(old.usage or Usage(), used) if used != TokenCount() else old.usage,
-        tokens=old.tokens + used.input + used.output,
+        tokens=old.tokens + (used.input or 0) + (used.output or 0),
     )
 
 
@@ -166,9 +166,9 @@ def _failed(status: TaskRunStatus, reason: str, message: str, now: datetime) -> 
 
 def _sum(usage: Usage, more: TokenCount) -> Usage:
     return Usage(
-        input_tokens=usage.input_tokens + more.input,
-        output_tokens=usage.output_tokens + more.output,
-        cached_tokens=usage.cached_tokens + more.cached,
+        input_tokens=usage.input_tokens + (more.input or 0),
+        output_tokens=usage.output_tokens + (more.output or 0),
+        cached_tokens=usage.cached_tokens + (more.cached or 0),
     )
 
 

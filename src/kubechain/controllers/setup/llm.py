@@ -21,7 +21,10 @@ from kubechain.resources.llm import LLM, LLMS
 from kubechain.resources.model import Clock
 from kubechain.resources.readiness import settled
 from kubechain.runtime.api import Api
-from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.controller import After, Done, Next
+
+INSTALLED_AGAIN = 15.0
+"""Seconds before a library that was missing is looked for again: nothing tells that it was installed."""
 
 
 class LLMController(Struct):
@@ -41,22 +44,23 @@ class LLMController(Struct):
             return Done()
         if settled(llm.status, llm.metadata.generation) and llm.status.checked == self._version(llm):
             return Done()
-        await self._check(llm, endpoint)
-        return Done()
+        return await self._check(llm, endpoint)
 
     async def gone(self, last: LLM) -> None:
         """Nothing was begun for it."""
 
-    async def _check(self, llm: LLM, endpoint: Endpoint) -> None:
+    async def _check(self, llm: LLM, endpoint: Endpoint) -> Next:
         try:
             detail = await self.models.check(endpoint)
         except Terminal as error:
             await self._write(llm, Verdict("Error", error.reason, str(error)))
+            return After(INSTALLED_AGAIN) if error.reason == "ProviderNotInstalled" else Done()
         except Transient as error:
             await self._write(llm, Verdict("Pending", "ProviderUnreachable", str(error)))
             raise
         else:
             await self._write(llm, Verdict("Ready", "Validated", detail))
+            return Done()
 
     async def _write(self, llm: LLM, verdict: Verdict) -> None:
         checked = self._version(llm) if verdict.status != "Pending" else ""

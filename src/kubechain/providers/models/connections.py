@@ -1,198 +1,146 @@
-"""Requests to model servers over the connections that aiohttp keeps: one pool for all of them.
+"""Requests to model servers over one aiohttp session, which keeps the connections of all of them.
 
-aiohttp's connector resolves names, connects, speaks TLS and keeps connections alive; its protocol parses and
-unpacks what comes. Its ClientSession is left out: what it adds (redirects, cookies, .netrc, proxies, tracing, a
-task for each body) we want nothing of, and it costs as much as all the rest: decision 0022. So a request goes out
-once, follows no redirect (the key would go along), keeps no cookie and reads nothing of the environment.
+A request goes out once, follows no redirect (the key would go along) and keeps no cookie. Of the environment it
+reads the proxy and the certificates: network.py. The endpoint's patience is the time for all of a reply; whoever
+reads a stream moves its end on with each piece that says something (`Response.alive`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from types import TracebackType
-from typing import NamedTuple
+from io import BytesIO
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
+from msgspec import Struct
 from yarl import URL
 
 from kubechain import __version__
 from kubechain.agents.ports.model import Endpoint
-from kubechain.errors import ProviderError, Terminal
+from kubechain.errors import Terminal
+from kubechain.providers.models.breakage import garbled, overdue, unreachable
 from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, host, patience, subject
-from kubechain.providers.models.refusals import garbled, overdue, unreachable
+from kubechain.providers.models.network import Trust, proxy
 
 LONGEST_BODY = 16 * 1024 * 1024
+TAIL = 0.1
+"""Seconds in which a server that has said everything may end its answer, so that its connection is kept."""
+_IN_ONE_PIECE = 1024 * 1024
 USER_AGENT = f"kubechain/{__version__}"
 
 
-class Response(NamedTuple):
+class Response(Struct, frozen=True):
     """`headers` are found in any case; `content` is read once."""
 
     status: int
     headers: Mapping[str, str]
     content: aiohttp.StreamReader
+    deadline: asyncio.Timeout
+    patience: float
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, without parameters; empty where none is named."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    def alive(self) -> None:
+        """The model has said something: its patience begins again."""
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
 
-class _Target(NamedTuple):
-    """A URL taken apart once: what the connector asks of a request, and headers for those that name no others."""
-
-    request: aiohttp.ClientRequest
-    path: str
-    headers: dict[str, str]
+    async def end(self) -> None:
+        """Reads what is left of an answer that needs no more reading, if it ends in a moment."""
+        if self.content.at_eof():
+            return
+        try:
+            async with asyncio.timeout(TAIL):
+                await self.content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return  # everything was said; only the connection is lost
 
 
 class Connections:
     """As many connections as there are requests at a time: a cap would make runs wait."""
 
     def __init__(self) -> None:
-        self._connector: aiohttp.TCPConnector | None = None
-        self._target = lru_cache(maxsize=256)(_target)
+        self._session: aiohttp.ClientSession | None = None
+        self._trust = Trust()
 
-    def request(
-        self,
-        endpoint: Endpoint,
-        url: str,
-        headers: dict[str, str],
-        body: bytes | None = None,
-        *,
-        streams: bool = False,
-    ) -> Exchange:
+    @asynccontextmanager
+    async def request(
+        self, endpoint: Endpoint, url: str, headers: dict[str, str], body: bytes | None = None
+    ) -> AsyncIterator[Response]:
         """`async with` the response to one GET, or POST where there is a body; `headers` by names in lower case.
 
-        Raises Transient and Terminal for all that can go wrong, also inside it. With `streams` the endpoint's
-        patience measures silence, else the whole.
+        Raises Transient and Terminal for all that can go wrong, also inside it.
         """
+        target, wait, trust = _address(endpoint, url, headers), patience(endpoint), await self._trust.of(endpoint)
         try:
-            target = self._target(url)
-            if "authorization" in target.headers and "authorization" in headers:
-                raise ValueError("credentials in the URL, and a key")
-        except ValueError as error:  # its text may quote a password
-            raise Terminal(
-                f"{subject(endpoint)}: no request can be made to {host(url) or 'its address'}; "
-                "correct spec.parameters.baseURL",
-                reason="InvalidRequest",
-            ) from error
-        if self._connector is None:
-            self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
-        return Exchange(self._connector, endpoint, target, _encoded(target, headers, body), streams)
+            async with asyncio.timeout(wait) as deadline:
+                async with self._opened().request(
+                    "GET" if body is None else "POST",
+                    target,
+                    headers=headers,
+                    data=body if body is None or len(body) < _IN_ONE_PIECE else BytesIO(body),
+                    allow_redirects=False,
+                    proxy=proxy(endpoint, url),
+                    ssl=trust,
+                    timeout=_connecting(min(wait, CONNECT_TIMEOUT)),
+                ) as response:
+                    yield Response(response.status, response.headers, response.content, deadline, wait)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise unreachable(endpoint, error) from error
+        except TimeoutError as error:
+            raise overdue(endpoint, wait) from error
+        except aiohttp.InvalidURL as error:
+            raise _no_address(endpoint, url) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(endpoint, error) from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
+            )
+        return self._session
 
     async def close(self) -> None:
         """Closes every connection; a later request opens new ones."""
-        connector, self._connector = self._connector, None
-        self._target.cache_clear()
-        if connector is not None:
-            await connector.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
-class Exchange:
-    """One request and its response, whose errors are told as what they mean for the endpoint."""
-
-    def __init__(
-        self, connector: aiohttp.TCPConnector, endpoint: Endpoint, target: _Target, sent: bytes, streams: bool
-    ) -> None:
-        self._connector, self._endpoint, self._target, self._sent = connector, endpoint, target, sent
-        self._wait, self._streams = patience(endpoint), streams
-        self._timer: asyncio.TimerHandle | None = None
-        self._response: Response | None = None
-        self._late = False
-
-    async def __aenter__(self) -> Response:
-        self._connection = await self._connected()
-        try:
-            self._response = await self._answered()
-        except BaseException as error:
-            self._still()
-            self._connection.close()
-            if told := self._told(error):
-                raise told from error
-            raise
-        return self._response
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._still()
-        self._connection.release()  # which closes one whose response was not read to its end
-        if error is not None and (told := self._told(error)):
-            raise told from error
-
-    async def _connected(self) -> aiohttp.connector.Connection:
-        seconds = min(self._wait, CONNECT_TIMEOUT)
-        try:
-            return await self._connector.connect(self._target.request, [], _connecting(seconds))
-        except TimeoutError as error:
-            raise unreachable(self._endpoint, TimeoutError(f"no connection within {seconds:g} s")) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(self._endpoint, error) from error
-
-    async def _answered(self) -> Response:
-        """Sends the request in one piece and reads the head of the answer, past those that only announce it."""
-        protocol = self._connection.protocol
-        if protocol is None or protocol.transport is None:
-            raise aiohttp.ServerDisconnectedError
-        protocol.set_response_params(read_until_eof=True, read_timeout=self._wait if self._streams else None)
-        if not self._streams:
-            self._timer = asyncio.get_running_loop().call_later(self._wait, self._expire)
-        protocol.transport.write(self._sent)
-        protocol.start_timeout()
-        while True:
-            head, content = await protocol.read()
-            if self._late:  # just as the head came
-                raise TimeoutError
-            if not 100 <= head.code < 200 or head.code == 101:
-                return Response(head.code, head.headers, content)
-
-    def _expire(self) -> None:
-        """Whoever waits for the head or for more of the body is told at once."""
-        self._late, late = True, TimeoutError()
-        if (protocol := self._connection.protocol) is not None:
-            protocol.set_exception(late)
-        if self._response is not None:
-            self._response.content.set_exception(late)
-
-    def _still(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _told(self, error: BaseException) -> ProviderError | None:
-        if isinstance(error, TimeoutError):
-            return overdue(self._endpoint, self._wait)
-        if isinstance(error, aiohttp.ClientError | OSError):
-            return unreachable(self._endpoint, error)
-        if isinstance(error, HttpProcessingError):
-            return garbled(self._endpoint, "an answer that is not HTTP")
-        return None
+def _address(endpoint: Endpoint, url: str, headers: Mapping[str, str]) -> URL:
+    """Raises Terminal for what is no address, and for one with credentials where there is a key as well."""
+    try:
+        target = _parsed(url)
+    except ValueError as error:  # its text may quote a password
+        raise _no_address(endpoint, url) from error
+    if target.user is not None and "authorization" in headers:
+        raise _no_address(endpoint, url)
+    return target
 
 
-def _target(url: str) -> _Target:
-    """Raises ValueError for what is no address."""
-    request = aiohttp.ClientRequest(
-        "GET", URL(url), headers={"User-Agent": USER_AGENT}, loop=asyncio.get_running_loop()
+def _no_address(endpoint: Endpoint, url: str) -> Terminal:
+    return Terminal(
+        f"{subject(endpoint)}: no request can be made to {host(url) or 'its address'}; "
+        "correct spec.parameters.baseURL",
+        reason="InvalidRequest",
     )
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return _Target(request, request.url.raw_path_qs, headers)
 
 
-def _encoded(target: _Target, headers: dict[str, str], body: bytes | None) -> bytes:
-    named = {**target.headers, **headers}
-    if body is not None:
-        named["content-length"] = str(len(body))
-    lines = [f"{name}: {value}\r\n" for name, value in named.items()]
-    head = f"{'GET' if body is None else 'POST'} {target.path} HTTP/1.1\r\n{''.join(lines)}\r\n"
-    return head.encode() + (body or b"")
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> URL:
+    return URL(url)
 
 
 @lru_cache(maxsize=64)
 def _connecting(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(connect=seconds, sock_connect=seconds)
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds)
 
 
 async def whole(endpoint: Endpoint, response: Response) -> bytes:

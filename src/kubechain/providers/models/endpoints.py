@@ -28,6 +28,7 @@ TITLES: Mapping[Provider, str] = {
     "ollama": "Ollama",
     "openai-compatible": "OpenAI-compatible",
 }
+_OWNERS = {urlsplit(url).netloc: TITLES[provider] for provider, url in ROOTS.items()}
 TIMEOUT = 600.0
 """Seconds a reply may take, or a stream may be silent, where the LLM does not say."""
 CONNECT_TIMEOUT = 10.0
@@ -42,8 +43,13 @@ def subject(endpoint: Endpoint) -> str:
 
 
 def title(endpoint: Endpoint) -> str:
-    """The provider's name as people write it."""
-    return TITLES[endpoint.llm.spec.provider]
+    """Who answers: a provider's name as people write it, or the host of a server that is nobody's we know."""
+    return _title(root(endpoint))
+
+
+@lru_cache(maxsize=256)
+def _title(url: str) -> str:
+    return _OWNERS.get(host(url)) or host(url)
 
 
 def root(endpoint: Endpoint) -> str:

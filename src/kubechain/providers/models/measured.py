@@ -68,6 +68,6 @@ class Measured:
     def _used(self, namespace: str, provider: str, reply: Reply) -> None:
         usage = reply.usage
         for direction, count in (("input", usage.input), ("output", usage.output), ("cached", usage.cached)):
-            self.tokens[namespace, provider, direction] += count
+            self.tokens[namespace, provider, direction] += count or 0
         if reply.message.tool_calls or (reply.message.content or "").strip():
             self.turns[namespace, provider] += 1

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from kubechain.agents.ports.model import Endpoint
+from kubechain.agents.ports.model import Endpoint, ToolOffer
 from kubechain.errors import ProviderError, Terminal, Transient
 from kubechain.providers.models.endpoints import host, key_source, root, subject, title
+from kubechain.providers.models.quoting import quote
 from kubechain.resources.json import JsonValue
 
-QUOTE = 300
-"""Longest quotation of a provider, in characters."""
 QUOTA_DELAY = 300.0
 """Seconds before an exhausted quota is tried again, where the provider names no time."""
 LONGEST_DELAY = 86400.0
@@ -36,11 +35,15 @@ _CONTEXT = re.compile(
     r"context[ _](length|window|size)|prompt is too long|input is too long|too many (input )?tokens"
 )
 _NO_MODEL = re.compile(
-    r"model_not_found|not_found_error.*model|invalid_model|model\b.*(not found|not exist|unknown)|unknown model"
+    r"model_not_found|invalid model name|not_found_error.*model|invalid_model|unknown model"
+    r"|model\b.*(not found|not exist|unknown)"
 )
 _KEY = re.compile(
     r"invalid_api_key|api[ _-]key (is )?(not valid|invalid|incorrect)|(invalid|incorrect) api[ _-]key"
 )
+_TOOL_NAME = re.compile(r"schema for function '([^']+)'|\b(?:tool|function) [`'\"]([\w.-]+)[`'\"]", re.IGNORECASE)
+_TOOL_PLACE = re.compile(r"\btools(?:\.|\[)(\d+)", re.IGNORECASE)
+_TOO_MANY_TOOLS = re.compile(r"'tools'|\btools\b.*(too (long|many)|at most|maximum)|too many tools", re.IGNORECASE)
 _STATUS_OF_TYPE = {
     "authentication_error": 401,
     "permission_error": 403,
@@ -59,6 +62,7 @@ class Complaint(msgspec.Struct, frozen=True):
     message: str = ""
     type: str = ""
     code: str = ""
+    param: str = ""
 
     @property
     def text(self) -> str:
@@ -86,11 +90,14 @@ def _complaint(value: JsonValue) -> Complaint:
         return _complaint(value[0])
     if not isinstance(value, dict):
         return Complaint(_text(value))
+    choices = value.get("choices")
+    if "error" not in value and isinstance(choices, list) and choices:
+        return _complaint(choices[0])
     error = value.get("error", value)
     if not isinstance(error, dict):
         return Complaint(_text(error))
     message = error.get("message", error.get("detail", ""))
-    return Complaint(_text(message), _text(error.get("type")), _text(error.get("code")))
+    return Complaint(*(_text(one) for one in (message, error.get("type"), error.get("code"), error.get("param"))))
 
 
 def _text(value: JsonValue) -> str:
@@ -104,25 +111,21 @@ def _plain(text: str) -> str:
     return re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
 
 
-def quote(endpoint: Endpoint, text: str) -> str:
-    """One line of at most QUOTE characters in which no secret of the endpoint stands."""
-    for secret in (endpoint.api_key.strip(), *(value for _, value in endpoint.headers if len(value) >= 8)):
-        if secret:
-            text = text.replace(secret, "[redacted]")
-        if len(secret) >= 20:
-            text = re.sub(re.escape(secret[:12]) + r"\S*", "[redacted]", text)
-    line = " ".join(text.split())
-    return line if len(line) <= QUOTE else line[: QUOTE - 1] + "…"
-
-
 def refused(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes, now: datetime
+    endpoint: Endpoint,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    tools: Sequence[ToolOffer] = (),
 ) -> ProviderError:
     """The error for an HTTP answer that is not a success; `headers` are looked up in lower case."""
-    return judged(endpoint, status, complaint(body), retry_after(headers, now))
+    return judged(endpoint, status, complaint(body), retry_after(headers, now), tools)
 
 
-def judged(endpoint: Endpoint, status: int, said: Complaint, delay: float | None) -> ProviderError:
+def judged(
+    endpoint: Endpoint, status: int, said: Complaint, delay: float | None, tools: Sequence[ToolOffer] = ()
+) -> ProviderError:
     """The error for a refusal already read; `delay` in seconds where the provider named one."""
     who = f"{subject(endpoint)}: {title(endpoint)}"
     words = quote(endpoint, said.message)
@@ -141,7 +144,25 @@ def judged(endpoint: Endpoint, status: int, said: Complaint, delay: float | None
         return Transient(
             f"{who} could not answer ({because}); tried again later", retry_after=delay, reason="Unavailable"
         )
+    if status in (400, 422) and (about := _about_tools(said, tools)):
+        return Terminal(f"{who} refused {about[0]} ({because}); {about[1]}", reason="ToolRefused")
     return _terminal(endpoint, who, status, said, because)
+
+
+def _about_tools(said: Complaint, tools: Sequence[ToolOffer]) -> tuple[str, str] | None:
+    """What of the tools was refused, and the next move; None where the complaint is about something else."""
+    where = f"{said.param} {said.message}"
+    named = _TOOL_NAME.search(where)
+    placed = _TOOL_PLACE.search(where)
+    name = next((found for found in named.groups() if found), "") if named else ""
+    if not name and placed and int(placed[1]) < len(tools):
+        name = tools[int(placed[1])].name
+    if any(tool.name == name for tool in tools):
+        return f"tool {name}", "correct its schema at the Tool or the MCP server it comes from, or do not offer it"
+    if tools and _TOO_MANY_TOOLS.search(where):
+        some = f"the {len(tools)} tools of the Agent, from {tools[0].name} to {tools[-1].name}"
+        return some, "offer fewer of them"
+    return None
 
 
 def _terminal(endpoint: Endpoint, who: str, status: int, said: Complaint, because: str) -> Terminal:
@@ -176,36 +197,6 @@ def _terminal(endpoint: Endpoint, who: str, status: int, said: Complaint, becaus
     return Terminal(
         f"{who} refused the request ({because}); correct spec.parameters or the conversation",
         reason="InvalidRequest",
-    )
-
-
-def unreachable(endpoint: Endpoint, error: BaseException) -> Transient:
-    """The error for a connection that failed or broke."""
-    words = quote(endpoint, str(error)) or type(error).__name__
-    return Transient(
-        f"{subject(endpoint)}: the connection to {host(root(endpoint))} failed ({words}); "
-        "tried again later, check spec.parameters.baseURL if it stays so",
-        reason="Unreachable",
-    )
-
-
-def overdue(endpoint: Endpoint, seconds: float) -> Transient:
-    """The error for a reply that did not come in time."""
-    return Transient(
-        f"{subject(endpoint)}: {host(root(endpoint))} sent nothing usable within {seconds:g} s; "
-        "tried again later, raise spec.parameters.timeout if the model needs longer",
-        reason="Timeout",
-    )
-
-
-def garbled(endpoint: Endpoint, what: str, body: bytes = b"") -> Transient:
-    """The error for an answer that came but cannot be read as a reply; `what` completes "sent ..."."""
-    words = quote(endpoint, body[:4096].decode("utf-8", "replace"))
-    shown = f': "{words}"' if words else ""
-    return Transient(
-        f"{subject(endpoint)}: {host(root(endpoint))} sent {what}{shown}; tried again later, "
-        "check spec.parameters.baseURL if it stays so",
-        reason="UnreadableReply",
     )
 
 

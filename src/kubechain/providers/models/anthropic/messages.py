@@ -1,16 +1,19 @@
-"""Our messages <-> the messages of pydantic-ai, which speaks Anthropic's wire for us.
+"""Our messages -> the messages of pydantic-ai, which writes requests on Anthropic's wire for us.
 
 library.py imports it when an Anthropic model is first called, never earlier: it imports the library. Pure.
-Thinking comes back with a signature over its very words, so it is kept block by block in `Message.opaque`,
-with how much text stood between (texts are kept once, in `content`).
+Thinking goes back with the signature over its very words, so it is kept block by block in `Message.opaque`,
+with how much text stood between (texts are kept once, in `content`). What Anthropic's API refuses in a history is
+made fit here, never in the transcript: empty texts, ids with odd characters, arguments that are no JSON object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -26,25 +29,17 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.tools import ToolDefinition
 
-from kubechain.agents.ports.model import Ending, Reply, TokenCount, ToolOffer
-from kubechain.providers.models.kept import Kept, dumps, loads
+from kubechain.agents.ports.model import ToolOffer
+from kubechain.providers.models.anthropic.blocks import Block
+from kubechain.providers.models.kept import loads
 from kubechain.resources.json import JsonObject
-from kubechain.resources.message import FunctionCall, Message, RequestedCall
+from kubechain.resources.message import Message, RequestedCall
 
 SYSTEM = "anthropic"
-_FINISH = {"tool_call": "tool_calls"}
-_ENDINGS: Mapping[str, Ending] = {"length": "TokenLimit", "content_filter": "Refused", "error": "Unfinished"}
-"""What the library's finish reasons other than an end mean; Anthropic's `refusal` is its `content_filter`."""
-
-
-class Block(msgspec.Struct, omit_defaults=True):
-    """One part of a reply in its place: a thought, so many characters of `text`, or the tool call `call`."""
-
-    thinking: str | UnsetType = UNSET
-    signature: str | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    text: int | UnsetType = UNSET
-    call: str | UnsetType = UNSET
+EMPTY = "(empty)"
+"""Stands for a text without a word, which the API refuses."""
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
 
 def requests(messages: Sequence[Message]) -> list[ModelMessage]:
@@ -66,12 +61,14 @@ def requests(messages: Sequence[Message]) -> list[ModelMessage]:
 
 def _said(message: Message, names: dict[str, str]) -> ModelRequestPart:
     content = message.content or ""
+    if not content.strip():
+        content = EMPTY
     match message.role:
         case "system":
             return SystemPromptPart(content)
         case "tool":
             name = message.name or names.get(message.tool_call_id, "tool")
-            return ToolReturnPart(tool_name=name, content=content, tool_call_id=message.tool_call_id)
+            return ToolReturnPart(tool_name=name, content=content, tool_call_id=_id(message.tool_call_id))
         case _:
             return UserPromptPart(content)
 
@@ -94,15 +91,29 @@ def _placed(blocks: Sequence[Block], content: str, calls: dict[str, RequestedCal
     for block in blocks:
         if isinstance(block.text, int):
             text, content = content[: block.text], content[block.text :]
-            if text:
+            if text.strip():
                 parts.append(TextPart(text))
         elif isinstance(block.call, str):
             function = calls[block.call].function
-            parts.append(ToolCallPart(function.name, function.arguments, block.call))
+            parts.append(ToolCallPart(function.name, _input(function.arguments), _id(block.call)))
         elif isinstance(block.thinking, str):
             signature, id_ = block.signature or None, block.id or None
             parts.append(ThinkingPart(block.thinking, id=id_, signature=signature, provider_name=SYSTEM))
     return parts
+
+
+def _id(given: str) -> str:
+    """Ids of other wires may hold characters that this one refuses; each always becomes the same other id."""
+    return given if _ID.fullmatch(given) else f"call_{hashlib.sha256(given.encode()).hexdigest()[:16]}"
+
+
+def _input(arguments: str) -> str:
+    """A JSON object; what the model wrote in place of one stands in it as text."""
+    try:
+        _OBJECT.decode(arguments)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.encode({"arguments": arguments} if arguments.strip() else {}).decode()
+    return arguments
 
 
 def tool_definitions(tools: Sequence[ToolOffer]) -> list[ToolDefinition]:
@@ -115,39 +126,3 @@ def tool_definitions(tools: Sequence[ToolOffer]) -> list[ToolDefinition]:
             ToolDefinition(name=tool.name, parameters_json_schema=schema, description=tool.description)
         )
     return definitions
-
-
-def reply(response: ModelResponse) -> Reply:
-    """The response as our message, its tokens, why it ended."""
-    finish = response.finish_reason or "stop"
-    ending = _ENDINGS.get(finish, "Complete")
-    blocks: list[Block] = []
-    texts: list[str] = []
-    calls: list[RequestedCall] = []
-    for part in response.parts:
-        if isinstance(part, TextPart):
-            texts.append(part.content)
-            blocks.append(Block(text=len(part.content)))
-        elif isinstance(part, ThinkingPart):
-            blocks.append(Block(part.content, part.signature or UNSET, part.id or UNSET))
-        elif isinstance(part, ToolCallPart):
-            calls.append(_requested(part, ending))
-            blocks.append(Block(call=part.tool_call_id))
-    thinks = any(isinstance(block.thinking, str) for block in blocks)
-    opaque = dumps(Kept(wire="anthropic", blocks=Raw(msgspec.json.encode(blocks)))) if thinks else ""
-    message = Message(role="assistant", content="".join(texts) or None, tool_calls=calls, opaque=opaque)
-    usage = response.usage
-    if calls and finish == "stop":
-        finish = "tool_call"
-    count = TokenCount(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
-    return Reply(message, count, _FINISH.get(finish, finish), ending)
-
-
-def _requested(part: ToolCallPart, ending: Ending) -> RequestedCall:
-    """No arguments are `{}` where the reply is complete; else they are what had come by then."""
-    given = part.args
-    arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode() if given else ""
-    if ending == "Complete" and not arguments.strip():
-        arguments = "{}"
-    function = FunctionCall(name=part.tool_name, arguments=arguments.strip())
-    return RequestedCall(id=part.tool_call_id, function=function)

@@ -1,7 +1,7 @@
 """The chat-completions wire: OpenAI, Mistral, Ollama and whatever is compatible with them.
 
 router.py calls it; it implements the port ModelProvider over Connections. One call is one request: it never
-retries, never follows a redirect, never reads a proxy from the environment.
+retries and never follows a redirect.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import msgspec
-from msgspec import Raw
-
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.errors import ProviderError
-from kubechain.providers.models.chat import reply as chat_reply
+from kubechain.providers.models.breakage import cut, garbled
 from kubechain.providers.models.chat import request as chat_request
-from kubechain.providers.models.chat.sse import Events
+from kubechain.providers.models.chat.answer import UNREADABLE, read
+from kubechain.providers.models.chat.reply import Assembly, reply
 from kubechain.providers.models.connections import Connections, Response, whole
 from kubechain.providers.models.endpoints import below, headers, host, root
 from kubechain.providers.models.listing import check_listing
-from kubechain.providers.models.refusals import complaint, garbled, judged, refused, retry_after
+from kubechain.providers.models.refusals import complaint, judged, refused, retry_after
+from kubechain.providers.models.sse import Events
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
 
@@ -49,59 +48,67 @@ class ChatCompletions:
         body = chat_request.encode(endpoint.llm, host(url), messages, tools)
         sent = headers(endpoint, {**_authorization(endpoint), "content-type": "application/json"})
         target = below(url, "chat/completions")
-        async with self.connections.request(endpoint, target, sent, body, streams=streams) as response:
+        async with self.connections.request(endpoint, target, sent, body) as response:
             if response.status != 200:
-                raise refused(
-                    endpoint, response.status, response.headers, await whole(endpoint, response), self.clock()
-                )
-            if streams and response.content_type != "application/json":
-                assembly = chat_reply.Assembly(host(url), messages)
-                return await self._streamed(endpoint, response, assembly, progress)
-            return self._whole(endpoint, response, await whole(endpoint, response), messages)
+                refusal = await whole(endpoint, response)
+                raise refused(endpoint, response.status, response.headers, refusal, self.clock(), tools)
+            if _is_stream(response, streams):
+                return await self._streamed(endpoint, response, Assembly(host(url), messages), tools, progress)
+            return self._whole(endpoint, response, await whole(endpoint, response), messages, tools)
 
-    def _whole(self, endpoint: Endpoint, response: Response, body: bytes, messages: Sequence[Message]) -> Reply:
+    def _whole(
+        self,
+        endpoint: Endpoint,
+        response: Response,
+        body: bytes,
+        messages: Sequence[Message],
+        tools: Sequence[ToolOffer],
+    ) -> Reply:
         try:
-            answer = chat_reply.read(body)
-            if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-                raise self._error_inside(endpoint, response, body)
-            reply = chat_reply.reply(answer, host(root(endpoint)), messages)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            answer = read(body)
+            if answer.complains:
+                raise self._error_inside(endpoint, response, body, tools)
+            found = reply(answer, host(root(endpoint)), messages)
+        except UNREADABLE as error:
             raise garbled(endpoint, "a body that is no chat completion", body) from error
-        if reply is None:
+        if found is None:
             raise garbled(endpoint, "a chat completion without a message", body)
-        return reply
+        return found
 
     async def _streamed(
         self,
         endpoint: Endpoint,
         response: Response,
-        assembly: chat_reply.Assembly,
+        assembly: Assembly,
+        tools: Sequence[ToolOffer],
         progress: Progress | None,
     ) -> Reply:
+        """Only a piece that says something is a sign of life: comments and empty pieces may come for ever."""
         events = Events()
         async for piece in response.content.iter_any():
             try:
                 for data in events.feed(piece):
                     if data == b"[DONE]":
-                        return self._finished(endpoint, assembly)
-                    answer = chat_reply.read(data)
-                    if isinstance(answer.error, Raw) and bytes(answer.error) != b"null":
-                        raise self._error_inside(endpoint, response, data)
-                    if (text := assembly.add(answer)) and progress is not None:
+                        found = _finished(endpoint, assembly, done=True)
+                        await response.end()
+                        return found
+                    answer = read(data)
+                    if answer.complains:
+                        raise self._error_inside(endpoint, response, data, tools)
+                    text = assembly.add(answer)
+                    if assembly.said:
+                        response.alive()
+                    if text and progress is not None:
                         progress(text)
-            except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+            except UNREADABLE as error:
                 raise garbled(endpoint, "a stream that cannot be read", piece) from error
-        return self._finished(endpoint, assembly)
+        return _finished(endpoint, assembly, done=False)
 
-    def _finished(self, endpoint: Endpoint, assembly: chat_reply.Assembly) -> Reply:
-        """Some servers end without [DONE], none without a finish reason: that one was cut."""
-        if not assembly.finish:
-            raise garbled(endpoint, "a stream that ends in its middle")
-        return assembly.reply()
-
-    def _error_inside(self, endpoint: Endpoint, response: Response, body: bytes) -> ProviderError:
+    def _error_inside(
+        self, endpoint: Endpoint, response: Response, body: bytes, tools: Sequence[ToolOffer]
+    ) -> ProviderError:
         said = complaint(body)
-        return judged(endpoint, said.status, said, retry_after(response.headers, self.clock()))
+        return judged(endpoint, said.status, said, retry_after(response.headers, self.clock()), tools)
 
     async def check(self, endpoint: Endpoint) -> str:
         """Lists the models, which costs nothing and needs the key."""
@@ -111,6 +118,23 @@ class ChatCompletions:
     async def close(self) -> None:
         """Closes the connections."""
         await self.connections.close()
+
+
+def _is_stream(response: Response, asked: bool) -> bool:
+    """Some servers stream though nobody asked, others answer whole what was asked for as a stream."""
+    kind = response.content_type
+    return kind == "text/event-stream" or (asked and kind != "application/json")
+
+
+def _finished(endpoint: Endpoint, assembly: Assembly, done: bool) -> Reply:
+    """`[DONE]` or a finish reason says that nothing is missing; without both the stream was cut."""
+    if assembly.finish:
+        return assembly.reply()
+    if assembly.empty:
+        raise garbled(endpoint, "a stream without a word")
+    if not done or assembly.breaks_off:
+        raise cut(endpoint)
+    return assembly.reply()
 
 
 def _authorization(endpoint: Endpoint) -> dict[str, str]:

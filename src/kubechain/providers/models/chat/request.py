@@ -3,8 +3,9 @@
 chat.py calls it. Pure, and on the hot path: stored messages become wire structs and are encoded once, schemas
 and kept reasoning go out as the bytes they are.
 
-Which name an upper bound of tokens has: OpenAI itself, on Azure too, gets `max_completion_tokens` (its reasoning
-models refuse `max_tokens`), everybody else `max_tokens` (the only one that compatible servers know).
+`maxTokensField` says which name an upper bound of tokens has. By default provider openai gets
+`max_completion_tokens` (its reasoning models refuse `max_tokens`, wherever they are served), everybody else
+`max_tokens` (the only one that compatible servers know).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -19,11 +21,13 @@ from msgspec import UNSET, Raw, UnsetType
 
 from kubechain.agents.ports.model import ToolOffer
 from kubechain.providers.models.kept import Kept, loads
-from kubechain.resources.llm import LLM, Parameters
+from kubechain.resources.llm import LLM, Parameters, Provider
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 
 _ENCODER = msgspec.json.Encoder()
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+_OBJECT = b'"object"'
+_USUAL = b'{"type":"object","properties":'
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 
@@ -101,7 +105,7 @@ def encode(llm: LLM, host: str, messages: Sequence[Message], tools: Sequence[Too
         presence_penalty=_decimal(parameters.presence_penalty),
     )
     if parameters.max_tokens is not None:
-        if host == "api.openai.com" or host.endswith(".openai.azure.com"):
+        if _takes_completion_tokens(spec.provider, parameters, host):
             request.max_completion_tokens = parameters.max_tokens
         else:
             request.max_tokens = parameters.max_tokens
@@ -118,6 +122,12 @@ def encode(llm: LLM, host: str, messages: Sequence[Message], tools: Sequence[Too
         if not mistral:  # refuses the option, and sends the usage without being asked
             request.stream_options = StreamOptions()
     return _ENCODER.encode(request)
+
+
+def _takes_completion_tokens(provider: Provider, parameters: Parameters, host: str) -> bool:
+    if parameters.max_tokens_field in (None, "Auto"):
+        return provider == "openai" or host == "api.openai.com" or host.endswith(".openai.azure.com")
+    return parameters.max_tokens_field == "MaxCompletionTokens"
 
 
 def _add_reasoning(request: Request, parameters: Parameters) -> None:
@@ -142,8 +152,23 @@ def _decimal(text: str | None) -> Raw | UnsetType:
 
 
 def _tool(tool: ToolOffer) -> WireTool:
-    schema = tool.parameters if bytes(tool.parameters) not in (b"", b"{}") else _NO_PARAMETERS
+    written = bytes(tool.parameters)
+    schema = tool.parameters if written.startswith(_USUAL) else _with_properties(written)
     return WireTool(WireFunction(tool.name, schema, tool.description))
+
+
+@lru_cache(maxsize=512)
+def _with_properties(parameters: bytes) -> Raw:
+    """Parameters with `properties`, which OpenAI asks for even where there are none."""
+    if not parameters:
+        return _NO_PARAMETERS
+    try:
+        schema = msgspec.json.decode(parameters, type=dict[str, Raw])
+    except msgspec.DecodeError:
+        return Raw(parameters)
+    if "properties" in schema or bytes(schema.get("type", _OBJECT)) != _OBJECT:
+        return Raw(parameters)
+    return Raw(_ENCODER.encode({"type": Raw(_OBJECT), **schema, "properties": Raw(b"{}")}))
 
 
 def _message(message: Message, host: str) -> WireMessage | Raw:

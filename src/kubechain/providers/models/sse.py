@@ -1,7 +1,7 @@
 """A stream of bytes -> the `data` of its server-sent events.
 
-chat.py calls it. Pure. Splits on b"\n" in bytes, since model text holds characters that text splitters
-take for line ends (U+0085, U+2028). Each `data` line is one event, as every chat-completions server sends them.
+The adapters call it. Pure. Splits on b"\n" in bytes, since model text holds characters that text splitters
+take for line ends (U+0085, U+2028). Each `data` line is one event, as model servers send them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""One call of an Anthropic model through pydantic-ai: settings, request, errors.
+"""The body and headers of one request on Anthropic's wire, as pydantic-ai writes them.
 
-library.py imports it at the first call, never earlier: it imports the library. It never retries.
+adapter.py imports it at the first call, never earlier: it imports the library. Nothing is sent from here: the
+library's HTTP client gets a transport that keeps the request and stops there. So every model is asked over the
+same connections, and what comes back is read by reply.py (decision 0026).
 
 Every parameter reaches the wire: what Anthropic's API has no field for (seed, penalties) goes into the body under
 its chat-completions name, and nothing is left out because the library thinks that a model does not take it. The
@@ -9,46 +11,29 @@ provider then refuses in its own words, where leaving it out in silence would su
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextvars import ContextVar
 
 import anthropic
 import httpx2
-import msgspec
-from pydantic_ai.direct import model_request, model_request_stream
-from pydantic_ai.exceptions import (
-    ModelAPIError,
-    ModelConnectionError,
-    ModelHTTPError,
-    ModelTimeoutError,
-    UnexpectedModelBehavior,
-    UserError,
-)
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-)
+from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, UserError
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel, AnthropicModelSettings
 from pydantic_ai.profiles.anthropic import AnthropicModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
-from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
-from kubechain.errors import ProviderError, Terminal, Transient
+from kubechain.agents.ports.model import Endpoint, ToolOffer
+from kubechain.errors import Terminal
 from kubechain.providers.models.anthropic import messages as library_messages
 from kubechain.providers.models.connections import USER_AGENT
-from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, headers, patience, root, subject
-from kubechain.providers.models.refusals import complaint, garbled, judged, overdue, quote, refused, unreachable
+from kubechain.providers.models.endpoints import headers, root, subject
+from kubechain.providers.models.quoting import quote
 from kubechain.resources.json import JsonObject
 from kubechain.resources.llm import Parameters
 from kubechain.resources.message import Message
-from kubechain.resources.model import Clock
 
 MAX_TOKENS = 16_384
 """Longest answer where the LLM does not say: Anthropic's API demands a number. Thinking comes on top."""
@@ -60,49 +45,64 @@ _AS_WRITTEN = AnthropicModelProfile(
     anthropic_disallows_sampling_settings=False,
     anthropic_disallows_budget_thinking=False,
 )
+_OURS = frozenset({"host", "content-length", "accept-encoding", "connection"})
+"""Headers that belong to the connection."""
 
 
-class LibraryCalls:
-    """Asks Anthropic models over one pool of connections."""
+class Written(httpx2.RequestError):
+    """A request as the library would send it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self._http = httpx2.AsyncClient(
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30),
-        )
+    def __init__(self, request: httpx2.Request) -> None:
+        super().__init__("not sent from here")
+        self.headers = {name.lower(): value for name, value in request.headers.items()}
+        for name in _OURS:
+            self.headers.pop(name, None)
+        self.body = request.content
+
+
+_written: ContextVar[list[Written]] = ContextVar("written")
+
+
+class _Kept(httpx2.AsyncBaseTransport):
+    """Keeps the request of this very call."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await request.aread()
+        written = Written(request)
+        _written.get().append(written)
+        raise written
+
+
+class Library:
+    """Writes requests to Anthropic models."""
+
+    def __init__(self) -> None:
+        self._http = httpx2.AsyncClient(transport=_Kept(), trust_env=False)
         self._clients: OrderedDict[tuple[str, str], anthropic.AsyncAnthropic] = OrderedDict()
 
-    async def ask(
-        self,
-        endpoint: Endpoint,
-        messages: Sequence[Message],
-        tools: Sequence[ToolOffer],
-        progress: Progress | None = None,
-    ) -> Reply:
-        """One reply; see the port for what it raises."""
+    async def write(self, endpoint: Endpoint, messages: Sequence[Message], tools: Sequence[ToolOffer]) -> Written:
+        """The request. Raises Terminal where none can be made."""
         model = self._model(endpoint)
         offers = ModelRequestParameters(function_tools=library_messages.tool_definitions(tools))
         converted: list[ModelMessage] = library_messages.requests(messages)
         if _instructs_midway(messages):
             converted = model.prepare_messages(converted, offers)
-        chosen = settings(endpoint, bool(tools))
-        async with self._mapped(endpoint):
-            if endpoint.llm.spec.parameters.stream:
-                response = await _streamed(model, converted, chosen, offers, progress)
-            else:
-                async with asyncio.timeout(patience(endpoint)):
-                    response = await model_request(
-                        model,
-                        converted,
-                        model_settings=chosen,
-                        model_request_parameters=offers,
-                        instrument=False,
-                    )
-        if response.finish_reason is None:
-            raise garbled(endpoint, "a reply that ends in its middle")
-        return library_messages.reply(response)
+        written: list[Written] = []
+        token = _written.set(written)
+        try:
+            await model_request(
+                model,
+                converted,
+                model_settings=settings(endpoint, bool(tools)),
+                model_request_parameters=offers,
+                instrument=False,
+            )
+        except (ModelAPIError, UnexpectedModelBehavior, UserError) as error:
+            if not written:
+                raise _not_made(endpoint, error) from error
+        finally:
+            _written.reset(token)
+        return written[0]
 
     def _model(self, endpoint: Endpoint) -> AnthropicModel:
         provider = AnthropicProvider(anthropic_client=self._client(endpoint))
@@ -122,70 +122,17 @@ class LibraryCalls:
             self._clients.popitem(last=False)
         return client
 
-    @asynccontextmanager
-    async def _mapped(self, endpoint: Endpoint) -> AsyncIterator[None]:
-        try:
-            yield
-        except (TimeoutError, ModelTimeoutError) as error:
-            raise overdue(endpoint, patience(endpoint)) from error
-        except ModelConnectionError as error:
-            raise unreachable(endpoint, _innermost(error)) from error
-        except ModelAPIError as error:
-            raise self._refused(endpoint, error) from error
-        except UnexpectedModelBehavior as error:
-            raise garbled(endpoint, "a body that is no message", str(error).encode()) from error
-        except UserError as error:
-            words = quote(endpoint, str(error))
-            raise Terminal(
-                f"{subject(endpoint)}: the request cannot be made ({words}); correct spec.parameters",
-                reason="InvalidRequest",
-            ) from error
-
-    def _refused(self, endpoint: Endpoint, error: ModelAPIError) -> ProviderError:
-        body = error.body if isinstance(error.body, str) else msgspec.json.encode(error.body)
-        said = body.encode() if isinstance(body, str) else body
-        if isinstance(error, ModelHTTPError):
-            given = {name.lower(): value for name, value in (error.headers or {}).items()}
-            return refused(endpoint, error.status_code, given, said, self.clock())
-        cause = error.__cause__
-        if isinstance(cause, anthropic.APIStatusError) and 300 <= cause.status_code < 400:
-            return refused(endpoint, cause.status_code, {}, said, self.clock())
-        read = complaint(said)
-        if read.message:
-            return judged(endpoint, read.status, read, error.retry_after)
-        return Transient(f"{subject(endpoint)}: {quote(endpoint, error.message)}", retry_after=error.retry_after)
-
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes the library's client."""
         await self._http.aclose()
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """What really happened, below the words "Connection error"."""
-    while error.__cause__ is not None and str(error.__cause__):
-        error = error.__cause__
-    return error
-
-
-async def _streamed(
-    model: AnthropicModel,
-    messages: Sequence[ModelMessage],
-    chosen: AnthropicModelSettings,
-    offers: ModelRequestParameters,
-    progress: Progress | None,
-) -> ModelResponse:
-    async with model_request_stream(
-        model, messages, model_settings=chosen, model_request_parameters=offers, instrument=False
-    ) as stream:
-        async for event in stream:
-            text = ""
-            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                text = event.part.content
-            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                text = event.delta.content_delta
-            if text and progress is not None:
-                progress(text)
-        return stream.get()
+def _not_made(endpoint: Endpoint, error: Exception) -> Terminal:
+    words = quote(endpoint, str(error))
+    return Terminal(
+        f"{subject(endpoint)}: the request cannot be made ({words}); correct spec.parameters",
+        reason="InvalidRequest",
+    )
 
 
 def _instructs_midway(messages: Sequence[Message]) -> bool:
@@ -199,7 +146,7 @@ def settings(endpoint: Endpoint, has_tools: bool) -> AnthropicModelSettings:
     parameters = endpoint.llm.spec.parameters
     chosen = AnthropicModelSettings(
         max_tokens=_max_tokens(parameters),
-        timeout=httpx2.Timeout(patience(endpoint), connect=CONNECT_TIMEOUT),
+        timeout=httpx2.Timeout(None),
         max_retries=0,
         extra_headers=headers(endpoint, {"user-agent": USER_AGENT}),
     )
