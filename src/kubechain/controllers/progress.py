@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +63,8 @@ class Progress(Generic[R]):
         self.shown: R | None = None
         self._lasting, self._write = lasting, write
         self._task: asyncio.Task[None] | None = None
+        self._context = copy_context()
+        """That of the pass, to which the write belongs: the timer is shared, and has another one."""
 
     async def __aenter__(self) -> Progress[R]:
         self._lasting.begin(self)
@@ -69,7 +72,7 @@ class Progress(Generic[R]):
 
     def show(self, loop: asyncio.AbstractEventLoop) -> None:
         """It has lasted."""
-        self._task = loop.create_task(self._run())
+        self._task = loop.create_task(self._run(), context=self._context)
 
     async def _run(self) -> None:
         try:

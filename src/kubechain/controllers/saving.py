@@ -18,6 +18,7 @@ from kubechain.resources.kind import R
 from kubechain.runtime.api import Api
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
+from kubechain.runtime.passes import wrote
 
 TRIES = 5
 """Versions of an object that are written over before the write is left to another pass."""
@@ -25,7 +26,12 @@ TRIES = 5
 
 async def put_status(api: Api, informer: Informer[R], obj: R) -> R:
     """Writes the object's status, once. Raises Conflict, NotFound and whatever else the API answers."""
-    written = await api.put_status(informer.kind, obj)
+    return remembered(informer, await api.put_status(informer.kind, obj))
+
+
+def remembered(informer: Informer[R], written: R) -> R:
+    """What was just written, told to the informer and to the pass that wrote it."""
+    wrote(written)
     informer.remember(written)
     return written
 

@@ -10,6 +10,7 @@ It does no I/O and never waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from sys import intern
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -167,7 +168,8 @@ class Cache(Generic[R]):
         if new is None:
             self._objects.pop(key)
         else:
-            key = self._objects.put(key, new)
+            key = Key(intern(key.namespace), key.name)
+            self._objects.put(key, new)
         for index in self._indices.values():
             index.move(key, old, new)
         for handler in self._handlers:

@@ -19,11 +19,8 @@ R = TypeVar("R", bound=Resource)
 class Done(msgspec.Struct, frozen=True, gc=False):
     """Nothing more to do until something changes.
 
-    `seen` is the version of its own writing that the pass has already acted on: that one alone is no reason to
-    look again.
+    What the pass itself wrote to its object is no such change: a pass that is not done with it returns `After(0)`.
     """
-
-    seen: str = ""
 
 
 class After(msgspec.Struct, frozen=True, gc=False):

@@ -34,10 +34,15 @@ RECONNECT_CAP = 30.0
 PAGE = 500
 
 
+def _nobody(error: ApiError | None) -> None:
+    """Nobody asks how lists go."""
+
+
 class Informer(Cache[R]):
     """The cache of `kind`, in one namespace or all, of what `fields` selects.
 
-    Handlers and indices are best set before `run`.
+    Handlers and indices are best set before `run`. `answered` is told of None whenever a list is in the cache, and
+    of the error when it could not be had.
     """
 
     def __init__(
@@ -50,13 +55,13 @@ class Informer(Cache[R]):
         keep: Callable[[R], R] | None = None,
         chance: Chance = random.random,
         page: int = PAGE,
+        answered: Callable[[ApiError | None], None] = _nobody,
     ) -> None:
         super().__init__(keep, kind)
         self.kind = kind
         self.synced = asyncio.Event()
         """Set once the first list is in the cache."""
-        self.on_answer: Callable[[ApiError | None], None] = lambda error: None
-        """Told of None whenever a list is in the cache, and of the error when it could not be had."""
+        self._answered = answered
         self._api = api
         self._namespace = namespace
         self._fields = fields or FieldSelector()
@@ -92,7 +97,7 @@ class Informer(Cache[R]):
                 self._complain(error)
             except ApiError as error:
                 if not self._since:
-                    self.on_answer(error)
+                    self._answered(error)
                 elif isinstance(error, Forbidden):  # to watch; whether to list as well is asked again
                     self._since = ""
                 self._complain(error)
@@ -126,7 +131,7 @@ class Informer(Cache[R]):
         self.retain(present, int(page.resource_version))
         self._reached(page.resource_version)
         self.synced.set()
-        self.on_answer(None)
+        self._answered(None)
 
     async def _watch(self) -> None:
         options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True)

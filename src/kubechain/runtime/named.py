@@ -30,11 +30,11 @@ AT_ONCE = 16
 class _Named(Generic[R]):
     """One name: its informer, whether an answer has come, and the refusal if that is what it was."""
 
-    def __init__(self, informer: Informer[R]) -> None:
-        self.informer = informer
+    def __init__(self, listen: Callable[[_Named[R]], Informer[R]]) -> None:
         self.known = asyncio.Event()
         self.refusal: Forbidden | None = None
         self.task: asyncio.Task[None] | None = None
+        self.informer = listen(self)
 
 
 class NamedInformer(Generic[R]):
@@ -59,13 +59,18 @@ class NamedInformer(Generic[R]):
         """Has the object kept current from now on; once is enough."""
         if key in self._named:
             return
-        name = FieldSelector((Requirement("metadata.name", "=", (key.name,)),))
-        informer = Informer(self._api, self.kind, key.namespace, fields=name, chance=self._chance)
-        named = self._named[key] = _Named(informer)
-        informer.on_change(partial(self._changed, named))
-        informer.on_answer = partial(self._answered, key, named)
+        named = self._named[key] = _Named(partial(self._listen, key))
         if self._group is not None:
             named.task = self._group.create_task(self._keep(named))
+
+    def _listen(self, key: Key, named: _Named[R]) -> Informer[R]:
+        name = FieldSelector((Requirement("metadata.name", "=", (key.name,)),))
+        answered = partial(self._answered, key, named)
+        informer = Informer(
+            self._api, self.kind, key.namespace, fields=name, chance=self._chance, answered=answered
+        )
+        informer.on_change(partial(self._changed, named))
+        return informer
 
     def release(self, key: Key) -> None:
         """Nobody names it any more: it is forgotten, and its watch ends."""

@@ -30,16 +30,12 @@ class Timers(Protocol):
     def call_at(self, when: float, callback: Callable[[], None], /) -> TimerHandle: ...
 
 
-def _nobody() -> None:
-    """Nobody waits yet."""
-
-
 class WorkQueue(Generic[K]):
     """`on_ready` is called after a key became ready; it may take at once."""
 
-    def __init__(self, timers: Timers) -> None:
-        self.on_ready: Callable[[], None] = _nobody
+    def __init__(self, timers: Timers, on_ready: Callable[[], None]) -> None:
         self.closed = False
+        self._on_ready = on_ready
         self._timers = timers
         self._ready: deque[K] = deque()
         self._waiting: set[K] = set()
@@ -67,7 +63,7 @@ class WorkQueue(Generic[K]):
             return
         self._waiting.add(key)
         self._ready.append(key)
-        self.on_ready()
+        self._on_ready()
 
     def add_after(self, key: K, seconds: float) -> None:
         """The same in so many seconds; ignored where an earlier time is set."""
@@ -100,10 +96,6 @@ class WorkQueue(Generic[K]):
         if key in self._again:
             self._again.discard(key)
             self.add(key)
-
-    def dismiss(self, key: K) -> None:
-        """Forgets that a key in hand was added meanwhile."""
-        self._again.discard(key)
 
     def close(self) -> None:
         """No key is handed out any more, and no timer is left."""

@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any, Generic, TypeVar, assert_never
-
-from msgspec import Struct
 
 from kubechain.logs import Logger
 from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 from kubechain.runtime.backoff import Chance
 from kubechain.runtime.controller import After, Controller, Done, Next
-from kubechain.runtime.failure import Verdict, judge
+from kubechain.runtime.failure import Verdict
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
+from kubechain.runtime.passes import Pass
 from kubechain.runtime.queue import WorkQueue
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Turn, Turns
+from kubechain.runtime.retries import Retries
 from kubechain.runtime.wakes import Wake
 
 R = TypeVar("R", bound=Resource)
@@ -42,38 +41,6 @@ FAREWELL = 30.0
 """Seconds that a controller gets to end what it began for an object that is gone."""
 BURST = 64
 """Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
-
-
-class _Failing(Struct, frozen=True):
-    """Failures in a row, what was said about them, and the loop time before which a status change wakes nobody."""
-
-    attempts: int
-    message: str
-    firm_until: float
-
-
-class _Pass(Generic[R]):
-    """A pass in hand. `dropped`: its object is gone or on its way out, so what becomes of it concerns nobody."""
-
-    def __init__(self, obj: R) -> None:
-        self.obj = obj
-        self.dropped = False
-        self._task: asyncio.Task[None] | None = None
-
-    def began(self) -> bool:
-        """Whether to go on: a task that is cancelled before its first step would not end as others do."""
-        self._task = asyncio.current_task()
-        return not self.dropped
-
-    def leave_dying(self) -> None:
-        """The object is being deleted: what was begun before that is dropped."""
-        if self.obj.metadata.deletion_timestamp is None:
-            self.drop()
-
-    def drop(self) -> None:
-        self.dropped = True
-        if self._task is not None:
-            self._task.cancel()
 
 
 class Worker(Generic[R]):
@@ -97,31 +64,25 @@ class Worker(Generic[R]):
     ) -> None:
         self.passes = 0
         """Reconciles begun so far."""
-        self.failures: Counter[str] = Counter()
-        """Reconciles that failed so far, by reason; lost races among them."""
         self._controller = controller
         self._informer = informer
         self._wakes = wakes
         self._events = events
         self._limit = limit
-        self._chance = chance
         self._at_rest = at_rest
         self._turns: Turns[R] = turns or Turns()
         self._aside: dict[Key, Turn] = {}
         """Keys that were woken while they were not ours to act on."""
         self._loop = asyncio.get_running_loop()
-        self._queue: WorkQueue[Key] = WorkQueue(self._loop)
-        self._in_hand: dict[Key, _Pass[R]] = {}
+        self._queue: WorkQueue[Key] = WorkQueue(self._loop, self._hand_out)
+        self._retries = Retries(self._loop.time, chance)
+        self._in_hand: dict[Key, Pass[R]] = {}
         self._gone: dict[Key, list[R]] = {}
         """Objects that are gone, of which the controller has not been told."""
+        self._group: asyncio.TaskGroup | None = None
         self._running = 0
         self._begun = 0
         """Passes begun in this turn of the event loop."""
-        self._failing: dict[Key, _Failing] = {}
-        self._urgent: set[Key] = set()
-        """Keys woken, since their last pass began, because something else is asked of them or of what they use."""
-        self._nudged: set[Key] = set()
-        """Keys woken since then by the status of another object, which ends no wait but one without end."""
         informer.on_change(self._changed)
         for wake in wakes:
             wake.informer.on_change(partial(self._woken, wake.keys))
@@ -134,9 +95,8 @@ class Worker(Generic[R]):
         for informer in (self._informer, *(wake.informer for wake in self._wakes)):
             await informer.synced.wait()
         async with asyncio.TaskGroup() as group:
-            hand_out = partial(self._hand_out, group)
-            self._queue.on_ready = hand_out
-            hand_out()
+            self._group = group
+            self._hand_out()
             try:
                 await self._loop.create_future()
             finally:
@@ -160,11 +120,16 @@ class Worker(Generic[R]):
     @property
     def failing(self) -> int:
         """Objects whose last pass failed."""
-        return len(self._failing)
+        return len(self._retries)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Passes that failed so far, by reason; lost races among them."""
+        return self._retries.failures
 
     def wake(self, key: Key) -> None:
         """Has the key looked at, whatever its failures: for what no informer sees."""
-        self._urgent.add(key)
+        self._retries.woken(key, urgent=True)
         self._queue.add(key)
 
     def look_again(self, everything: bool) -> None:
@@ -179,25 +144,16 @@ class Worker(Generic[R]):
         if new is None:
             return
         key = key_of(new)
-        if new.metadata.deletion_timestamp is not None and (pass_ := self._in_hand.get(key)) is not None:
-            pass_.leave_dying()
+        pass_ = self._in_hand.get(key)
+        if pass_ is not None:
+            pass_.changed(new)
         if self._at_rest(new):
             self._forget(key)
             return
         if old is None or _more_than_status(old, new):
-            self._urgent.add(key)
-        self._queue.add(key)
-
-    def _woken(self, keys: Callable[[D | None, D | None], Iterable[Key]], old: D | None, new: D | None) -> None:
-        urgent = old is None or new is None or _asks_otherwise(old, new)
-        try:
-            for key in keys(old, new):
-                (self._urgent if urgent else self._nudged).add(key)
-                self._queue.add(key)
-        except Exception as error:
-            changed = new if new is not None else old
-            about = "" if changed is None else str(key_of(changed))
-            log.error("bug: a change woke nobody", kind=self._controller.kind.kind, changed=about, exc_info=error)
+            self._retries.woken(key, urgent=True)
+        if pass_ is None:
+            self._queue.add(key)
 
     def _lose(self, last: R) -> None:
         """An object is gone: the pass over it is cancelled, and the controller is told."""
@@ -209,18 +165,29 @@ class Worker(Generic[R]):
             self._gone.setdefault(key, []).append(last)
             self._queue.add(key)
 
+    def _woken(self, keys: Callable[[D | None, D | None], Iterable[Key]], old: D | None, new: D | None) -> None:
+        urgent = old is None or new is None or _asks_otherwise(old, new)
+        try:
+            for key in keys(old, new):
+                self._retries.woken(key, urgent=urgent)
+                self._queue.add(key)
+        except Exception as error:
+            changed = new if new is not None else old
+            about = "" if changed is None else str(key_of(changed))
+            log.error("bug: a change woke nobody", kind=self._controller.kind.kind, changed=about, exc_info=error)
+
     def _forget(self, key: Key) -> None:
-        self._failing.pop(key, None)
-        self._urgent.discard(key)
-        self._nudged.discard(key)
+        self._retries.forget(key)
         self._aside.pop(key, None)
 
-    def _hand_out(self, group: asyncio.TaskGroup) -> None:
+    def _hand_out(self) -> None:
+        if self._group is None:
+            return
         while self._running < self._limit and self._begun < BURST and (key := self._queue.take()) is not None:
             obj = self._informer.get(key)
             if key in self._gone:
                 self._running += 1
-                group.create_task(self._bid_farewell(group, key, self._gone.pop(key)))
+                self._group.create_task(self._tell_gone(key, self._gone.pop(key)))
             elif obj is None:
                 self._forget(key)
                 self._queue.done(key)
@@ -228,40 +195,32 @@ class Worker(Generic[R]):
                 self._forget(key)
                 self._aside[key] = turn
                 self._queue.done(key)
-            elif not self._postponed(key):
-                self._urgent.discard(key)
-                self._nudged.discard(key)
-                if self._begun == 0:
-                    self._loop.call_soon(self._next_turn, group)
-                self._begun += 1
-                self._running += 1
-                self.passes += 1
-                self._turns.begun(obj)
-                pass_ = self._in_hand[key] = _Pass(obj)
-                group.create_task(self._reconcile(group, key, pass_))
+            elif wait := self._retries.wait(key):
+                self._queue.done(key)
+                if wait < inf:
+                    self._queue.add_after(key, wait)
+            else:
+                self._begin(self._group, key, obj)
 
-    def _next_turn(self, group: asyncio.TaskGroup) -> None:
+    def _begin(self, group: asyncio.TaskGroup, key: Key, obj: R) -> None:
+        self._retries.begun(key)
+        if self._begun == 0:
+            self._loop.call_soon(self._next_turn)
+        self._begun += 1
+        self._running += 1
+        self.passes += 1
+        self._turns.begun(obj)
+        pass_ = self._in_hand[key] = Pass(obj)
+        group.create_task(self._reconcile(key, pass_))
+
+    def _next_turn(self) -> None:
         self._begun = 0
-        self._hand_out(group)
+        self._hand_out()
 
-    def _postponed(self, key: Key) -> bool:
-        """Puts back a failing key that nothing woke which would make a difference."""
-        failing = self._failing.get(key)
-        if failing is None or key in self._urgent or (key in self._nudged and failing.firm_until == inf):
-            return False
-        left = failing.firm_until - self._loop.time()
-        if left <= 0:
-            return False
-        self._queue.done(key)
-        if left < inf:
-            self._queue.add_after(key, left)
-        return True
-
-    async def _reconcile(self, group: asyncio.TaskGroup, key: Key, pass_: _Pass[R]) -> None:
-        obj = pass_.obj
+    async def _reconcile(self, key: Key, pass_: Pass[R]) -> None:
         try:
-            if pass_.began():
-                self._succeeded(key, pass_, await self._controller.reconcile(obj))
+            if pass_.begin():
+                self._succeeded(key, pass_, await self._controller.reconcile(pass_.obj))
         except asyncio.CancelledError as error:
             if self._queue.closed:
                 raise
@@ -274,20 +233,26 @@ class Worker(Generic[R]):
         finally:
             del self._in_hand[key]
             self._running -= 1
-            self._turns.ended(obj)
+            self._turns.ended(pass_.obj)
+            if pass_.outdated and not self._rests(key):
+                self._queue.add(key)
             self._queue.done(key)
-        self._hand_out(group)
+        self._hand_out()
 
-    async def _bid_farewell(self, group: asyncio.TaskGroup, key: Key, gone: Sequence[R]) -> None:
+    def _rests(self, key: Key) -> bool:
+        held = self._informer.get(key)
+        return held is None or self._at_rest(held)
+
+    async def _tell_gone(self, key: Key, gone: Sequence[R]) -> None:
         try:
             for last in gone:
                 await self._end(key, last)
         finally:
             self._running -= 1
-            if self._informer.get(key) is not None:
+            if not self._rests(key):
                 self._queue.add(key)
             self._queue.done(key)
-        self._hand_out(group)
+        self._hand_out()
 
     async def _end(self, key: Key, last: R) -> None:
         try:
@@ -297,38 +262,24 @@ class Worker(Generic[R]):
             kind = self._controller.kind.kind
             log.error("what was begun for a deleted object may go on", kind=kind, key=str(key), exc_info=error)
 
-    def _succeeded(self, key: Key, pass_: _Pass[R], next_: Next) -> None:
+    def _succeeded(self, key: Key, pass_: Pass[R], next_: Next) -> None:
         if pass_.dropped:
             return
-        self._failing.pop(key, None)
+        self._retries.succeeded(key)
         match next_:
-            case Done(seen):
-                self._dismiss(key, seen)
+            case Done():
+                pass
             case After(seconds):
                 self._queue.add_after(key, seconds)
             case _:
                 assert_never(next_)
 
-    def _dismiss(self, key: Key, seen: str) -> None:
-        """Drops another pass over a key that only the pass's own write, acted on already, has asked for."""
-        if not seen or key in self._urgent or key in self._nudged:
-            return
-        held = self._informer.get(key)
-        if held is not None and held.metadata.resource_version == seen:
-            self._queue.dismiss(key)
-
-    def _failed(self, key: Key, pass_: _Pass[R], error: BaseException) -> None:
+    def _failed(self, key: Key, pass_: Pass[R], error: BaseException) -> None:
         if pass_.dropped:
             return
-        before = self._failing.get(key)
-        attempts = 1 if before is None else before.attempts + 1
-        verdict = judge(error, attempts, self._chance)
-        self.failures[verdict.reason] += 1
-        message = before.message if before is not None else ""
-        if verdict.audience != "nobody" and message != (message := f"{verdict.reason}: {error}"):
+        verdict, heard = self._retries.failed(key, error)
+        if not heard:
             self._tell(verdict, key, pass_.obj, error)
-        until = self._loop.time() + verdict.wait if verdict.firm else 0.0
-        self._failing[key] = _Failing(attempts, message, until)
         if verdict.wait < inf:
             self._queue.add_after(key, verdict.wait)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -59,6 +60,25 @@ async def test_a_refused_write_does_not_harm_the_work() -> None:
     work = Work()
     assert await work.do("long", 0.0, 3.0, Conflict("changed")) is None
     assert work.shown == [("long", 1.0)]
+
+
+@on_fake_time
+async def test_the_write_belongs_to_the_pass_that_it_is_about_whoever_set_the_timer() -> None:
+    about: ContextVar[str] = ContextVar("about")
+    lasting, told = Lasting(after=1.0), list[tuple[str, str]]()
+
+    async def work(name: str) -> None:
+        about.set(name)
+
+        async def write() -> Task:
+            told.append((name, about.get()))
+            return task(name)
+
+        async with Progress(lasting, write):
+            await asyncio.sleep(2)
+
+    await asyncio.gather(work("first"), work("second"))
+    assert told == [("first", "first"), ("second", "second")]
 
 
 @on_fake_time

@@ -13,9 +13,10 @@ from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api
 from kubechain.runtime.clock import now
-from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import owner_uids
+from kubechain.runtime.passes import wrote
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.wakes import owned
 from kubechain.runtime.worker import Worker
@@ -49,15 +50,19 @@ class Counting:
                 self.finished.set()
         elif obj.status.turns < TURNS:
             await self.write(obj, replace(obj.status, turns=obj.status.turns + 1))
+            return After(0)
         elif self.calls.by("owner", obj.metadata.uid):
             await self.write(obj, replace(obj.status, phase="FinalAnswer"))
             self.events.normal(TASK_RUNS, obj, "Finished", f"{name} is done")
+            return After(0)
         else:
             self.calls.remember(await self.api.create(TOOL_CALLS, call(f"{name}-c", obj)))
         return Done()
 
     async def write(self, obj: TaskRun, status: object) -> None:
-        self.runs.remember(await self.api.put_status(TASK_RUNS, replace(obj, status=status)))
+        written = await self.api.put_status(TASK_RUNS, replace(obj, status=status))
+        wrote(written)
+        self.runs.remember(written)
 
 
 async def test_runs_walk_to_their_end_in_one_pass_per_step_and_none_is_stale() -> None:

@@ -56,7 +56,7 @@ def timers() -> ManualTimers:
 
 @pytest.fixture
 def queue(timers: ManualTimers) -> WorkQueue[str]:
-    return WorkQueue(timers)
+    return WorkQueue(timers, lambda: None)
 
 
 def taken(queue: WorkQueue[str]) -> list[str]:
@@ -176,24 +176,17 @@ def test_a_timer_that_fires_a_shade_early_still_releases_its_key(
     assert queue.take() == "a"
 
 
-def test_a_key_added_during_its_pass_and_dismissed_is_not_handed_out_again(queue: WorkQueue[str]) -> None:
-    queue.add("a")
-    assert queue.take() == "a"
-    queue.add("a")
-    queue.dismiss("a")
-    queue.done("a")
-    assert taken(queue) == []
-    queue.add("a")
-    assert taken(queue) == ["a"]
-
-
-def test_readiness_is_announced_for_each_key_that_becomes_ready(queue: WorkQueue[str]) -> None:
+def test_readiness_is_announced_for_each_key_that_becomes_ready(timers: ManualTimers) -> None:
     heard: list[str | None] = []
-    queue.on_ready = lambda: heard.append(queue.take())
-    queue.add("a")
-    queue.add("a")
+
+    def take() -> None:
+        heard.append(announced.take())
+
+    announced: WorkQueue[str] = WorkQueue(timers, take)
+    announced.add("a")
+    announced.add("a")
     assert heard == ["a"]
-    queue.done("a")
+    announced.done("a")
     assert heard == ["a", "a"]
 
 
@@ -215,7 +208,7 @@ Deed = st.tuples(
 @given(st.lists(Deed, max_size=60))
 def test_whatever_happens_no_key_is_lost_doubled_or_late(deeds: list[tuple[str, str, int]]) -> None:
     timers = ManualTimers()
-    queue: WorkQueue[str] = WorkQueue(timers)
+    queue: WorkQueue[str] = WorkQueue(timers, lambda: None)
     wanted: dict[str, float] = {}
     active: list[str] = []
     for deed, key, n in deeds:

@@ -21,6 +21,7 @@ from kubechain.resources.toolcall import TOOL_CALLS
 from kubechain.runtime.api import Key
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
+from kubechain.runtime.passes import wrote
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Turn, Turns
 from kubechain.runtime.wakes import Wake, local, owned, referred
@@ -223,35 +224,92 @@ def _waiting(obj: TaskRun, on: str) -> TaskRun:
     return replace(obj, status=replace(obj.status, waiting_on=on))
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["the watch is first", "the answer is first"])
 @on_fake_time
-async def test_a_write_that_the_pass_has_acted_on_already_asks_for_no_other_pass() -> None:
+async def test_what_a_pass_wrote_itself_asks_for_no_other_pass_and_what_others_wrote_meanwhile_does(
+    late: bool,
+) -> None:
     async with world(Done()) as w:
 
         async def write(_: TaskRun) -> Next:
-            written = await w.api.put_status(
-                TASK_RUNS, _waiting(await w.api.get(TASK_RUNS, "r0", "default"), str(len(w.controller.asked)))
-            )
+            held = await w.api.get(TASK_RUNS, "r0", "default")
+            written = await w.api.put_status(TASK_RUNS, _waiting(held, str(len(w.controller.asked))))
+            if not late:
+                await settle()
+            wrote(written)
             w.runs.remember(written)
-            return Done(seen=written.metadata.resource_version)
+            await settle()
+            return Done()
 
-        async def write_while_others_do(obj: TaskRun) -> Next:
-            answer = await write(obj)
+        async def write_twice(obj: TaskRun) -> Next:
+            await write(obj)
+            return await write(obj)
+
+        async def write_after_others_did(obj: TaskRun) -> Next:
+            theirs = await w.api.put_status(TASK_RUNS, _waiting(obj, "other"))
+            w.runs.remember(theirs)
+            return await write(obj)
+
+        async def write_before_others_do(obj: TaskRun) -> Next:
+            await write(obj)
             await w.api.put_status(TASK_RUNS, _waiting(await w.api.get(TASK_RUNS, "r0", "default"), "other"))
             await settle()
-            return answer
+            return Done()
 
         async def write_while_a_child_settles(obj: TaskRun) -> Next:
-            answer = await write(obj)
-            await w.api.create(TOOL_CALLS, call("late", obj))
-            await settle()
-            return answer
+            await w.api.create(TOOL_CALLS, call(f"late-{late}", obj))
+            return await write(obj)
 
-        for answer, passes in ((write, 1), (write_while_others_do, 2), (write_while_a_child_settles, 2)):
+        async def write_beside(obj: TaskRun) -> Next:
+            return await asyncio.create_task(write(obj))
+
+        async def write_and_ask_for_more(obj: TaskRun) -> Next:
+            await write(obj)
+            return After(0)
+
+        async def write_and_fail(obj: TaskRun) -> Next:
+            await write(obj)
+            raise Terminal("no such model", reason="ModelNotFound")
+
+        for answer, passes in (
+            (write, 1),
+            (write_twice, 1),
+            (write_beside, 1),
+            (write_after_others_did, 2),
+            (write_before_others_do, 2),
+            (write_while_a_child_settles, 2),
+            (write_and_ask_for_more, 2),
+            (write_and_fail, 1),
+        ):
             begun = len(w.controller.asked)
             w.controller.answers = [answer]
             w.worker.wake(Key("default", "r0"))
             await asyncio.sleep(3600)
             assert len(w.controller.asked) - begun == passes, answer.__name__
+
+
+@on_fake_time
+async def test_what_the_pass_over_another_object_wrote_is_news_like_any_other() -> None:
+    async with world(runs=2) as w:
+
+        async def slow(_: TaskRun) -> Next:
+            await asyncio.sleep(10)
+            return Done()
+
+        async def meddle(_: TaskRun) -> Next:
+            written = await w.api.put_status(
+                TASK_RUNS, _waiting(await w.api.get(TASK_RUNS, "r0", "default"), "meddling")
+            )
+            wrote(written)
+            w.runs.remember(written)
+            return Done()
+
+        w.controller.answers = [slow, meddle]
+        begun = len(w.controller.asked)
+        w.worker.wake(Key("default", "r0"))
+        w.worker.wake(Key("default", "r1"))
+        await asyncio.sleep(3600)
+        assert w.controller.names[begun:] == ["r0", "r1", "r0"]
 
 
 @on_fake_time
@@ -463,7 +521,7 @@ async def test_an_object_that_goes_during_its_failing_pass_leaves_nothing_behind
         w.worker.wake(Key("default", "r0"))
         await asyncio.sleep(100)
         assert w.controller.times == [0, 0]
-        assert w.worker._failing == {} and w.worker._urgent == set()
+        assert w.worker.failing == 0
 
 
 class Asking:

@@ -30,7 +30,7 @@ from kubechain.controllers.runs.children import child_meta
 from kubechain.controllers.runs.narration import narrate
 from kubechain.controllers.runs.outages import Outages
 from kubechain.controllers.runs.transcripts import Transcripts
-from kubechain.controllers.saving import put_status, save_status
+from kubechain.controllers.saving import put_status, remembered, save_status
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.controllers.trouble import through_trouble
 from kubechain.errors import ApiError, Terminal, TooLarge, Transient
@@ -39,7 +39,7 @@ from kubechain.resources.model import Clock, timestamp
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api, Key
-from kubechain.runtime.controller import Done, Next
+from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 
@@ -169,9 +169,8 @@ class TaskRunController(Struct):
             return Done()
         narrate(self.events, run, ask, status)
         if not status.finished and not calls.names(saved):
-            return Done()  # its reply runs nothing, so the model is asked again
-        # Its calls are there as well: only where one could not be made has another pass to look.
-        return Done("" if self._missing(saved) else saved.metadata.resource_version)
+            return After(0)  # its reply runs nothing, so the model is asked again
+        return After(0) if self._missing(saved) else Done()
 
     def _saving_with_calls(self, agent: Agent) -> Callable[[TaskRun], Awaitable[TaskRun]]:
         """A write of the checkpoint that takes along the calls which its last reply, made by `agent`, asks for."""
@@ -179,10 +178,9 @@ class TaskRunController(Struct):
         async def put(wanted: TaskRun) -> TaskRun:
             due = [_child(wanted, name, spec) for name, spec in calls.due(wanted, agent)]
             written, made = await self.api.checkpoint(TASK_RUNS, wanted, TOOL_CALLS, due)
-            self.caches.runs.remember(written)
             for call in made:
                 self.caches.calls.remember(call)
-            return written
+            return remembered(self.caches.runs, written)
 
         return put
 
