@@ -9,7 +9,7 @@ IMAGE ?= kubechain:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/kubechain
 # Without the compiled files every process of the tests would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup check types layers quick-tests test cluster-test demo bench format generate lock parts clean \
+.PHONY: help setup check types layers quick-tests test cluster-test node-test demo bench format generate lock parts clean \
   image deploy-operator undeploy-operator
 
 help: ## Print this list
@@ -41,25 +41,34 @@ layers:
 quick-tests:
 	@$(BIN)/pytest -q -n 4 -m "not cluster" tests/unit tests/house tests/contract --ignore tests/contract/test_kubectl.py
 
-parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in ten minutes
+parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in 15 minutes
 	@$(BIN)/python -m tests.parts.kubectl
 	@$(BIN)/python -m tests.parts.node
 	@$(BIN)/python -m tests.parts.apiserver
 	@$(BIN)/python -m tests.parts.helm
 	@$(BIN)/python -m tests.parts.kuberouter
+	@nice $(BIN)/python -m tests.parts.machine
 
-test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes
+test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes, and on a node
 	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
 	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e \
 	  tests/deploy tests/replicas
 	@$(ON_KUBERNETES)
+	@$(ON_A_NODE)
 
 # Each worker starts a cluster of its own (half a gigabyte), and deletes it with the last test.
 ON_KUBERNETES = KUBECHAIN_REQUIRE_APISERVER=1 CI=true $(BIN)/pytest -q -n 2 -m cluster tests
 
+# Skipped, with the reason, where no node can run: without root, or without cgroup v1.
+ON_A_NODE = CI=true $(BIN)/pytest -q -m machine tests/machine
+
 cluster-test: setup ## The contract, the stories and the crashes on a real Kubernetes API server (built once)
 	@$(BIN)/python -m tests.parts.apiserver
 	@$(ON_KUBERNETES)
+
+node-test: setup ## Our image on a real node, with kubelet and containerd: needs root, installs packages of Debian
+	@$(BIN)/python -m tests.parts.machine
+	@$(ON_A_NODE)
 
 demo: setup ## The main job, no key needed: an agent carries a task to its answer and survives kill -9
 	@$(BIN)/kubechain demo

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from kubechain.resources.kind import Kind
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.server.served import CRDS
+from tests.outliving import outliving
 from tests.parts.apiserver import Cluster, installed
 from tests.parts.cache import PartMissing
 
@@ -59,12 +59,8 @@ def kubernetes() -> Iterator[Kubernetes]:
 def started(*options: str) -> Iterator[Kubernetes]:
     """A cluster with our CRDs, for as long as the block lasts; `options` are further flags of kube-apiserver."""
     can_start()
-    running = _Running(options)
-    running.start()
-    try:
-        yield running.answer()
-    finally:
-        running.stop()
+    with outliving(lambda: _cluster(options), SECONDS) as kubernetes:
+        yield kubernetes
 
 
 def can_start() -> None:
@@ -77,44 +73,11 @@ def can_start() -> None:
         pytest.skip(str(missing))
 
 
-class _Running(threading.Thread):
-    """A cluster that outlives the event loops of the tests."""
-
-    def __init__(self, options: tuple[str, ...]) -> None:
-        super().__init__(name="kubernetes", daemon=True)
-        self._options = options
-        self._ready = threading.Event()
-        self._made: Kubernetes | None = None
-        self._error: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._enough: asyncio.Event | None = None
-
-    def run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._enough = asyncio.get_running_loop(), asyncio.Event()
-        async with Cluster(*self._options) as cluster:
-            await install(cluster.kubeconfig)
-            self._made = Kubernetes(cluster.kubeconfig, cluster.folder / "audit.log")
-            self._ready.set()
-            await self._enough.wait()
-
-    def answer(self) -> Kubernetes:
-        self._ready.wait(SECONDS)
-        if self._made is None:
-            raise RuntimeError("the cluster did not start") from self._error
-        return self._made
-
-    def stop(self) -> None:
-        if self._loop is not None and self._enough is not None and self._error is None:
-            self._loop.call_soon_threadsafe(self._enough.set)
-        self.join(SECONDS)
+@asynccontextmanager
+async def _cluster(options: tuple[str, ...]) -> AsyncIterator[Kubernetes]:
+    async with Cluster(*options) as cluster:
+        await install(cluster.kubeconfig)
+        yield Kubernetes(cluster.kubeconfig, cluster.folder / "audit.log")
 
 
 async def install(kubeconfig: Path) -> None:

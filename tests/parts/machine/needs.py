@@ -1,0 +1,63 @@
+"""What a machine must have for a node: root, the cgroups that kubelet and runc use here, and programs of Debian.
+
+machine/__main__.py installs the programs; outside.py and the tests ask what is missing.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.parts.cache import PartMissing, announce, run
+
+PROGRAMS = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "ptp": "containernetworking-plugins",
+    "nft": "nftables",
+    "iptables": "iptables",
+    "ipset": "ipset",
+    "ip": "iproute2",
+    "socat": "socat",
+    "catatonit": "catatonit",
+    "podman": "podman",
+    "debootstrap": "debootstrap",
+}
+"""Program -> Debian's package of it."""
+PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/lib/cni"))
+CGROUPS = Path("/sys/fs/cgroup")
+CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
+
+
+def cannot() -> str:
+    """Why no node can run on this machine, whatever is installed; "" where one can."""
+    if os.uname().sysname != "Linux" or os.geteuid() != 0:
+        return "a real node needs root on Linux"
+    if lacking := [name for name in CONTROLLERS if not (CGROUPS / name / "cgroup.procs").exists()]:
+        return f"a real node needs cgroup v1 here, and {', '.join(lacking)} cannot be written"
+    return ""
+
+
+def missing() -> list[str]:
+    """Packages of Debian that are not installed."""
+    return sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=PLACES)})
+
+
+def install() -> None:
+    """Installs the missing packages. Raises PartMissing."""
+    if not (packages := missing()):
+        return
+    if not shutil.which("apt-get"):
+        raise PartMissing(f"install these for a real node: {', '.join(packages)}")
+    announce(f"installing {', '.join(packages)} with apt-get")
+    quietly = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]
+    run([*quietly, "update"])
+    run([*quietly, "install", "--yes", "--no-install-recommends", *packages])
+
+
+def hierarchies() -> Iterator[Path]:
+    """Where the controllers of cgroup v1 are mounted."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup":
+            yield Path(place)
