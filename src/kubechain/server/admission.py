@@ -39,16 +39,23 @@ def match_request(obj: JsonObject, kind: Kind[Any], namespace: str, name: str = 
     return {**obj, "metadata": meta}
 
 
-def admit(kind: Kind[Any], obj: JsonObject, old: JsonObject | None, *, status_only: bool = False) -> JsonObject:
+def admit(
+    kind: Kind[Any],
+    obj: JsonObject,
+    old: JsonObject | None,
+    *,
+    status_only: bool = False,
+    address: Kind[Any] | None = None,
+) -> JsonObject:
     """The object as it is to be stored; raises Invalid with every cause a real server would name.
 
     `obj` comes from `strict.decode`; `old` is the stored object on update, None on create. With `status_only`
-    everything but status is taken from `old`.
+    everything but status is taken from `old`. `address`: the kind that the URL names, where it is another.
     """
     if kind.ours or kind.kind == "Lease":
         _refuse_unversioned(kind, obj, old)
     if not kind.ours:
-        return _admit_builtin(kind, obj, old, status_only)
+        return _admit_builtin(kind, obj, old, status_only, address)
     _refuse_other_kind(kind, obj)
     whole = _lean(fit(kind.schema, _with_status(obj, old, status_only)))
     causes = list(_common(kind, whole, old, metadata.subdomain))
@@ -128,11 +135,13 @@ def _common(
     yield from metadata.check_update(meta, _meta(old))
 
 
-def _admit_builtin(kind: Kind[Any], obj: JsonObject, old: JsonObject | None, status_only: bool) -> JsonObject:
+def _admit_builtin(
+    kind: Kind[Any], obj: JsonObject, old: JsonObject | None, status_only: bool, address: Kind[Any] | None
+) -> JsonObject:
     parted = _with_status(obj, old, status_only) if kind.has_status else obj
     whole = _lean(builtin.complete(kind, parted), *_OMITTED)
     causes = list(_common(kind, whole, old, builtin.name_check(kind)))
-    causes += builtin.check(kind, whole, old)
+    causes += builtin.check(kind, whole, old, address)
     refuse(kind, _name(whole), causes)
     return whole
 

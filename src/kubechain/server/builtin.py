@@ -82,9 +82,14 @@ def _binding_defaults(obj: JsonObject) -> JsonObject:
     return out
 
 
-def check(kind: Kind[Any], obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
-    """What a real server has against the content of a built-in object; `old` on update."""
-    checks = _CHECKS.get(kind.kind)
+def check(
+    kind: Kind[Any], obj: JsonObject, old: JsonObject | None, address: Kind[Any] | None = None
+) -> Iterator[Cause]:
+    """What a real server has against the content of a built-in object; `old` on update.
+
+    `address`: the kind that the URL names, where the object is kept as another.
+    """
+    checks = _core_event if address is not None and address.kind == "Event" else _CHECKS.get(kind.kind)
     if checks is not None:
         yield from checks(obj, old)
 
@@ -175,14 +180,23 @@ def _lease(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
         yield invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def _event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
+def _core_event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
+    """At the address of core/v1 an event may say as little as it did before events.k8s.io."""
+    return _event_basics(obj, "reportingComponent")
+
+
+def _event_basics(obj: JsonObject, controller: str) -> Iterator[Cause]:
     namespace, about = lookup(obj, "metadata.namespace") or "default", lookup(obj, "regarding.namespace")
     if obj.get("eventTime"):
         if not about and namespace not in ("default", "kube-system"):
             yield invalid("involvedObject.namespace", about or "", "does not match event.namespace")
-        yield from _event_texts(obj)
+        yield from _event_texts(obj, controller)
     elif (about or "default") != namespace:
         yield invalid("involvedObject.namespace", about or "", "does not match event.namespace")
+
+
+def _event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
+    yield from _event_basics(obj, "reportingController")
     series = obj.get("series")
     if isinstance(series, dict) and (old is None or series != old.get("series")):
         count = series.get("count")
@@ -193,8 +207,6 @@ def _event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
     if old is not None:
         yield from _event_unchanged(obj, old)
         return
-    if not obj.get("eventTime") and any(obj.get(field) for field in _DEPRECATED):
-        return  # written in the old form, at the address of core/v1
     if not obj.get("eventTime"):
         yield required("eventTime")
     if obj.get("type") not in ("Normal", "Warning"):
@@ -204,11 +216,11 @@ def _event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
             yield invalid(shown, "", "needs to be unset")
 
 
-def _event_texts(obj: JsonObject) -> Iterator[Cause]:
+def _event_texts(obj: JsonObject, field_name: str) -> Iterator[Cause]:
     controller = str(obj.get("reportingController") or "")
     if not controller:
-        yield required("reportingController")
-    yield from (invalid("reportingController", controller, fault) for fault in qualified_name(controller))
+        yield required(field_name)
+    yield from (invalid(field_name, controller, fault) for fault in qualified_name(controller))
     for field in ("reportingInstance", "action", "reason"):
         if not obj.get(field):
             yield required(field)

@@ -82,18 +82,11 @@ class Call(msgspec.Struct, frozen=True):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.aside, partial(function, *args, **kwargs))
 
-    @property
-    def pretty(self) -> bool:
-        """Whether a person reads the answer: `?pretty`, or a browser or curl that does not say."""
-        return wants_indents(self.request)
-
     def answer(self, document: bytes | JsonObject, code: int = 200, *, yaml: bool = False) -> Response:
         """An answer in JSON (or YAML), with the warnings that came up on the way."""
         body: bytes | str = document if isinstance(document, bytes) else msgspec.json.encode(document)
         if yaml:
             body = as_yaml(msgspec.json.decode(body))
-        elif self.pretty:
-            body = msgspec.json.format(body, indent=2)
         return self.warned(Response(body, code, media_type=YAML if yaml else JSON))
 
     def warned(self, response: Response) -> Response:
@@ -108,14 +101,6 @@ class Call(msgspec.Struct, frozen=True):
         return NotFound(
             f'{kind.qualified} "{name}" not found', Details(name=name, group=kind.group, kind=kind.plural)
         )
-
-
-def wants_indents(request: Request) -> bool:
-    """Whether JSON is answered indented, as a real server decides it."""
-    asked = request.query_params.get("pretty")
-    if asked is not None:
-        return asked.lower() not in ("false", "0")
-    return request.headers.get("user-agent", "").startswith(("curl", "Wget", "Mozilla/5.0"))
 
 
 def _too_large() -> TooLarge:

@@ -23,7 +23,7 @@ from kubechain.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, 
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.runtime.metrics import Reading
-from kubechain.server import access, discovery, missing, openapi, read, reviews, write
+from kubechain.server import access, discovery, missing, openapi, pretty, read, reviews, write
 from kubechain.server.accept import form_of
 from kubechain.server.bodies import plain_in
 from kubechain.server.call import Call
@@ -71,6 +71,8 @@ class Application:
             answer = refusal(error, request.headers.get("accept", ""))
         except ClientDisconnect:
             return
+        if isinstance(answer, Response) and pretty.wanted(request):
+            pretty.indent(answer)
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> ASGIApp:
@@ -85,7 +87,10 @@ class Application:
         await access.check_path(self._api, user, request.method.lower(), path)
         if path == "/metrics" and request.method in ("GET", "HEAD") and self._settings.metrics is not None:
             return _metrics(request, self._settings.metrics())
-        return _document(request, path.rstrip("/") or "/") or missing.path(path)
+        document = _document(request, path.rstrip("/") or "/")
+        if document is not None and request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return document or missing.path(path)
 
     async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
         watching = "watch" in request.query_params and request.query_params["watch"] not in ("false", "0")
@@ -156,7 +161,9 @@ def _document(request: Request, path: str) -> Response | None:
         case ["apis", group, version]:
             return _json(request, discovery.legacy_resources(group, version))
         case ["openapi", "v2"]:
-            return Response(openapi.V2, media_type=openapi.V2_TYPE)
+            if "protobuf" in request.headers.get("accept", ""):
+                return Response(openapi.V2, media_type=openapi.V2_TYPE)
+            return _json(request, openapi.swagger())
         case ["openapi", "v3"]:
             return _json(request, openapi.index())
         case ["openapi", "v3", *rest]:

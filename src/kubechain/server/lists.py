@@ -13,6 +13,7 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from kubechain.server import pretty
 from kubechain.server.call import Call
 from kubechain.server.status import JSON, YAML, as_yaml
 
@@ -62,7 +63,7 @@ async def answer(call: Call, listing: Listing, *, yaml: bool = False) -> Respons
     """The answer that is a list, in JSON, indented JSON or YAML."""
     if yaml:
         return call.warned(Response(await call.work(len(listing), _as_yaml, listing), media_type=YAML))
-    if call.pretty:
+    if pretty.wanted(call.request):
         return call.warned(Response(await call.work(len(listing), _indented, listing), media_type=JSON))
     return call.warned(Pieces(listing))
 
@@ -72,7 +73,7 @@ def _as_yaml(listing: Listing) -> str:
 
 
 def _indented(listing: Listing) -> bytes:
-    return msgspec.json.format(listing.whole(), indent=2)
+    return pretty.indented(listing.whole())
 
 
 class Pieces(Response):

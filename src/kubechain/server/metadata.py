@@ -191,6 +191,28 @@ def _finalizers(meta: JsonObject) -> Iterator[Cause]:
         yield invalid("metadata.finalizers", cast("JsonValue", finalizers), text)
 
 
+def each_owner_once(obj: JsonObject) -> tuple[JsonObject, list[str]]:
+    """The object with the first of several references to one owner, and the warning about the others."""
+    meta = obj.get("metadata")
+    owners = meta.get("ownerReferences") if isinstance(meta, dict) else None
+    if not isinstance(meta, dict) or not isinstance(owners, list) or len(owners) < 2:
+        return obj, []
+    first: dict[str, JsonValue] = {}
+    twice: list[str] = []
+    for owner in owners:
+        uid = str(owner.get("uid")) if isinstance(owner, dict) else ""
+        if uid in first:
+            twice.append(uid)
+        first.setdefault(uid, owner)
+    if not twice:
+        return obj, []
+    text = (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and "
+        "may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+    )
+    return {**obj, "metadata": {**meta, "ownerReferences": [*first.values()]}}, [text + ", ".join(twice)]
+
+
 def undomained(obj: JsonObject) -> list[str]:
     """The warnings about finalizers without a domain in their names."""
     meta = obj.get("metadata")

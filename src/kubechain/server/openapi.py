@@ -17,9 +17,10 @@ from kubechain.resources.kind import Kind
 from kubechain.resources.registry import ALL
 from kubechain.server.messages import messages
 from kubechain.server.structure import of_message, structure
+from kubechain.server.views import CORE_EVENTS
 
 V2 = b"\n\x032.0\x12\x06\n\x01k\x12\x01vB\x00J\x00"
-"""An empty document: clients that ask for it then say the right thing about unknown kinds."""
+"""The empty document in protobuf, for kubectl, which reads version 3 for all that matters to people."""
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _ABOUT_META = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
@@ -50,9 +51,20 @@ def document(path: str) -> JsonObject:
 
 
 @cache
+def swagger() -> bytes:
+    """`/openapi/v2` in JSON: the schema of every kind, without operations."""
+    schemas: JsonObject = {}
+    for path in _documents():
+        schemas |= cast("JsonObject", cast("JsonObject", _document(path)["components"])["schemas"])
+    info: JsonObject = {"title": "KubeChain", "version": "v1"}
+    text = msgspec.json.encode({"swagger": "2.0", "info": info, "paths": {}, "definitions": schemas})
+    return text.replace(b'"#/components/schemas/', b'"#/definitions/')
+
+
+@cache
 def _documents() -> dict[str, list[Kind[Any]]]:
     found: dict[str, list[Kind[Any]]] = {}
-    for kind in ALL:
+    for kind in (*ALL, CORE_EVENTS):
         found.setdefault(_path(kind), []).append(kind)
     return found
 

@@ -6,12 +6,13 @@ Called by `read`, `watch` and `write`. Pure.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import Literal, cast
 
 from msgspec import Struct
 
-from kubechain.errors import BadRequest, Cause, Details, Invalid
+from kubechain.errors import BadRequest, Cause, Details, Invalid, Timeout
 from kubechain.resources.builtin import EVENTS
 from kubechain.runtime.api import DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import FieldSelector, LabelSelector, Requirement, parse_fields, parse_labels
@@ -24,6 +25,15 @@ Query = Mapping[str, str]
 Validation = Literal["Ignore", "Warn", "Strict"]
 META = "meta.k8s.io"
 MAX_WATCH_SECONDS = 3600.0
+LONGEST_WATCH = 10 * 365 * 86400
+"""Seconds; what a client asks for beyond that no timer holds."""
+MAX_LIMIT = 1 << 31
+"""Objects in a page, which is more than there can be."""
+MAX_WORDS = 10_000
+"""Keys and values in a selector."""
+_DIGITS = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_INT64, _UINT64 = range(-(1 << 63), 1 << 63), range(1 << 64)
+_LONGEST = 100
 
 
 class WriteOptions(Struct, frozen=True):
@@ -43,12 +53,16 @@ def flag(query: Query, name: str) -> bool:
 def number(query: Query, name: str) -> int:
     """A whole number, 0 where the parameter is absent. Raises BadRequest."""
     text = query.get(name, "")
-    if not text:
-        return 0
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    return _parsed("ParseInt", text, _INT64) if text else 0
+
+
+def _parsed(function: str, text: str, numbers: range) -> int:
+    """A number as Go reads it: ASCII digits within its range. Raises BadRequest."""
+    if not _DIGITS.fullmatch(text) or (text[0] in "-+" and numbers[0] == 0):
+        raise BadRequest(f'strconv.{function}: parsing "{text}": invalid syntax')
+    if len(text) > _LONGEST or int(text) not in numbers:
+        raise BadRequest(f'strconv.{function}: parsing "{text}": value out of range')
+    return int(text)
 
 
 def list_options(query: Query, target: Target) -> ListOptions:
@@ -77,7 +91,7 @@ def list_options(query: Query, target: Target) -> ListOptions:
     return ListOptions(
         labels=_labels(query),
         fields=_fields(query, target),
-        limit=max(0, limit),
+        limit=min(max(0, limit), MAX_LIMIT),
         continue_token=token,
         resource_version="" if token else version,
         match=cast("Literal['', 'Exact', 'NotOlderThan']", match),
@@ -109,7 +123,7 @@ def watch_options(query: Query, target: Target) -> WatchOptions:
 def watch_seconds(query: Query) -> float:
     """How long a watch lasts: as asked, else between half an hour and one hour so that clients spread."""
     asked = number(query, "timeoutSeconds")
-    return float(asked) if asked > 0 else MAX_WATCH_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+    return float(min(asked, LONGEST_WATCH)) if asked > 0 else MAX_WATCH_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def write_options(query: Query, user_agent: str, options: str = "CreateOptions") -> WriteOptions:
@@ -146,6 +160,7 @@ def dry_run(query: Mapping[str, object], options: str) -> bool:
 
 def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
     """The options of a DELETE: those of the body, else those of the query. Raises Invalid, BadRequest."""
+    number(query, "gracePeriodSeconds")
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy", "")
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
@@ -172,14 +187,18 @@ def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
 
 def check_version(version: str, blame: str = "") -> None:
     """Raises BadRequest for what is no resource version."""
-    if version and not version.isdecimal():
-        fault = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-        raise BadRequest(f'{blame}resourceVersion: Invalid value: "{version}": {fault}')
+    try:
+        if version and _parsed("ParseUint", version, _UINT64) > _INT64[-1]:
+            raise Timeout(f"Too large resource version: {version}", Details(retry_after=1))
+    except BadRequest as fault:
+        raise BadRequest(f'{blame}resourceVersion: Invalid value: "{version}": {fault}') from None
 
 
 def _labels(query: Query) -> LabelSelector:
     """The label selector. Raises BadRequest for one that no object can match by its names."""
     selector = parse_labels(query.get("labelSelector", ""))
+    if sum(1 + len(requirement.values) for requirement in selector.requirements) > MAX_WORDS:
+        raise BadRequest(f"unable to parse requirement: a selector has at most {MAX_WORDS} keys and values")
     for requirement in selector.requirements:
         for fault in qualified_name(requirement.key):
             raise _unlikely("<nil>", requirement.key, fault)

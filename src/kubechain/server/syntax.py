@@ -8,8 +8,15 @@ from __future__ import annotations
 import re
 
 _SPACE = b" \t\r\n"
-_NUMBER_PARTS = (re.compile(rb"-?(0|[1-9][0-9]*)"), re.compile(rb"\.[0-9]+"), re.compile(rb"[eE][+-]?[0-9]+"))
-_BEGUN = re.compile(rb"-|\.|[eE][+-]?")
+_NUMBER = tuple(
+    (re.compile(begun), re.compile(whole))
+    for begun, whole in (
+        (rb"-", rb"-?(0|[1-9][0-9]*)"),
+        (rb"\.", rb"\.[0-9]+"),
+        (rb"[eE][+-]?", rb"[eE][+-]?[0-9]+"),
+    )
+)
+"""The parts of a number: how each begins, and the whole of it."""
 _END = "unexpected end of JSON input"
 
 
@@ -65,11 +72,11 @@ def _value(text: bytes, at: int) -> int:
 
 
 def _number(text: bytes, at: int) -> int:
-    for part in _NUMBER_PARTS:
-        if found := part.match(text, at):
+    for begun, whole in _NUMBER:
+        if found := whole.match(text, at):
             at = found.end()
-        elif begun := _BEGUN.match(text, at):
-            raise _unexpected(text, begun.end(), "in numeric literal")
+        elif only := begun.match(text, at):
+            raise _unexpected(text, only.end(), "in numeric literal")
     return at
 
 

@@ -15,11 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from kubechain.errors import ApiError
 from kubechain.resources.json import JsonObject
-from kubechain.runtime.api import Bookmark, Change, Key, WatchOptions
+from kubechain.runtime.api import Bookmark, Change, Key, ListOptions, WatchOptions
 from kubechain.server import fixed
 from kubechain.server.accept import Form, form_of
 from kubechain.server.call import Call
-from kubechain.server.query import list_options, watch_options, watch_seconds
+from kubechain.server.query import watch_options, watch_seconds
 from kubechain.server.read import single
 from kubechain.server.status import status_of
 from kubechain.server.table import row, table
@@ -155,7 +155,7 @@ async def _disconnected(receive: Receive) -> None:
 async def _unchanging(call: Call, options: WatchOptions) -> Events:
     """The events of a resource that never changes: its objects where they are asked for, then silence."""
     if options.initial_events or options.since in ("", "0"):
-        page = fixed.page(call.target.served, list_options({}, call.target))
+        page = fixed.page(call.target.served, ListOptions(labels=options.labels, fields=options.fields))
         for document in page.items:
             name = msgspec.json.decode(document)["metadata"]["name"]
             yield Change("ADDED", Key("", name), fixed.VERSION, document)

@@ -28,7 +28,7 @@ from kubechain.server.fields import apply, track_update
 from kubechain.server.jsonpatch import json_patch
 from kubechain.server.jsontext import TOO_DEEP, NotJson, parse
 from kubechain.server.lists import answer
-from kubechain.server.metadata import undomained
+from kubechain.server.metadata import each_owner_once, undomained
 from kubechain.server.patches import strategic
 from kubechain.server.query import (
     WriteOptions,
@@ -217,8 +217,20 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
     except NotFound:
         if subresource:
             raise
+    if uid := identity.text(identity.metadata_of(config), "uid"):
+        raise _no_such_uid(call, uid)
     new = await call.work(size, merged, None)
     return written(call, await _create(call, options, new, size, applied=True), 201)
+
+
+def _no_such_uid(call: Call, uid: str) -> Conflict:
+    """The refusal of an apply that means one object, which is gone."""
+    kind, name = call.target.served.kind, call.target.name
+    text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+    return Conflict(
+        f'Operation cannot be fulfilled on {kind.qualified} "{name}": {text}',
+        Details(name=name, group=kind.group, kind=kind.plural),
+    )
 
 
 def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
@@ -243,8 +255,9 @@ async def _create(call: Call, options: WriteOptions, body: JsonObject, size: int
 def _created(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> tuple[bytes, list[str]]:
     """The new object as it is to be stored, and what a client is to be warned of."""
     kind = call.target.served.stored
-    new = admit(kind, identity.fresh(kind, body if applied else _to_stored(call, body)), None)
-    warnings = undomained(new)
+    new, warnings = each_owner_once(identity.fresh(kind, body if applied else _to_stored(call, body)))
+    new = admit(kind, new, None, address=_address(call))
+    warnings += undomained(new)
     _encoded(new)  # what is too large is refused before anything is made of it
     return _encoded(new if applied else _tracked(call, options, None, new)), warnings
 
@@ -277,6 +290,8 @@ def _changed(
         raise BadRequest(f"the changed object {TOO_DEEP}")
     if not applied:
         new = _to_stored(call, _addressed(call, new))
+    new, warnings = each_owner_once(new)
+    call.warnings.extend(warnings)
     new = _admitted(call, options, old, new, applied=applied)
     versions = {identity.text(identity.metadata_of(o), "resourceVersion") for o in (old, new)}
     if not identity.metadata_of(new).get("managedFields"):
@@ -287,7 +302,7 @@ def _changed(
 def _admitted(call: Call, options: WriteOptions, old: JsonObject, new: JsonObject, *, applied: bool) -> JsonObject:
     kind, status_only = call.target.served.stored, call.target.subresource is not None
     new = identity.successor(kind, old, new, status_only=status_only)
-    new = admit(kind, new, old, status_only=status_only)
+    new = admit(kind, new, old, status_only=status_only, address=_address(call))
     _encoded(new)  # what is too large is refused before anything is made of it
     return new if applied else _tracked(call, options, old, new)
 
@@ -301,6 +316,11 @@ def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: Jso
     kind = call.target.served.stored
     subresource = call.target.subresource.name if call.target.subresource else ""
     return track_update(kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock())
+
+
+def _address(call: Call) -> Kind[bytes] | None:
+    """The kind that the URL names, where the store keeps another."""
+    return call.target.served.kind if call.target.served.kind is not call.target.served.stored else None
 
 
 def _addressed(call: Call, obj: JsonObject) -> JsonObject:
