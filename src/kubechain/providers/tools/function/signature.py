@@ -5,24 +5,27 @@ Runs in the function worker, never in the controller: it needs the function itse
 
 from __future__ import annotations
 
+import datetime
+import functools
 import inspect
-import re
+import operator
+import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from kubechain.providers.tools.function.docstring import docstring
 from kubechain.resources.json import JsonObject, JsonValue
 
 IDEMPOTENCY_KEY = "idempotency_key"
 
-_SECTION = re.compile(
-    r"^(Args|Arguments|Parameters|Returns|Yields|Raises|Examples?|Notes?|See Also|Attributes|Todo|Warnings?):\s*$"
-)
-_ENTRY = re.compile(r"^(\s+)\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_PYDANTIC = ("pydantic", "annotated_types")
+_FORMATS: dict[Any, str] = {datetime.datetime: "date-time", datetime.time: "time"}
+"""msgspec names these only where a time zone is required, since the format does."""
 
 
 class UnfitFunction(TypeError):
@@ -33,23 +36,36 @@ class UnfitArguments(ValueError):
     """The arguments do not fit; the text is for the model."""
 
 
+class Arguments(Protocol):
+    """The arguments of one function: how models are told of them, and how a document becomes values."""
+
+    schema: Raw
+
+    def bind(self, document: str) -> dict[str, object]:
+        """The arguments that were given, by name. Raises ValueError, its text for the model."""
+        ...
+
+
 class Signature(msgspec.Struct, frozen=True):
     """What models are told about a function, and what it is called with."""
 
     description: str
-    parameters: Raw
-    arguments: type[Struct]
-    positional: frozenset[str]
+    arguments: Arguments
+    positional: tuple[str, ...]
     takes_key: bool
+
+    @property
+    def parameters(self) -> Raw:
+        """The JSON Schema of its arguments."""
+        return self.arguments.schema
 
     def bind(self, document: str, key: str) -> tuple[list[object], dict[str, object]]:
         """The function's positional and keyword arguments for a JSON document. Raises UnfitArguments."""
         try:
-            given = msgspec.json.decode(document or "{}", type=self.arguments)
-        except msgspec.DecodeError as error:
+            values = self.arguments.bind(document or "{}")
+        except ValueError as error:
             raise UnfitArguments(f"{error}. {self._expected()}") from error
-        values = {n: v for n in self.arguments.__struct_fields__ if (v := getattr(given, n)) is not UNSET}
-        positional = [values.pop(name) for name in list(values) if name in self.positional]
+        positional = [values.pop(name) for name in self.positional if name in values]
         if self.takes_key:
             values[IDEMPOTENCY_KEY] = key
         return positional, values
@@ -65,56 +81,119 @@ def signature(function: Callable[..., object]) -> Signature:
     except (NameError, TypeError, AttributeError) as error:
         raise UnfitFunction(f"its type hints cannot be read: {error}") from error
     description, notes = docstring(inspect.getdoc(function) or "")
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind not in _VARIADIC]
+    parameters = list(inspect.signature(function).parameters.values())
+    if unnamed := next((p for p in parameters if p.kind in _STARS), None):
+        raise UnfitFunction(
+            f"its parameter {_STARS[unnamed.kind]}{unnamed.name} cannot be described to a model; give every "
+            "argument a name and a type hint (a decorator keeps those of its function with functools.wraps)"
+        )
     offered = [p for p in parameters if p.name != IDEMPOTENCY_KEY]
-    fields = [_field(p, hints.get(p.name), notes.get(p.name, "")) for p in offered]
+    described = {p.name: _described(p, hints.get(p.name), notes.get(p.name, "")) for p in offered}
     try:
-        arguments = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True)
-        schema = _schema(arguments, offered)
+        arguments = _arguments(offered, described)
     except TypeError as error:
         raise UnfitFunction(f"its parameters have no JSON form: {error}") from error
     return Signature(
         description=description,
-        parameters=Raw(msgspec.json.encode(schema)),
         arguments=arguments,
-        positional=frozenset(p.name for p in offered if p.kind is p.POSITIONAL_ONLY),
+        positional=tuple(p.name for p in offered if p.kind is p.POSITIONAL_ONLY),
         takes_key=len(parameters) > len(offered),
     )
 
 
-def docstring(text: str) -> tuple[str, dict[str, str]]:
-    """A Google-style docstring -> what stands before its first section, and the `Args:` by name."""
-    section, about, arguments = "", [], []
-    for line in text.splitlines():
-        if header := _SECTION.match(line):
-            section = header.group(1)
-        elif not section:
-            about.append(line)
-        elif section in ("Args", "Arguments", "Parameters"):
-            arguments.append(line)
-    return "\n".join(about).strip(), _entries(arguments)
+def _arguments(parameters: list[inspect.Parameter], hints: Mapping[str, Any]) -> Arguments:
+    """By msgspec, which is quick; by pydantic where the hints are pydantic's, or msgspec does not know them."""
+    refused: TypeError | None = None
+    if not any(_is_pydantics(hint) for hint in hints.values()):
+        try:
+            return PlainArguments(parameters, hints)
+        except TypeError as error:
+            refused = error
+    try:
+        from kubechain.providers.tools.function.models import PydanticArguments
+    except ImportError as error:
+        raise refused or TypeError(str(error)) from error
+    try:
+        return PydanticArguments(parameters, {name: _for_pydantic(hint) for name, hint in hints.items()})
+    except TypeError as error:
+        raise refused or error from error
 
 
-def _entries(lines: list[str]) -> dict[str, str]:
-    """`  name (type): text` and its continuation lines, which stand further in."""
-    found: dict[str, list[str]] = {}
-    depth, current = -1, ""
-    for line in lines:
-        entry = _ENTRY.match(line)
-        if entry and (depth < 0 or len(entry.group(1)) <= depth):
-            depth, current = len(entry.group(1)), entry.group(2)
-            found[current] = [entry.group(3)]
-        elif current and line.strip():
-            found[current].append(line.strip())
-    return {name: " ".join(parts).strip() for name, parts in found.items()}
+class PlainArguments:
+    """The arguments of a function whose types msgspec knows. Raises TypeError."""
+
+    def __init__(self, parameters: list[inspect.Parameter], hints: Mapping[str, Any]) -> None:
+        fields = [_field(parameter, hints[parameter.name]) for parameter in parameters]
+        self._struct = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True)
+        self.schema = Raw(msgspec.json.encode(_schema(self._struct, parameters)))
+
+    def bind(self, document: str) -> dict[str, object]:
+        """The arguments that were given, by name. Raises ValueError."""
+        try:
+            given = msgspec.json.decode(document, type=self._struct)
+        except msgspec.DecodeError as error:
+            raise ValueError(str(error)) from error
+        names = self._struct.__struct_fields__
+        return {name: value for name in names if (value := getattr(given, name)) is not UNSET}
 
 
-def _field(parameter: inspect.Parameter, hint: Any, note: str) -> tuple[str, Any] | tuple[str, Any, Any]:
+def _described(parameter: inspect.Parameter, hint: Any, note: str) -> Any:
+    """A parameter's type, with what is said about it."""
+    kind = _with_words(hint) if hint is not None else _untyped(parameter.default)
+    told = any(getattr(m, "description", None) for m in getattr(kind, "__metadata__", ()))
+    return Annotated[kind, Meta(description=note)] if note and not told else kind
+
+
+def _with_words(hint: Any) -> Any:
+    """The hint with strings in it, `Annotated[str, "Name of a city."]`, as descriptions of what they are on."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        words = next((text for m in hint.__metadata__ if (text := _words(m))), "")
+        rest = tuple(m for m in hint.__metadata__ if not _words(m))
+        return Annotated[(_with_words(args[0]), *rest, *([Meta(description=words)] if words else []))]
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, map(_with_words, args))
+    if origin in (list, set, frozenset, tuple, dict):
+        return origin[tuple(map(_with_words, args))]
+    return (
+        Annotated[hint, Meta(extra_json_schema={"format": _FORMATS[hint]})]
+        if isinstance(hint, type) and hint in _FORMATS
+        else hint
+    )
+
+
+def _words(note: object) -> str:
+    """A description that was given as a string, or as typing_extensions.Doc."""
+    text = note if isinstance(note, str) else getattr(note, "documentation", "")
+    return text if isinstance(text, str) else ""
+
+
+def _is_pydantics(hint: Any) -> bool:
+    """Whether it is a type of pydantic's, or says something that only pydantic understands."""
+    if hasattr(hint, "__pydantic_core_schema__") or hasattr(hint, "__get_pydantic_core_schema__"):
+        return True
+    if any(type(m).__module__.partition(".")[0] in _PYDANTIC for m in getattr(hint, "__metadata__", ())):
+        return True
+    return any(_is_pydantics(one) for one in typing.get_args(hint) if not isinstance(one, str))
+
+
+def _for_pydantic(hint: Any) -> Any:
+    """The hint with descriptions as pydantic's own."""
+    from pydantic import Field
+
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        notes = [Field(description=m.description) if isinstance(m, Meta) else m for m in hint.__metadata__]
+        return Annotated[(_for_pydantic(args[0]), *notes)]
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, map(_for_pydantic, args))
+    if origin in (list, set, frozenset, tuple, dict):
+        return origin[tuple(map(_for_pydantic, args))]
+    return hint
+
+
+def _field(parameter: inspect.Parameter, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
     """One parameter as a struct field; those with a default may be left out, and then the function's own holds."""
-    kind = hint if hint is not None else _untyped(parameter.default)
-    text = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, str)), note)
-    if text:
-        kind = Annotated[kind, Meta(description=text)]
     if parameter.default is parameter.empty:
         return parameter.name, kind
     return parameter.name, kind | UnsetType, UNSET
