@@ -184,6 +184,15 @@ def test_the_quick_start_of_the_readme_ends_in_a_final_answer(shell: Shell) -> N
     assert re.search(r"llm.*/gpt-4o +openai +true +Ready", printed)
 
 
+@pytest.mark.parametrize("shell", engines("1.32"), indirect=True)
+def test_the_page_about_function_tools_prints_what_it_says(shell: Shell) -> None:
+    told = shell.read_aloud(ROOT / "docs" / "guides" / "function-tools.md")
+    for block, printed in told:
+        if block.prints is not None:
+            assert even(printed) == even(block.prints), block.commands
+    assert told[-1][1].splitlines()[-1:] == ["Tells the weather of the coming days."]
+
+
 @pytest.mark.parametrize("shell", engines("1.32", "1.33", ""), indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
     *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")

@@ -179,6 +179,38 @@ async def test_what_a_function_prints_goes_to_the_log_and_never_into_the_result(
     assert {entry["log_level"] for entry in logs} == {"debug"}
 
 
+@pytest.mark.parametrize("name", ["speak", "speak_later"])
+async def test_what_is_printed_is_told_apart_by_call(functions: Functions, name: str) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.TaskGroup() as group:
+            for run in ("r1", "r2"):
+                arguments = json.dumps({"text": f"of {run}"}).encode()
+                about = {"tool": "speaker", "task_run": run}
+                spoken = FunctionCall(f"tricks:{name}", arguments, 20, {}, about=about)
+                group.create_task(functions.call(spoken))
+    said = {(e["task_run"], e["tool"], e["function"], e["line"]) for e in logs if "task_run" in e}
+    function = f"tricks:{name}"
+    assert said == {
+        (run, "speaker", function, f"{way} of {run}") for run in ("r1", "r2") for way in ("aloud", "aside", "half")
+    }
+
+
+async def test_a_worker_that_dies_tells_each_call_its_own_last_words(functions: Functions, tmp_path: Path) -> None:
+    place = pipe(tmp_path, "pid")
+    async with asyncio.TaskGroup() as group:
+        hanging = group.create_task(_error(functions, call("say_pid_and_hang", pipe=str(place))))
+        await heard(place)
+        dying = group.create_task(_error(functions, call("die")))
+    assert "last words" in str(dying.result()) and "last words" not in str(hanging.result())
+
+
+async def test_a_value_from_a_secret_is_shown_in_no_result_and_any_other_is(functions: Functions) -> None:
+    env = {"TOKEN": "sk-123456", "CITY": "Amsterdam"}
+    for name in ("environment", "environment_later"):
+        told = await functions.call(FunctionCall(f"tricks:{name}", b"{}", 20, env, hidden=frozenset({"TOKEN"})))
+        assert json.loads(told)["TOKEN"] == "[redacted]" and json.loads(told)["CITY"] == "Amsterdam"
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

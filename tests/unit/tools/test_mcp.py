@@ -371,7 +371,13 @@ async def test_what_a_server_has_started_ends_with_it(servers: MCP) -> None:
 
 
 @pytest.mark.parametrize("program", ["./server", "bin/server"])
-async def test_a_relative_command_says_where_programs_start(servers: MCP, program: str) -> None:
+async def test_a_relative_command_says_where_programs_start(
+    servers: MCP, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / program).write_text("#!/bin/sh\n")
+    (tmp_path / program).chmod(0o755)
     with pytest.raises(Terminal, match="started in the folder /"):
         await servers.discover(OWNER, ServerCommand(program, (), ()), 20)
 

@@ -22,12 +22,12 @@ _LINES_PER_SECOND = 100
 
 
 class Output:
-    """Reads the output streams of one process; `owner` names the process in the log."""
+    """What one process prints, or one call in it; `owner` names the process in the log, `about` says more."""
 
-    def __init__(self, owner: str, hidden: Sequence[str]) -> None:
+    def __init__(self, owner: str, hidden: Sequence[str], **about: str) -> None:
         self._hidden = hidden
         self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._log = Logger("kubechain.tools", tool_process=owner)
+        self._log = Logger("kubechain.tools", tool_process=owner, **about)
         self._second = 0
         self._logged = 0
 

@@ -24,12 +24,13 @@ class Inspect(Struct, tag=True, frozen=True):
 
 
 class Call(Struct, tag=True, frozen=True):
-    """Asks for a function's result; `arguments` is a JSON document."""
+    """Asks for a function's result; `arguments` is a JSON document, `hidden` names variables nobody may see."""
 
     id: int
     entrypoint: str
     arguments: str
     idempotency_key: str = ""
+    hidden: frozenset[str] = frozenset()
 
 
 class Cancel(Struct, tag=True, frozen=True):
@@ -72,7 +73,14 @@ class Unusable(Struct, tag=True, frozen=True):
     message: str
 
 
-Reply = Described | Returned | Failed | Unusable
+class Printed(Struct, tag=True, frozen=True):
+    """A line that was printed for a request that is being answered."""
+
+    id: int
+    line: str
+
+
+Reply = Described | Returned | Failed | Unusable | Printed
 
 _requests = msgspec.json.Decoder(Request)
 _replies = msgspec.json.Decoder(Reply)

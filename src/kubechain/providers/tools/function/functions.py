@@ -15,7 +15,16 @@ from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
-from kubechain.providers.tools.function.frames import Call, Described, Failed, Inspect, Reply, Returned, Unusable
+from kubechain.providers.tools.function.frames import (
+    Call,
+    Described,
+    Failed,
+    Inspect,
+    Printed,
+    Reply,
+    Returned,
+    Unusable,
+)
 from kubechain.providers.tools.function.worker_process import WorkerProcess, next_id
 
 INSPECT_SECONDS = 30.0
@@ -47,8 +56,8 @@ class Functions(FunctionProcesses):
         Raises ToolError (it raised, or the arguments do not fit), Transient, or Terminal as `inspect` does.
         """
         document = call.arguments.decode("utf-8", "replace")
-        request = Call(next_id(), call.entrypoint, document, call.idempotency_key)
-        reply = await self._ask(request, call.env, call.timeout)
+        request = Call(next_id(), call.entrypoint, document, call.idempotency_key, call.hidden)
+        reply = await self._ask(request, call.env, call.timeout, call.about)
         match reply:
             case Returned():
                 return reply.text
@@ -66,14 +75,16 @@ class Functions(FunctionProcesses):
         await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
 
     async def _describe(self, entrypoint: str, env: Environment) -> Described:
-        reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS)
+        reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS, {})
         if isinstance(reply, Described):
             return reply
         raise _out_of_turn(reply, env)
 
-    async def _ask(self, request: Inspect | Call, env: Environment, timeout: float) -> Reply:
+    async def _ask(
+        self, request: Inspect | Call, env: Environment, timeout: float, about: Mapping[str, str]
+    ) -> Reply:
         try:
-            return await self._worker(env).ask(request, timeout)
+            return await self._worker(env).ask(request, timeout, about)
         except TimeoutError as error:
             raise Transient(
                 f"function {request.entrypoint} did not answer within {timeout:g} s; raise the tool's timeout or "
@@ -110,7 +121,7 @@ def _out_of_turn(reply: Reply, env: Environment) -> Terminal:
     match reply:
         case Unusable():
             return Terminal(redacted(reply.message, secrets(env)), reason=reply.reason)
-        case Described() | Returned() | Failed():
+        case Described() | Returned() | Failed() | Printed():
             return Terminal("the worker process answered another question", reason="WorkerBroken")
         case _:
             assert_never(reply)

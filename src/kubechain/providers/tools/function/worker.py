@@ -1,9 +1,9 @@
 """The process in which users' Python functions run: `python -I -u -m kubechain.providers.tools.function.worker`.
 
 `worker_process` starts it with a socket and the folders to import from, and speaks frames.py over that socket.
-Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes to stdout
-and stderr, which nobody parses. It ends with its socket, and it never sees an environment variable that the
-manifest did not give (beside PATH, HOME and LANG).
+Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes over the
+socket too, by call; what cannot be told apart goes to stdout and stderr, which nobody parses. It ends with its
+socket, and it never sees an environment variable that the manifest did not give (beside PATH, HOME and LANG).
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TextIO, cast
 
+from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.function.frames import (
     Call,
     Cancel,
     Described,
     Failed,
     Inspect,
+    Printed,
     Reply,
     Returned,
     Unusable,
     frame,
     read_request,
 )
+from kubechain.providers.tools.function.printing import Attributed, Printer, printing
 from kubechain.providers.tools.function.signature import Signature, UnfitArguments, UnfitFunction, signature
 from kubechain.providers.tools.function.turns import turns
 from kubechain.providers.tools.result import NotText, as_text, limited
@@ -112,6 +116,8 @@ class Worker:
         self._open: set[int] = set()
         self._cancelled: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._printers: dict[int, Printer] = {}
+        self._environment = dict(os.environ)
         self._loaded: dict[str, Function] = {}
 
     def recruit(self) -> None:
@@ -176,8 +182,11 @@ class Worker:
 
     def _answer(self, request: Inspect | Call) -> None:
         reply: Reply | None
+        number = request.id
+        printer = self._printers[number] = Printer(lambda line: self._send(Printed(number, line)))
         try:
-            reply = self._describe(request) if isinstance(request, Inspect) else self._call(request)
+            with printing(printer):
+                reply = self._describe(request) if isinstance(request, Inspect) else self._call(request)
         except NoFunction as error:
             reply = Unusable(request.id, error.reason, limited(str(error)))
         if reply is not None:
@@ -186,6 +195,11 @@ class Worker:
     def _reply(self, reply: Reply) -> None:
         self._open.discard(reply.id)
         self._cancelled.discard(reply.id)
+        if printer := self._printers.pop(reply.id, None):
+            printer.flush()
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
         with self._writing:
             self._connection.sendall(frame(reply))
 
@@ -200,25 +214,32 @@ class Worker:
             positional, named = found.bind(request.arguments, request.idempotency_key)
             result = function(*positional, **named)
             if inspect.isawaitable(result):
-                self._loop.call_soon_threadsafe(self._begin, request.id, result)
+                self._loop.call_soon_threadsafe(self._begin, request, result)
                 return None
-            return Returned(request.id, limited(as_text(result)))
+            return Returned(request.id, self._shown(request, result))
         except (UnfitArguments, NotText) as error:
             return Failed(request.id, limited(str(error)))
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a user's function does
             return _raised(request.id, error)
 
-    def _begin(self, number: int, result: Awaitable[object]) -> None:
+    def _shown(self, request: Call, result: object) -> str:
+        """The result as text, without the values that nobody may see, and not too long."""
+        values = secrets({name: self._environment.get(name, "") for name in request.hidden})
+        return limited(redacted(as_text(result), values))
+
+    def _begin(self, request: Call, result: Awaitable[object]) -> None:
         """Has the event loop wait for a result."""
-        task = self._tasks[number] = self._loop.create_task(self._await(number, result))
+        number = request.id
+        task = self._tasks[number] = self._loop.create_task(self._await(request, result))
         task.add_done_callback(lambda _: self._tasks.pop(number, None))
         if number in self._cancelled:
             task.cancel()
 
-    async def _await(self, number: int, awaitable: Awaitable[object]) -> None:
+    async def _await(self, request: Call, awaitable: Awaitable[object]) -> None:
         reply: Reply
+        number = request.id
         try:
-            reply = Returned(number, limited(as_text(await awaitable)))
+            reply = Returned(number, self._shown(request, await awaitable))
         except NotText as error:
             reply = Failed(number, limited(str(error)))
         except asyncio.CancelledError:
@@ -253,6 +274,7 @@ def main() -> None:
     descriptor, *folders = sys.argv[1:]
     os.set_inheritable(int(descriptor), False)
     sys.path[:0] = folders
+    sys.stdout, sys.stderr = cast("TextIO", Attributed(sys.stdout)), cast("TextIO", Attributed(sys.stderr))
     asyncio.run(serve(socket.socket(fileno=int(descriptor)), folders))
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 
 from kubechain.errors import Transient
 from kubechain.providers.tools.environment import environment, secrets
-from kubechain.providers.tools.function.frames import Call, Cancel, Inspect, Replies, Reply, Request, frame
+from kubechain.providers.tools.function.frames import (
+    Call,
+    Cancel,
+    Inspect,
+    Printed,
+    Replies,
+    Reply,
+    Request,
+    frame,
+)
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.process import ending, start
 
@@ -44,7 +53,10 @@ class WorkerProcess:
         self._env = env
         self._folders = folders
         self._pending: dict[int, asyncio.Future[Reply]] = {}
-        self._output = Output("function worker", secrets(env))
+        self._words: dict[int, Output] = {}
+        """What is printed for each request."""
+        self._hidden = secrets(env)
+        self._output = Output("function worker", self._hidden)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._unsent: list[bytes] = []
@@ -71,10 +83,14 @@ class WorkerProcess:
             self._stopping = True
             self.task.cancel()
 
-    async def ask(self, request: Inspect | Call, timeout: float) -> Reply:
-        """The worker's answer. Raises TimeoutError, or Transient when the worker dies first."""
+    async def ask(self, request: Inspect | Call, timeout: float, about: Mapping[str, str]) -> Reply:
+        """The worker's answer. Raises TimeoutError, or Transient when the worker dies first.
+
+        `about` says in the log whose words it is that are printed meanwhile.
+        """
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._pending[request.id] = answer
+        self._words[request.id] = Output("function worker", self._hidden, function=request.entrypoint, **about)
         expiry = self._loop.call_later(timeout, _expire, answer)
         try:
             self._send(request)
@@ -88,7 +104,7 @@ class WorkerProcess:
             raise
         finally:
             expiry.cancel()
-            del self._pending[request.id]
+            del self._pending[request.id], self._words[request.id]
             self._used = self._loop.time()
             if self._retired:
                 self.retire()
@@ -159,18 +175,25 @@ class WorkerProcess:
             transport.close()
 
     def _answered(self, reply: Reply) -> None:
+        if isinstance(reply, Printed):
+            self._words.get(reply.id, self._output).take(reply.line.encode("utf-8", "replace"))
+            return
         answer = self._pending.get(reply.id)
         if answer is not None and not answer.done():
             answer.set_result(reply)
 
     def _fail(self, _: asyncio.Task[None]) -> None:
-        """Tells everyone who still waits; also runs when the task was cancelled before it began."""
+        """Tells everyone who still waits, each with its own last words.
+
+        It also runs when the task was cancelled before it began.
+        """
         self._idle.cancel()
-        printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
-        error = Transient(f"the worker process {self._end} before it answered{printed}", reason="WorkerDied")
-        for answer in self._pending.values():
+        for number, answer in self._pending.items():
             if not answer.done():
-                answer.set_exception(error)
+                words = self._words[number].tail
+                printed = f"; it printed last: {words}" if words else ""
+                text = f"the worker process {self._end} before it answered{printed}"
+                answer.set_exception(Transient(text, reason="WorkerDied"))
 
 
 def _expire(answer: asyncio.Future[Reply]) -> None:

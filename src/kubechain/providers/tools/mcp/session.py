@@ -47,7 +47,8 @@ class Conversation(Protocol):
 async def launched(command: ServerCommand) -> ToolProcess:
     """The server's process. Raises Terminal, OSError."""
     env = environment(dict(command.env))
-    program = shutil.which(command.command, path=env["PATH"])
+    relative = "/" in command.command and not command.command.startswith("/")
+    program = None if relative else shutil.which(command.command, path=env["PATH"])
     if program is None:
         raise Terminal(not_found(command.command), reason="CommandNotFound")
     return await start([program, *command.args], env, talks=True)

@@ -1,0 +1,100 @@
+"""What functions print, told apart by call: `sys.stdout` and `sys.stderr` of the function worker.
+
+The worker puts two of them in place. What is printed while a call runs, in its thread or its coroutine, goes over
+the worker's socket with the number of the call; anything else (threads of the function's own, C code, `os.write`)
+goes to the pipe as ever. A flood is cut: the function is never held up by its own words.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TextIO
+
+MOST_CHARACTERS = 8 * 1024
+"""Of a line that are kept."""
+MOST_LINES = 100
+"""Of a call per second that are kept."""
+
+_current: ContextVar[Printer | None] = ContextVar("printer", default=None)
+
+
+class Printer:
+    """What one call prints. `say` sends a whole line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._rest = ""
+        self._second = 0
+        self._said = 0
+
+    def write(self, text: str) -> None:
+        """Sends what is whole and keeps the beginning of what is not."""
+        *lines, rest = text.split("\n")
+        for line in lines:
+            self._line(self._rest + line)
+            self._rest = ""
+        self._rest = (self._rest + rest)[:MOST_CHARACTERS]
+
+    def flush(self) -> None:
+        """Sends what is left, whole or not."""
+        if self._rest:
+            self._line(self._rest)
+            self._rest = ""
+
+    def _line(self, line: str) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._said = second, 0
+        self._said += 1
+        if line.strip() and self._said <= MOST_LINES:
+            self._say(line[:MOST_CHARACTERS])
+
+
+@contextmanager
+def printing(printer: Printer) -> Iterator[None]:
+    """What is printed inside is this call's."""
+    token = _current.set(printer)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class Attributed(io.TextIOBase):
+    """A stream that knows whose words it is given."""
+
+    def __init__(self, real: TextIO) -> None:
+        self._real = real
+
+    def write(self, text: str, /) -> int:
+        printer = _current.get()
+        if printer is None:
+            return self._real.write(text)
+        printer.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._real.flush()
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def buffer(self) -> io.BufferedIOBase:
+        """The bytes below, which are nobody's."""
+        return self._real.buffer  # type: ignore[return-value]
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._real.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self._real.errors
