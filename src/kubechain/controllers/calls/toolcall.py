@@ -108,7 +108,7 @@ class ToolCallController(Struct):
         self.executions.begin(call, nature, started, partial(tool.runner.start, run))
         if mark:
             self.executions.show(call)
-        return Done(call.metadata.resource_version if mark else "")
+        return Done()
 
     async def _look(self, call: ToolCall, tool: Tool) -> None:
         env, handle = await self.tools.environment(tool), call.status.external
