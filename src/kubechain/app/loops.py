@@ -19,6 +19,7 @@ from kubechain.app.settings import ProviderSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
 from kubechain.controllers.calls.executions import Executions
+from kubechain.providers.models.limits import Limited
 from kubechain.providers.models.measured import Measured
 from kubechain.providers.models.router import Models
 from kubechain.providers.tools.function.functions import Functions
@@ -83,9 +84,12 @@ async def control_loops(
     events = EventRecorder(api, CONTROLLER, now, instance=share.holder)
     world = caches(api, namespace)
     measured = Measured(outside.models)
+    limited = Limited(measured)
     executions = Executions(share)
-    loops = workers(api, world, replace(outside, models=measured), executions, events, now, share)
-    metrics = Metrics(world, loops, events, measured)
+    loops = workers(
+        api, world, replace(outside, models=limited, line=limited.line), executions, events, now, share
+    )
+    metrics = Metrics(world, loops, events, measured, limited)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(i.run()) for i in world.all()]
         tasks += [group.create_task(events.run()), group.create_task(executions.run())]

@@ -12,6 +12,7 @@ from typing import Any
 
 from kubechain import __version__
 from kubechain.controllers.caches import Caches
+from kubechain.providers.models.limits import Limited
 from kubechain.providers.models.measured import Measured
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
@@ -47,6 +48,12 @@ MODEL_CALLS = Family(
 MODEL_SECONDS = Family(
     "kubechain_model_call_seconds", "histogram", "How long requests to models took.", ("provider",)
 )
+MODEL_WAITING = Family(
+    "kubechain_model_requests_waiting",
+    "gauge",
+    "Requests that wait for their turn: by LLM with a maxConcurrent, or by server that is asked one at a time.",
+    ("line",),
+)
 TOKENS = Family(
     "kubechain_model_tokens_total",
     "counter",
@@ -65,7 +72,7 @@ DROPPED = Family(
 
 FAMILIES = (
     BUILD, PASSES, FAILURES, DEPTH, RUNNING, FAILING, OBJECTS, SYNCED, RUNS, CALLS, TURNS, MODEL_CALLS,
-    MODEL_SECONDS, TOKENS, REQUESTS, DROPPED,
+    MODEL_SECONDS, MODEL_WAITING, TOKENS, REQUESTS, DROPPED,
 )  # fmt: skip
 
 
@@ -73,12 +80,18 @@ class Metrics:
     """The readings of one set of control loops. Made before the informers run: it counts what they bring."""
 
     def __init__(
-        self, caches: Caches, workers: Iterable[Worker[Any]], events: EventRecorder, models: Measured
+        self,
+        caches: Caches,
+        workers: Iterable[Worker[Any]],
+        events: EventRecorder,
+        models: Measured,
+        limited: Limited,
     ) -> None:
         self._caches = caches
         self._workers = tuple(workers)
         self._events = events
         self._models = models
+        self._limited = limited
         self._runs = _phases(caches.runs)
         self._calls = _phases(caches.calls)
 
@@ -98,6 +111,7 @@ class Metrics:
         yield Reading(TURNS, models.turns)
         yield Reading(MODEL_CALLS, models.calls)
         yield Reading(MODEL_SECONDS, histograms=models.seconds)
+        yield Reading(MODEL_WAITING, {(line,): n for line, n in self._limited.waiting()})
         yield Reading(TOKENS, models.tokens)
         yield Reading(REQUESTS, answered or {})
         yield Reading(DROPPED, {("full",): self._events.dropped, ("refused",): self._events.lost})

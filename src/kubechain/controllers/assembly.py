@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from kubechain.agents.ports.model import ModelProvider
+from kubechain.agents.ports.model import Endpoint, ModelProvider
 from kubechain.agents.ports.tool import ToolRunner
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.calls.builtin import BuiltinRunner
@@ -16,7 +16,7 @@ from kubechain.controllers.calls.executions import Executions, shard_of
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.toolcall import ToolCallController
 from kubechain.controllers.calls.tools import Tools
-from kubechain.controllers.runs.taskrun import TaskRunController
+from kubechain.controllers.runs.taskrun import TaskRunController, no_line
 from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.controllers.setup.agent import AgentController
 from kubechain.controllers.setup.llm import LLMController
@@ -43,11 +43,15 @@ from kubechain.runtime.worker import Worker
 
 
 class Outside(Struct, frozen=True):
-    """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`."""
+    """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`.
+
+    `line`: what people are told of requests to an LLM that may wait for their turn.
+    """
 
     models: ModelProvider
     tools: Sequence[ToolRunner]
     base_urls: Mapping[str, str]
+    line: Callable[[Endpoint], str] = no_line
 
 
 def workers(
@@ -62,7 +66,7 @@ def workers(
     """One worker per kind, not running yet. `share`: what of the work is this replica's; by default all of it."""
     share = share or alone()
     c, o = caches, outside
-    runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock)
+    runs = TaskRunController(api, c, o.models, Transcripts(api), o.base_urls, events, clock, o.line)
     results = Results(api)
     found = Tools(c, (*o.tools, BuiltinRunner(results)))
     calls = ToolCallController(api, c, found, executions, results, events, clock, share)

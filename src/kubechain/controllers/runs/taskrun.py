@@ -48,8 +48,13 @@ JUST_NOW = 1.0
 NOTHING = TokenCount()
 
 
+def no_line(endpoint: Endpoint) -> str:
+    """Nobody waits for a turn."""
+    return ""
+
+
 class TaskRunController(Struct):
-    """`base_urls` (by provider) stand in where an LLM names none."""
+    """`base_urls` (by provider) stand in where an LLM names none; `line` tells of those who wait their turn."""
 
     api: Api
     caches: Caches
@@ -58,6 +63,7 @@ class TaskRunController(Struct):
     base_urls: Mapping[str, str]
     events: EventRecorder
     clock: Clock
+    line: Callable[[Endpoint], str] = no_line
     outages: Outages = field(default_factory=Outages)
     _lasting: Lasting = field(default_factory=Lasting)
     kind = TASK_RUNS
@@ -125,7 +131,8 @@ class TaskRunController(Struct):
         waiting_on = f"llm:{ask.llm.metadata.name}"
 
         async def show() -> TaskRun:
-            status = checkpoint.running(run, ask.agent.metadata.name, waiting_on, self.clock())
+            on = f"{waiting_on}{self.line(endpoint)}"
+            status = checkpoint.running(run, ask.agent.metadata.name, on, self.clock())
             return await put_status(self.api, self.caches.runs, replace(run, status=status))
 
         earlier = await self.transcripts.before_window(run)
