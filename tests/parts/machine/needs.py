@@ -5,6 +5,7 @@ machine/__main__.py installs the programs; outside.py and the tests ask what is 
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,14 +28,23 @@ PROGRAMS = {
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/lib/cni"))
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
+NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--mount-proc")
 
 
 def cannot() -> str:
     """Why no node can run on this machine, whatever is installed; "" where one can."""
     if os.uname().sysname != "Linux" or os.geteuid() != 0:
         return "a real node needs root on Linux"
-    if lacking := [name for name in CONTROLLERS if not (CGROUPS / name / "cgroup.procs").exists()]:
-        return f"a real node needs cgroup v1 here, and {', '.join(lacking)} cannot be written"
+    places = [CGROUPS / name for name in CONTROLLERS]
+    if lacking := [place.name for place in places if not (place / "cgroup.procs").exists()]:
+        return f"a real node needs cgroup v1, and this machine has no {', '.join(lacking)} at {CGROUPS}"
+    if closed := [place.name for place in places if not os.access(place, os.W_OK)]:
+        return f"a real node needs cgroups that it can write, and {', '.join(closed)} cannot be written"
+    done = subprocess.run(
+        ["unshare", *NAMESPACES, "true"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode:
+        return f"a real node needs namespaces of its own, and this machine gives none: {done.stderr.strip()}"
     return ""
 
 

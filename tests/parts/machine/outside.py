@@ -23,7 +23,6 @@ from tests.parts.process import Process, accepts, free_ports
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 120.0
-NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--mount-proc")
 
 
 class Machine:
@@ -98,7 +97,7 @@ class Machine:
         ]
         # The shell enters our cgroups, which are the roots of those that are seen inside.
         enter = "".join(f"echo $$ >{group}/cgroup.procs && " for group in groups)
-        unshare: list[str | Path] = ["unshare", *NAMESPACES, "--kill-child=SIGKILL", *inside]
+        unshare: list[str | Path] = ["unshare", *needs.NAMESPACES, "--kill-child=SIGKILL", *inside]
         node = await Process.start(
             "the node", ["sh", "-c", f'{enter}exec "$@"', "sh", *unshare], log, _environment()
         )
