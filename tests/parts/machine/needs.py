@@ -29,6 +29,10 @@ PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/us
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--mount-proc")
+MOUNTS = (
+    f"mount -t tmpfs none {CGROUPS} && mkdir {CGROUPS}/memory && mount -t cgroup -o memory none {CGROUPS}/memory"
+)
+"""What a node does first, tried in namespaces that end with it."""
 
 
 def cannot() -> str:
@@ -41,10 +45,10 @@ def cannot() -> str:
     if closed := [place.name for place in places if not os.access(place, os.W_OK)]:
         return f"a real node needs cgroups that it can write, and {', '.join(closed)} cannot be written"
     done = subprocess.run(
-        ["unshare", *NAMESPACES, "true"], capture_output=True, text=True, timeout=60, check=False
+        ["unshare", *NAMESPACES, "sh", "-c", MOUNTS], capture_output=True, text=True, timeout=60, check=False
     )
     if done.returncode:
-        return f"a real node needs namespaces of its own, and this machine gives none: {done.stderr.strip()}"
+        return f"a real node needs namespaces and mounts of its own: {done.stderr.splitlines()[0]}"
     return ""
 
 
