@@ -51,8 +51,8 @@ def _run(program: AbstractAsyncContextManager[Program], tell: Callable[[Running]
 
 
 def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a task group ended with, where it is one of ours and can be told in a line."""
-    found: BaseException | None = group.subgroup(KubechainError)
+    """The error that a task group ended with, where it can be told in a line: one of ours, or the system's."""
+    found: BaseException | None = group.subgroup(KubechainError) or group.subgroup(OSError)
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found or group

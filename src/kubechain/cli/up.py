@@ -108,7 +108,7 @@ def up(
             remember(state, told)
             _serve(lock, state, port, bare, told, ready_fd)
     except OSError as error:
-        if error.errno in instance.FULL:
+        if error.errno in (*instance.FULL, errno.EIO, errno.EROFS):
             raise instance.unusable(state, error) from None
         raise
     options.complain(f"KubeChain stopped. `{instance.command('up', state)}` continues where it stopped.")

@@ -15,6 +15,7 @@ import pytest
 
 from kubechain.cli import instance
 from kubechain.cli.instance import Instance, Lock
+from kubechain.cli.main import main
 from kubechain.errors import SettingsError
 from tests.unit.cli.recorded import kubechain
 
@@ -22,6 +23,7 @@ HOLD = """
 import os, signal, sys
 from pathlib import Path
 from kubechain.cli.instance import Instance, Lock
+from kubechain.cli.main import main
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with Lock.take(Path(sys.argv[1])) as lock:
@@ -157,3 +159,16 @@ def test_a_port_in_use_is_told_with_the_next_move(tmp_path: Path, capsys: pytest
     assert said == (
         f"error: port {port} is taken by another program: choose one with --port, or --port 0 for a free one\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_state_folder_on_a_full_disk_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".instance.json").symlink_to("/dev/full")
+    assert main(["up", "--state", str(tmp_path), "--port", "0"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"error: state folder {tmp_path} cannot be written (No space left on device): free some"
+    )
+    assert "Traceback" not in said
