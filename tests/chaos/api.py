@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from kubechain.errors import ApiError, Conflict, Details, Gone, InternalError, Timeout, TooManyRequests
+from kubechain.resources.document import meta_of
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R
 from kubechain.runtime.api import (
@@ -29,7 +30,6 @@ from kubechain.runtime.api import (
 )
 from kubechain.runtime.checkpoint import one_by_one
 from kubechain.runtime.selectors import parse_fields
-from kubechain.store.document import meta_of
 from tests.chaos.fate import Life
 from tests.chaos.weather import Weather
 

@@ -24,6 +24,7 @@ from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.providers.tools.table import runners
 from kubechain.resources.builtin import EVENTS
+from kubechain.resources.document import meta_of
 from kubechain.resources.message import Message
 from kubechain.resources.registry import OURS
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
@@ -32,7 +33,6 @@ from kubechain.runtime.api import Bookmark, WatchOptions
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import alone
 from kubechain.runtime.worker import Worker
-from kubechain.store.document import meta_of
 from kubechain.store.engine import Store
 from tests.chaos.api import FaultyApi
 from tests.chaos.clockwork import in_world

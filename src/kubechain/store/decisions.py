@@ -13,13 +13,12 @@ import msgspec
 from msgspec import Raw
 
 from kubechain.errors import BadRequest, Cause
-from kubechain.resources import metadata
+from kubechain.resources import metadata, refusals
 from kubechain.resources.builtin import EVENTS, NAMESPACES
+from kubechain.resources.document import Document, same, same_meta
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta
 from kubechain.runtime.api import DeleteOptions
-from kubechain.store import refusals
-from kubechain.store.document import Document, same, same_meta
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"

@@ -19,9 +19,12 @@ from msgspec.structs import replace
 
 from kubechain.errors import AlreadyExists, ApiError, BadRequest
 from kubechain.logs import Logger
+from kubechain.resources import refusals
+from kubechain.resources.builtin import NAMESPACES
+from kubechain.resources.document import Document, given, meta_of
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R, T
-from kubechain.resources.model import Clock, Resource
+from kubechain.resources.model import Clock, ObjectMeta, Resource
 from kubechain.resources.registry import ALL
 from kubechain.runtime.api import (
     ALL_NAMESPACES,
@@ -34,15 +37,14 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
-from kubechain.store import database, files, hub, pages, refusals
-from kubechain.store.document import given, meta_of
+from kubechain.runtime.matching import Matcher
+from kubechain.store import database, files, hub, pages
+from kubechain.store.decisions import IMMORTAL
 from kubechain.store.files import Synchronous
 from kubechain.store.garbage import Garbage
 from kubechain.store.history import History
 from kubechain.store.hub import Hub, Subscription
 from kubechain.store.ledger import Ledger
-from kubechain.store.matching import Matcher
-from kubechain.store.namespaces import Namespaces
 from kubechain.store.pages import Item, Place
 from kubechain.store.record import Entry
 from kubechain.store.writes import Outcome, Writes
@@ -95,11 +97,12 @@ class Store:
         self._ledger = Ledger(self._connections, self._publish, self._remember)
         self._writes = Writes(self._ledger, self._kinds, self._clock)
         self._history = History(self._ledger, self._writes, self._clock)
-        self._namespaces = Namespaces(self._ledger, self._writes, self._kinds)
         self._garbage = Garbage(self._ledger, self._writes, self._kinds)
-        workers = (self._namespaces.run, self._garbage.run, self._history.run)
+        workers = (self._garbage.run, self._history.run)
         self._tasks = [asyncio.create_task(_kept_alive(run), name=f"store {run.__qualname__}") for run in workers]
-        self._namespaces.ensure_immortal()
+        for name in sorted(IMMORTAL):
+            if self._ledger.state(self._writes.address(NAMESPACES, "", name)) is None:
+                self._writes.create(NAMESPACES, Document(ObjectMeta(name=name), {}))
         await self._ledger.settled()
 
     async def _close(self) -> None:
@@ -112,7 +115,6 @@ class Store:
 
     def _publish(self, entries: Sequence[Entry]) -> None:
         self._hub.publish(entries)
-        self._namespaces.notice(entries)
         self._garbage.notice(entries)
         self._history.notice(entries)
 

@@ -1,8 +1,8 @@
-"""Garbage collection: what goes, or stays, when the object that owns it goes.
+"""Garbage collection: what goes, or stays, when its owner or its namespace goes.
 
 A worker of the store, woken by what the store commits: an owner deleted, an ownerReference made or dropped, a
-deletion that waits for its dependants (Foreground) or leaves them behind (Orphan). Never polls, never scans after
-the start.
+deletion that waits for its dependants (Foreground) or leaves them behind (Orphan), a namespace marked Terminating,
+which is emptied first and then goes. Never polls, never scans after the start.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from typing import Any
 
 import msgspec
 
+from kubechain.resources.builtin import NAMESPACES
+from kubechain.resources.document import Document
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import ObjectMeta, OwnerReference
 from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
-from kubechain.store.decisions import FOREGROUND, ORPHAN
-from kubechain.store.document import Document
+from kubechain.store.decisions import FOREGROUND, ORPHAN, finalized
 from kubechain.store.ledger import Landed, Ledger
-from kubechain.store.record import DELETED, Address, Entry
+from kubechain.store.record import DELETED, Address, Entry, Stored
 from kubechain.store.writes import Writes
 
 _AT_ONCE = 200
+_GRACE = 2.0
+"""Seconds before a namespace is emptied: `kubectl delete -f` deletes it and then, one by one, what is in it."""
 
 
 class Garbage:
@@ -34,21 +37,36 @@ class Garbage:
         self._writes = writes
         self._kinds = kinds
         self._numbers = {(kind.group, kind.kind): number for number, kind in kinds.items()}
+        self._namespaces = writes.number(NAMESPACES)
+        self._terminating = set[str]()
+        """The namespaces that are being emptied."""
         self._due: dict[Address, None] = dict.fromkeys(database.ownerless(ledger.reader))
         self._wake = asyncio.Event()
         self._wake.set()
 
     def notice(self, entries: Sequence[Entry]) -> None:
-        """Remembers what a commit may have left without an owner or without dependants."""
+        """Remembers what a commit may have left without an owner, without dependants or to be emptied."""
         for entry in entries:
+            is_namespace = entry.at.resource == self._namespaces
             if entry.type == DELETED:
                 self._due.update(dict.fromkeys(database.dependants(self._ledger.reader, entry.meta.uid)))
+                if is_namespace:
+                    self._terminating.discard(entry.at.name)
+            elif entry.meta.deletion_timestamp and is_namespace:
+                if entry.at.name not in self._terminating:
+                    asyncio.get_running_loop().call_later(_GRACE, self._begin, entry.at)
             elif entry.meta.deletion_timestamp or self._has_lost(entry):
                 self._due[entry.at] = None
             if entry.former_owners and entry.owners != entry.former_owners:
                 self._due.update(dict.fromkeys(self._owners(entry.at, entry.former_owners)))
+            if entry.at.namespace in self._terminating:
+                self._due[Address(self._namespaces, "", entry.at.namespace)] = None
         if self._due:
             self._wake.set()
+
+    def _begin(self, namespace: Address) -> None:
+        self._due[namespace] = None
+        self._wake.set()
 
     def _has_lost(self, entry: Entry) -> bool:
         """Whether new owners of an object are not all there to stay."""
@@ -73,6 +91,8 @@ class Garbage:
     def _look(self, at: Address) -> Iterator[Landed | None]:
         """Does what an object needs now."""
         stored = self._ledger.state(at)
+        if at.resource == self._namespaces:
+            yield from self._empty(at, stored)
         if stored is None:
             return
         meta = stored.meta
@@ -82,6 +102,22 @@ class Garbage:
             yield from self._delete_dependants_first(at, meta)
         elif meta.owner_references:
             yield from self._judge(at, meta)
+
+    def _empty(self, at: Address, namespace: Stored | None) -> Iterator[Landed | None]:
+        """Deletes some of what is left in a Terminating namespace, or finishes it when nothing is."""
+        if namespace is None or not namespace.deleting:  # it went, and may be there again as another
+            self._terminating.discard(at.name)
+            return
+        self._terminating.add(at.name)
+        is_empty = True
+        for number in (number for number, kind in self._kinds.items() if kind.namespaced):
+            found = database.contents(self._ledger.reader, number, at.name, _AT_ONCE)
+            is_empty = is_empty and not found
+            for content, deleting in found:
+                if not deleting:
+                    yield self._writes.remove(content, DeleteOptions("Background"))
+        if is_empty:
+            yield self._writes.amend(at, finalized)
 
     def _orphan(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
         for dependant in database.dependants(self._ledger.reader, meta.uid):

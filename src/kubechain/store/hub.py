@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from kubechain.resources.document import stamped
 from kubechain.resources.kind import Kind
-from kubechain.store.document import stamped
-from kubechain.store.matching import Matcher
+from kubechain.resources.refusals import too_old_version
+from kubechain.runtime.matching import Matcher
 from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
-from kubechain.store.refusals import too_old_version
 
 _QUEUE = 512
 _PAGE = 200

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from kubechain.errors import InternalError
+from kubechain.resources.document import parse
 from kubechain.store import database
-from kubechain.store.document import parse
 from kubechain.store.files import Connections
 from kubechain.store.record import Address, Entry, Stored
 

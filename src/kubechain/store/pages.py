@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from kubechain.errors import BadRequest
-from kubechain.store.matching import Matcher
+from kubechain.runtime.matching import Matcher
 
 
 class Place(NamedTuple):

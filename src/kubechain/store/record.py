@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from kubechain.resources.document import Document
 from kubechain.resources.model import ObjectMeta, OwnerReference
-from kubechain.store.document import Document
 
 ADDED: Final = 0
 MODIFIED: Final = 1

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from kubechain.errors import ApiError, BadRequest
+from kubechain.resources import refusals
 from kubechain.resources.builtin import NAMESPACES
+from kubechain.resources.document import Document, detached, from_plain, stamped
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Clock, ObjectMeta, timestamp
 from kubechain.runtime.api import DeleteOptions
 from kubechain.runtime.patches import merge_patch
-from kubechain.store import decisions, refusals
-from kubechain.store.document import Document, detached, from_plain, stamped
+from kubechain.store import decisions
 from kubechain.store.ledger import Landed, Ledger
 from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry, Stored
 

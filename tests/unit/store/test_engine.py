@@ -15,6 +15,7 @@ from kubechain.errors import Gone, NotFound, TooLarge
 from kubechain.resources.builtin import EVENTS, NAMESPACES, Event, Namespace
 from kubechain.resources.kind import owner_reference
 from kubechain.resources.model import ObjectMeta
+from kubechain.resources.refusals import Expired
 from kubechain.resources.registry import ALL
 from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.runtime.api import Bookmark, Change, ListOptions, WatchOptions
@@ -22,7 +23,6 @@ from kubechain.runtime.clock import now
 from kubechain.runtime.selectors import labels, parse_fields
 from kubechain.store import engine
 from kubechain.store.engine import Store
-from kubechain.store.refusals import Expired
 
 pytestmark = pytest.mark.timeout(60)
 WAIT = 20
@@ -348,7 +348,10 @@ async def test_a_thousand_dependants_are_collected(store: Store) -> None:
 
 
 async def test_a_namespace_made_again_keeps_its_new_contents(store: Store) -> None:
-    begin = store._namespaces._begin  # what a timer calls two seconds after each change of what is to go
+    def begin(name: str) -> None:
+        """What a timer calls two seconds after each change of a namespace that is to go."""
+        store._garbage._begin(store._writes.address(NAMESPACES, "", name))
+
     await store.create(NAMESPACES, _namespace("n"))
     await store.delete(NAMESPACES, "n")
     await store.patch(NAMESPACES, "n", "", {"metadata": {"labels": {"a": "b"}}})

@@ -59,13 +59,12 @@ async def test_nothing_is_shown_before_it_is_committed(store: Store) -> None:
     change = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
     write = asyncio.ensure_future(store.patch(TASKS, "seen", "default", {"spec": {"userMessage": "new"}}))
-    await asyncio.sleep(0)  # decided
-    for _ in range(2):
+    for under_way in (False, True):  # decided, then being committed
+        await asyncio.sleep(0)
+        assert (store._ledger._under_way is not None) == under_way
         assert (await store.get(TASKS, "seen", "default")).spec.user_message == "old"
         assert (await store.list(TASKS)).items[-1] == made
         assert (store._ledger.committed, change.done(), write.done()) == (_version(made), False, False)
-        if store._ledger._under_way is None:
-            store._ledger._flush()  # now it is being committed
     async with asyncio.timeout(WAIT):
         await write
         event = await change

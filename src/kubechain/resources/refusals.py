@@ -1,6 +1,6 @@
-"""What the store answers when it refuses, in the words of a Kubernetes API server.
+"""What is answered where an object is refused, in the words of a Kubernetes API server.
 
-Called by the decisions and the engine. Builds errors, raises none.
+Called by the store. Builds errors, raises none.
 """
 
 from __future__ import annotations

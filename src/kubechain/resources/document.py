@@ -1,6 +1,6 @@
-"""A stored document, read as shallowly as its handling allows: metadata typed, everything else left as bytes.
+"""An object as a JSON document, read as shallowly as it can be: metadata typed, everything else left as bytes.
 
-Used by every module of the store. Pure; never looks into spec or status except to compare them.
+Used by the store. Pure; never looks into spec or status except to compare them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Raw
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind, T
 from kubechain.resources.model import ObjectMeta, Resource
-from kubechain.store.refusals import undecodable
+from kubechain.resources.refusals import undecodable
 
 _PARTS = msgspec.json.Decoder(dict[str, Raw])
 _META = msgspec.json.Decoder(ObjectMeta)
@@ -46,7 +46,7 @@ class Document(msgspec.Struct):
 
 
 def parse(body: bytes) -> Document:
-    """A document that the store wrote."""
+    """A document as `Document.encode` wrote it."""
     parts = _PARTS.decode(body)
     meta = _META.decode(parts.pop("metadata"))
     del parts["apiVersion"], parts["kind"]

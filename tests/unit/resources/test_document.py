@@ -8,6 +8,7 @@ import pytest
 from msgspec import Raw
 
 from kubechain.resources.builtin import SECRETS, Secret
+from kubechain.resources.document import detached, given
 from kubechain.resources.kind import Kind
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from kubechain.resources.model import ObjectMeta
@@ -15,7 +16,6 @@ from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment, 
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec, TaskRunStatus
 from kubechain.resources.tool import TOOLS, FunctionTool, Tool, ToolSpec
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
-from kubechain.store.document import detached, given
 
 META = ObjectMeta(name="one", namespace="default", resource_version="7", uid="u", labels={"a": "b"})
 REPLY = Message(role="assistant", tool_calls=[RequestedCall(id="c", function=FunctionCall(name="echo"))])

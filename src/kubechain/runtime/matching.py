@@ -1,6 +1,6 @@
-"""Which objects a list or a watch is about: namespace, label and field selectors over stored documents.
+"""Which objects a list or a watch is about: namespace, label and field selectors over JSON documents.
 
-Called by pages and hub. Looks into a document only when a selector asks for more than its name.
+Called by the store. Looks into a document only when a selector asks for more than its name.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Any
 
 from kubechain.errors import BadRequest
 from kubechain.resources.builtin import EVENTS
+from kubechain.resources.document import meta_of
 from kubechain.resources.fields import reader
 from kubechain.resources.kind import Kind
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
-from kubechain.store.document import meta_of
 
 _BY_ADDRESS = ("metadata.name", "metadata.namespace")
 _EVENT_FIELDS = {
