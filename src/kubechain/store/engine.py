@@ -168,9 +168,7 @@ class Store:
             subscription.remind(_BOOKMARK_EVERY)
         try:
             while not subscription.closed:
-                if (
-                    subscription.behind
-                ):  # log first, then live, then log again whenever the reader has fallen behind
+                if subscription.behind:  # log first, then live, then log again after falling behind
                     for event in hub.catch_up(self._ledger.reader, subscription, self._history.compacted):
                         yield _change(kind, event)
                 while (queued := subscription.take()) is not None:

@@ -168,7 +168,5 @@ def test_a_state_folder_on_a_full_disk_is_told_in_a_sentence(
     (tmp_path / ".instance.json").symlink_to("/dev/full")
     assert main(["up", "--state", str(tmp_path), "--port", "0"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(
-        f"error: state folder {tmp_path} cannot be written (No space left on device): free some"
-    )
+    assert said.startswith(f"error: the disk of the state folder {tmp_path} is full: free some space")
     assert "Traceback" not in said
