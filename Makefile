@@ -51,7 +51,7 @@ parts: setup ## Fetch the real parts that the tests run against; Kubernetes and 
 
 test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes, and on a node
 	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
-	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/e2e \
+	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/fuzz tests/e2e \
 	  tests/deploy tests/replicas
 	@$(ON_KUBERNETES)
 	@$(ON_A_NODE)

@@ -16,29 +16,25 @@ from kubechain.errors import Transient
 from kubechain.providers.models.endpoints import host, root, subject
 from kubechain.providers.models.quoting import quote
 
+_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, ConnectionError)
+"""What a connection ends with that was there."""
+
 
 def unreachable(endpoint: Endpoint, error: BaseException) -> Transient:
-    """The error for a connection that could not be made, or that broke."""
+    """The error for a connection that could not be made, or that broke before there was an answer."""
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _proxy(endpoint, error)
     if isinstance(error, aiohttp.ClientResponseError):
         return garbled(endpoint, "an answer that is not HTTP")
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | ConnectionError) or (
-        isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
-    ):
-        return _broke(endpoint, error)
+    if not isinstance(error, aiohttp.ClientConnectorError) and isinstance(error, _BROKEN):
+        return Transient(
+            f"{subject(endpoint)}: {host(root(endpoint))} closed the connection before it answered; "
+            "tried again later",
+            reason="Unreachable",
+        )
     return Transient(
         f"{subject(endpoint)}: the connection to {host(root(endpoint))} failed ({_cause(endpoint, error)}); "
         f"tried again later, {_advice(error)} if it stays so",
-        reason="Unreachable",
-    )
-
-
-def _broke(endpoint: Endpoint, error: BaseException) -> Transient:
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return cut(endpoint)
-    return Transient(
-        f"{subject(endpoint)}: {host(root(endpoint))} closed the connection before it answered; tried again later",
         reason="Unreachable",
     )
 

@@ -8,7 +8,7 @@ reads a stream moves its end on with each piece that says something (`Response.a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -20,13 +20,15 @@ from yarl import URL
 from kubechain import __version__
 from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Terminal
-from kubechain.providers.models.breakage import garbled, overdue, unreachable
+from kubechain.providers.models.breakage import cut, garbled, overdue, unreachable
 from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, host, patience, subject
 from kubechain.providers.models.network import Trust, proxy
 
 LONGEST_BODY = 16 * 1024 * 1024
 TAIL = 0.1
 """Seconds in which a server that has said everything may end its answer, so that its connection is kept."""
+LAST_WORDS = 2.0
+"""Seconds for what may follow the end of a reply in a stream: the counts of tokens, mostly."""
 _IN_ONE_PIECE = 1024 * 1024
 USER_AGENT = f"kubechain/{__version__}"
 
@@ -48,6 +50,23 @@ class Response(Struct, frozen=True):
     def alive(self) -> None:
         """The model has said something: its patience begins again."""
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
+
+    async def pieces(self, finished: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """The body as it comes. What follows once the reply is `finished` has a moment to come, and may break."""
+        until: float | None = None
+        while True:
+            if until is None and finished():
+                until = asyncio.get_running_loop().time() + min(LAST_WORDS, self.patience / 2)
+            try:
+                async with asyncio.timeout_at(until):
+                    piece = await self.content.readany()
+            except (TimeoutError, aiohttp.ClientError, OSError):
+                if until is None:
+                    raise
+                return
+            if not piece:
+                return
+            yield piece
 
     async def end(self) -> None:
         """Reads what is left of an answer that needs no more reading, if it ends in a moment."""
@@ -76,6 +95,7 @@ class Connections:
         Raises Transient and Terminal for all that can go wrong, also inside it.
         """
         target, wait, trust = _address(endpoint, url, headers), patience(endpoint), await self._trust.of(endpoint)
+        answers = False
         try:
             async with asyncio.timeout(wait) as deadline:
                 async with self._opened().request(
@@ -88,6 +108,7 @@ class Connections:
                     ssl=trust,
                     timeout=_connecting(min(wait, CONNECT_TIMEOUT)),
                 ) as response:
+                    answers = True
                     yield Response(response.status, response.headers, response.content, deadline, wait)
         except aiohttp.ConnectionTimeoutError as error:
             raise unreachable(endpoint, error) from error
@@ -96,7 +117,7 @@ class Connections:
         except aiohttp.InvalidURL as error:
             raise _no_address(endpoint, url) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(endpoint, error) from error
+            raise (cut(endpoint) if answers else unreachable(endpoint, error)) from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

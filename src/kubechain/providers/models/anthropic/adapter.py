@@ -123,7 +123,7 @@ class AnthropicLibrary:
     ) -> Reply:
         """Only an event that says something is a sign of life: a ping may come for ever."""
         events = Events()
-        async for piece in response.content.iter_any():
+        async for piece in response.pieces(lambda: bool(assembly.finish)):
             try:
                 for data in events.feed(piece):
                     event = read(data, EVENT)
@@ -185,7 +185,7 @@ def _finished(endpoint: Endpoint, assembly: Assembly) -> Reply:
     """`message_stop` or a stop reason says that nothing is missing; without both the stream was cut."""
     if assembly.finish:
         return assembly.reply()
-    if assembly.empty:
+    if assembly.empty and not assembly.ended:
         raise garbled(endpoint, "a stream without a word")
     if not assembly.ended or assembly.breaks_off:
         raise cut(endpoint)

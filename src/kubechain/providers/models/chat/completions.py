@@ -85,7 +85,7 @@ class ChatCompletions:
     ) -> Reply:
         """Only a piece that says something is a sign of life: comments and empty pieces may come for ever."""
         events = Events()
-        async for piece in response.content.iter_any():
+        async for piece in response.pieces(lambda: bool(assembly.finish)):
             try:
                 for data in events.feed(piece):
                     if data == b"[DONE]":
@@ -130,7 +130,7 @@ def _finished(endpoint: Endpoint, assembly: Assembly, done: bool) -> Reply:
     """`[DONE]` or a finish reason says that nothing is missing; without both the stream was cut."""
     if assembly.finish:
         return assembly.reply()
-    if assembly.empty:
+    if assembly.empty and not done:
         raise garbled(endpoint, "a stream without a word")
     if not done or assembly.breaks_off:
         raise cut(endpoint)

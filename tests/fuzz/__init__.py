@@ -1,0 +1,1 @@
+"""Fuzzers: seeded, structure-aware, as strange as the world."""
