@@ -12,8 +12,10 @@ from kubechain.server import protobuf, strict
 from kubechain.server.call import MAX_BODY, Call
 from kubechain.server.jsontext import TOO_DEEP, NotJson, parse
 from kubechain.server.manifest import load
+from kubechain.server.messages import messages
 from kubechain.server.query import Validation
 from kubechain.server.status import JSON, YAML
+from kubechain.server.typed import Mistyped, read
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _FORMATS = f"{JSON}, {YAML}, {PROTOBUF}"
@@ -53,10 +55,10 @@ async def object_in(call: Call, validation: Validation) -> tuple[JsonObject, int
     return obj, size
 
 
-async def plain_in(call: Call, *, bare: bool = False) -> JsonObject:
-    """The body of a request that is not stored (delete options, a review), {} where there is none.
+async def plain_in(call: Call, sort: str = "") -> JsonObject:
+    """The body of a request that is not stored, {} where there is none; raises BadRequest.
 
-    `bare`: what is wrong with it is said without the kind that was expected. Raises BadRequest.
+    `sort` is DeleteOptions, or nothing for what the address takes: a review, a request for a token.
     """
     body = await call.body()
     if not body:
@@ -64,21 +66,29 @@ async def plain_in(call: Call, *, bare: bool = False) -> JsonObject:
     media = media_type(call)
     if media not in (JSON, YAML, PROTOBUF):
         raise unsupported(_FORMATS)
-    return await call.work(weight(media, body), _plain, media, body, "" if bare else call.target.served.kind.kind)
+    below = call.target.subresource
+    expected = sort or (below.kind if below else "") or call.target.served.kind.kind
+    return await call.work(weight(media, body), _plain, media, body, expected, blamed=not sort)
 
 
-def _plain(media: str, body: bytes, kind: str) -> JsonObject:
-    if media == PROTOBUF:
-        return protobuf.decode(body)
+def _plain(media: str, body: bytes, expected: str, *, blamed: bool) -> JsonObject:
+    """`blamed`: what is no object is refused with the kind that was expected."""
     try:
-        value = parse(body, []) if media == JSON else yaml_value(body)
+        value: JsonValue
+        value = (
+            protobuf.decode(body) if media == PROTOBUF else parse(body, []) if media == JSON else yaml_value(body)
+        )
     except ValueError as error:
         text = body[:30].decode(errors="replace")
-        expected = f"the object provided is unrecognized (must be of type {kind}): "
-        raise BadRequest(f"{expected}{error} ({text})" if kind else str(error)) from None
+        blame = f"the object provided is unrecognized (must be of type {expected}): "
+        raise BadRequest(f"{blame}{error} ({text})" if blamed else str(error)) from None
     if not isinstance(value, dict):
         raise BadRequest("the body of the request is not an object")
-    return value
+    message = messages().get(expected)
+    try:
+        return value if message is None or value.get("kind", expected) != expected else read(message, value, [])
+    except Mistyped as error:
+        raise BadRequest(f"the body cannot be handled as a {expected}: {error}") from None
 
 
 def report(call: Call, validation: Validation, faults: list[str]) -> None:

@@ -130,7 +130,7 @@ async def delete_collection(call: Call) -> Response:
 
 async def _options_in(call: Call) -> JsonObject:
     """DeleteOptions. Raises BadRequest where the body is something else."""
-    body = await plain_in(call, bare=True)
+    body = await plain_in(call, "DeleteOptions")
     kind, version = str(body.get("kind") or "DeleteOptions"), str(body.get("apiVersion") or "v1")
     if kind != "DeleteOptions":
         where = 'in scheme "pkg/runtime/scheme.go:111"'
