@@ -19,9 +19,9 @@ from kubechain import errors
 from kubechain.cli import kubeconfig
 from kubechain.cli.exits import CommandError, NotRunning
 from kubechain.cli.kubeconfig import Target
-from kubechain.cli.objects import members, text
 from kubechain.cluster.trust import context
-from kubechain.resources.json import JsonObject
+from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.status import error_of
 
 TIMEOUT = 30.0
 """Seconds that one request may take; watches may be silent for ever."""
@@ -163,27 +163,11 @@ def _json(document: bytes) -> JsonObject:
     return decoded
 
 
-def _failure(code: int, document: bytes, status: object = None) -> errors.ApiError:
+def _failure(code: int, document: bytes, status: JsonValue = None) -> errors.ApiError:
     """The error in a Status, or in what some proxy answered in place of one."""
     if status is None:
         try:
             status = json.loads(document)
         except ValueError:
             status = None
-    if not isinstance(status, dict) or status.get("kind") != "Status":
-        said = document.decode(errors="replace").strip()[:200]
-        if code == 404:
-            return errors.NotFound("the server could not find the requested resource")
-        return errors.ApiError(f"HTTP {code}: {said}", reason="Unknown")
-    details = errors.Details(
-        name=text(status, "details.name"),
-        group=text(status, "details.group"),
-        kind=text(status, "details.kind"),
-        causes=tuple(
-            errors.Cause(text(c, "reason"), text(c, "message"), text(c, "field"))
-            for c in members(status, "details.causes")
-        ),
-    )
-    reason = text(status, "reason") or "InternalError"
-    kinds = {kind.reason: kind for kind in errors.ApiError.__subclasses__()}
-    return kinds.get(reason, errors.ApiError)(text(status, "message"), details, reason=reason)
+    return error_of(code, status, document)

@@ -6,7 +6,6 @@ A command of `main`. A run's conversation is shown as a transcript; everything e
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from itertools import groupby
 
 import click
@@ -19,6 +18,7 @@ from kubechain.cli.objects import mapping, members, printable, scalar, text
 from kubechain.cli.table import aligned
 from kubechain.cli.transcript import elapsed, label_of_run
 from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.runtime import clock
 
 _ACRONYMS = {"Api": "API", "Uid": "UID", "Url": "URL"}
 """Those that kubectl knows."""
@@ -152,7 +152,7 @@ def _last(event: JsonObject) -> str:
 
 
 def _age(event: JsonObject) -> str:
-    now = datetime.now(UTC).isoformat()
+    now = clock.now().isoformat()
     age = elapsed(_last(event), now)
     count = text(event, "series.count") or text(event, "count")
     if count not in ("", "0", "1"):

@@ -18,7 +18,7 @@ from threading import Thread
 from typing import IO
 
 from kubechain.cli.exits import CommandError
-from kubechain.cli.kubeconfig import state_home
+from kubechain.cli.state import state_home
 from kubechain.errors import SettingsError
 
 _RECORD = "instance.json"

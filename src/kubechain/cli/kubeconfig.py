@@ -1,20 +1,18 @@
 """Which API server to talk to, and as whom: the current context of a kubeconfig.
 
-Read by `client`. Reads files and nothing else; never runs a credential plugin, never writes.
+Read by `client`; `cluster.contexts` reads the files. Never runs a credential plugin, never writes.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kubechain.cli import blocks
 from kubechain.cli.exits import CommandError, NotRunning
-from kubechain.cli.objects import mapping, members, text
-from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.cli.state import state_home
+from kubechain.cluster.contexts import Chosen, Entry, chosen
+from kubechain.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,6 @@ class Target:
     key: str = field(default="", repr=False)
 
 
-def state_home() -> Path:
-    """The folder in which `kubechain up` keeps its state when it is not told another."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "kubechain"
-
-
 def locate(flag: str | None) -> Path:
     """The kubeconfig to use: the flag, else the first file of $KUBECONFIG, else that of `kubechain up`."""
     if flag:
@@ -46,56 +38,38 @@ def locate(flag: str | None) -> Path:
 
 def load(path: Path) -> Target:
     """The target of the file's current context. Raises NotRunning (no file), CommandError (no use)."""
-    try:
-        config = parse(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         raise NotRunning(
             f"there is no kubeconfig at {path}: start KubeChain with `kubechain up`, "
             "or name a kubeconfig with --kubeconfig or $KUBECONFIG"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CommandError(f"kubeconfig {path} cannot be read: {error}") from None
-    context = _entry(config, "context", text(config, "current-context"), path)
-    cluster = _entry(config, "cluster", text(context, "cluster"), path)
-    user = _entry(config, "user", text(context, "user"), path) if text(context, "user") else {}
-    if "exec" in user or "auth-provider" in user:
-        raise CommandError(
-            f"kubeconfig {path} gets its credentials from a plugin, which this command does not run: use kubectl"
         )
-    token_file = text(user, "tokenFile")
+    try:
+        return _target(chosen([path]))
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+
+
+def _target(found: Chosen) -> Target:
+    user = found.user
+    if {"exec", "auth-provider"} & user.content.keys():
+        raise CommandError(
+            f"kubeconfig {user.path} gets its credentials from a plugin, which this command does not run: "
+            "use kubectl"
+        )
     return Target(
-        server=text(cluster, "server").rstrip("/"),
-        namespace=text(context, "namespace") or "default",
-        authority=_pem(cluster, "certificate-authority", path),
-        verify=text(cluster, "insecure-skip-tls-verify") != "true",
-        token=text(user, "token") or (Path(token_file).read_text().strip() if token_file else ""),
-        certificate=_pem(user, "client-certificate", path),
-        key=_pem(user, "client-key", path),
+        server=found.cluster.text("server").rstrip("/"),
+        namespace=found.context.text("namespace") or "default",
+        authority=found.cluster.pem("certificate-authority", "the cluster's certificate authority"),
+        verify=found.cluster.text("insecure-skip-tls-verify") != "true",
+        token=user.text("token") or _token_in(user),
+        certificate=user.pem("client-certificate", "the client certificate"),
+        key=user.pem("client-key", "the client key"),
     )
 
 
-def parse(document: str) -> JsonObject:
-    """The content of a kubeconfig, JSON or YAML. Raises ValueError."""
-    config: JsonValue = json.loads(document) if document.lstrip().startswith("{") else blocks.parse(document)
-    if config is None:
-        from kubechain.resources import yamltext  # costs half as much as the rest: only where the file needs it
-
-        config = yamltext.texts(document)
-    if not isinstance(config, dict):
-        raise ValueError("it holds no mapping")
-    return config
-
-
-def _entry(config: JsonObject, what: str, name: str, path: Path) -> JsonObject:
-    for entry in members(config, f"{what}s"):
-        if text(entry, "name") == name:
-            return mapping(entry, what)
-    raise CommandError(f"kubeconfig {path} has no {what} named {name!r}: choose one with `kubectl config`")
-
-
-def _pem(entry: JsonObject, name: str, path: Path) -> str:
-    inline = text(entry, f"{name}-data")
-    if inline:
-        return base64.b64decode(inline).decode()
-    file = text(entry, name)
-    return (path.parent / file).read_text() if file else ""
+def _token_in(user: Entry) -> str:
+    file = user.text("tokenFile")
+    try:
+        return (user.path.parent / file).read_text().strip() if file else ""
+    except (OSError, ValueError) as error:
+        raise CommandError(f"kubeconfig {user.path}: the token file cannot be read: {error}") from None

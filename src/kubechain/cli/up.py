@@ -20,8 +20,8 @@ from kubechain.cli import background, instance, options
 from kubechain.cli.exits import CommandError
 from kubechain.cli.importing import lightly
 from kubechain.cli.instance import Instance, Lock
-from kubechain.cli.kubeconfig import state_home
 from kubechain.cli.remembered import Remembered, recall, remember
+from kubechain.cli.state import state_home
 from kubechain.errors import SettingsError
 
 DEFAULT_PORT = 6480

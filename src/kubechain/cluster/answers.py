@@ -11,54 +11,17 @@ import msgspec
 from msgspec import Raw
 
 from kubechain import errors
-from kubechain.errors import ApiError, Cause, Details, Gone
+from kubechain.errors import ApiError
+from kubechain.resources.json import JsonValue
 from kubechain.resources.kind import Kind, T
+from kubechain.resources.status import error_of
 from kubechain.runtime.api import Bookmark, Change, Key, Page
 
 _INITIAL_END = "k8s.io/initial-events-end"
-_REASONS: dict[str, type[ApiError]] = {
-    **{kind.reason: kind for kind in ApiError.__subclasses__()},
-    "Gone": Gone,
-    "ServerTimeout": errors.Timeout,
-    "ServiceUnavailable": errors.InternalError,
-}
-_CODES: dict[int, type[ApiError]] = {
-    **{kind.code: kind for kind in ApiError.__subclasses__() if kind is not errors.AlreadyExists},
-    **dict.fromkeys((502, 503), errors.InternalError),
-}
-_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
-"""What etcd and the server's own connection to it say of an object that does not fit; neither names a reason."""
 
 
-class _Cause(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
-    field: str = ""
-
-
-class _Details(msgspec.Struct):
-    name: str = ""
-    group: str = ""
+class _Status(msgspec.Struct):
     kind: str = ""
-    uid: str = ""
-    causes: list[_Cause] = []
-    retry_after: int = msgspec.field(default=0, name="retryAfterSeconds")
-
-
-class _StatusMeta(msgspec.Struct):
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class Status(msgspec.Struct):
-    """The answer of an API server that is not an object."""
-
-    kind: str = ""
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    code: int = 0
-    details: _Details | None = None
-    metadata: _StatusMeta = msgspec.field(default_factory=_StatusMeta)
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -96,7 +59,7 @@ class _Event(msgspec.Struct):
     object: Raw
 
 
-_status = msgspec.json.Decoder(Status)
+_status = msgspec.json.Decoder(_Status)
 _head = msgspec.json.Decoder(Head)
 _list = msgspec.json.Decoder(_List)
 _event = msgspec.json.Decoder(_Event)
@@ -107,33 +70,21 @@ def head(document: bytes | Raw) -> Head:
     return _head.decode(document)
 
 
-def status(document: bytes) -> Status | None:
-    """The Status in an answer; None where it is an object, or what a proxy says in place of one."""
+def is_status(document: bytes) -> bool:
+    """Whether an answer is a Status, in place of an object."""
     try:
-        found = _status.decode(document)
+        return _status.decode(document).kind == "Status"
     except msgspec.MsgspecError:
-        return None
-    return found if found.kind == "Status" else None
+        return False
 
 
 def refusal(code: int, document: bytes, retry_after: str = "") -> ApiError:
     """The error in an answer that is no success; `retry_after` is the header."""
-    asked = int(retry_after) if retry_after.isdigit() else 0
-    found = status(document)
-    if found is None:
-        said = document.decode(errors="replace").strip()[:200]
-        text = "the server could not find the requested resource" if code == 404 else f"HTTP {code}: {said}"
-        return _CODES.get(code, ApiError)(text, Details(retry_after=asked))
-    told = found.details or _Details()
-    causes = tuple(Cause(c.reason, c.message, c.field) for c in told.causes)
-    details = Details(told.name, told.group, told.kind, told.uid, causes, told.retry_after or asked)
-    type_ = _REASONS.get(found.reason) or _CODES.get(found.code or code, ApiError)
-    if any(text in found.message for text in _TOO_LARGE):
-        type_ = errors.TooLarge
-    error = type_(found.message, details, reason=None if type_ is errors.TooLarge else found.reason or None)
-    if isinstance(error, Gone):
-        error.reason, error.continue_token = Gone.reason, found.metadata.continue_token
-    return error
+    try:
+        decoded: JsonValue = msgspec.json.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        decoded = None
+    return error_of(code, decoded, document, retry_after)
 
 
 def page(kind: Kind[T], document: bytes) -> Page[T]:

@@ -1,13 +1,11 @@
-"""kubeconfig files -> the `Target` that a context names.
+"""kubeconfig files -> the `Target` that a context names, as controllers need it.
 
-Called by `connect`. Reads files and nothing else; a credential plugin is run later, when a request needs it.
-Several files are one, as for kubectl: of two entries of a name the first counts, paths belong to their file.
+Called by `connect`; `contexts` reads the files. A credential plugin is run later, when a request needs it.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kubechain.cluster.contexts import Entry, chosen
 from kubechain.cluster.credentials import Credentials, Fixed, Identity, Plugin, PluginSettings, TokenFile
 from kubechain.cluster.target import Target
 from kubechain.errors import SettingsError
@@ -28,8 +27,6 @@ class _Kebab(msgspec.Struct, rename="kebab"):
 
 class _Cluster(_Kebab):
     server: str = ""
-    certificate_authority: str = ""
-    certificate_authority_data: str = ""
     insecure_skip_tls_verify: bool = False
     tls_server_name: str = ""
     proxy_url: str = ""
@@ -52,10 +49,6 @@ class _Exec(msgspec.Struct, rename="camel"):
 class _User(_Kebab):
     token: str = ""
     token_file: str = msgspec.field(default="", name="tokenFile")
-    client_certificate: str = ""
-    client_certificate_data: str = ""
-    client_key: str = ""
-    client_key_data: str = ""
     exec: _Exec | None = None
     auth_provider: dict[str, Any] | None = None
     username: str = ""
@@ -64,67 +57,22 @@ class _User(_Kebab):
     as_groups: list[str] = []
 
 
-class _Context(_Kebab):
-    cluster: str = ""
-    user: str = ""
-    namespace: str = ""
-
-
-class _Named(msgspec.Struct):
-    name: str
-    cluster: _Cluster | None = None
-    user: _User | None = None
-    context: _Context | None = None
-
-
-class _Config(_Kebab):
-    current_context: str = ""
-    clusters: list[_Named] = []
-    users: list[_Named] = []
-    contexts: list[_Named] = []
-
-
-E_ = TypeVar("E_", _Cluster, _User, _Context)
-
-
-class _File(msgspec.Struct, frozen=True):
-    path: Path
-    config: _Config
-
-    def text(self, data: str, file: str, what: str) -> str:
-        """PEM that stands in the file in base64, or in another file beside it. Raises SettingsError."""
-        try:
-            if data:
-                return base64.b64decode(data, validate=False).decode()
-            return (self.path.parent / file).read_text() if file else ""
-        except (OSError, ValueError, binascii.Error) as error:
-            raise SettingsError(f"kubeconfig {self.path}: {what} cannot be read: {error}") from None
+T = TypeVar("T", _Cluster, _User)
 
 
 def load(paths: Sequence[Path], context: str, clock: Clock) -> Target:
     """The target of a context, "" for the current one. Raises SettingsError."""
-    files = [_File(path, _read(path)) for path in paths if path.exists()]
-    if not files:
-        raise SettingsError(f"there is no kubeconfig at {', '.join(map(str, paths))}: name one with --kubeconfig")
-    wanted = context or next((f.config.current_context for f in files if f.config.current_context), "")
-    if not wanted:
-        raise SettingsError(f"kubeconfig {files[0].path} has no current context: choose one with --context")
-    _, chosen = _found(files, "context", wanted, _Context)
-    cluster_file, cluster = _found(files, "cluster", chosen.cluster, _Cluster)
-    if not cluster.server:
-        raise SettingsError(f"kubeconfig {cluster_file.path}: cluster {chosen.cluster!r} names no server")
+    found = chosen(paths, context)
+    cluster, user = _typed(found.cluster, "cluster", _Cluster), _typed(found.user, "user", _User)
     if cluster.proxy_url:
         raise SettingsError(
-            f"kubeconfig {cluster_file.path}: proxy-url is not supported; reach the server directly"
+            f"kubeconfig {found.cluster.path}: proxy-url is not supported; reach the server directly"
         )
-    user_file, user = _found(files, "user", chosen.user, _User) if chosen.user else (files[0], _User())
-    authority = cluster_file.text(
-        cluster.certificate_authority_data, cluster.certificate_authority, "the cluster's certificate authority"
-    )
+    authority = found.cluster.pem("certificate-authority", "the cluster's certificate authority")
     return Target(
         server=cluster.server.rstrip("/"),
-        credentials=_credentials(user_file, user, _told(cluster, authority), clock),
-        namespace=chosen.namespace or "default",
+        credentials=_credentials(found.user, user, _told(cluster, authority), clock),
+        namespace=found.context.text("namespace") or "default",
         authority=authority,
         verify=not cluster.insecure_skip_tls_verify,
         server_name=cluster.tls_server_name,
@@ -132,53 +80,31 @@ def load(paths: Sequence[Path], context: str, clock: Clock) -> Target:
     )
 
 
-def _read(path: Path) -> _Config:
-    import yaml  # only a process that reads a kubeconfig pays for it
-
+def _typed(entry: Entry, what: str, type_: type[T]) -> T:
     try:
-        read = yaml.load(path.read_text(), getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
-        return msgspec.convert(_without_nulls(read) or {}, _Config, strict=False)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise SettingsError(f"kubeconfig {path} cannot be read: {error}") from None
+        return msgspec.convert(entry.content, type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"kubeconfig {entry.path} cannot be read: its {what}: {error}") from None
 
 
-def _without_nulls(node: object) -> object:
-    """Members that say nothing (`env: null`) are as good as absent."""
-    if isinstance(node, dict):
-        return {k: _without_nulls(v) for k, v in node.items() if v not in ("", "~", "null")}
-    return [_without_nulls(item) for item in node] if isinstance(node, list) else node
-
-
-def _found(files: Sequence[_File], what: str, name: str, type_: type[E_]) -> tuple[_File, E_]:
-    for file in files:
-        for named in getattr(file.config, f"{what}s"):
-            entry = getattr(named, what)
-            if named.name == name and isinstance(entry, type_):
-                return file, entry
-    places = ", ".join(str(file.path) for file in files)
-    raise SettingsError(
-        f"kubeconfig {places} has no {what} named {name!r}: `kubectl config view` shows what it has"
-    )
-
-
-def _credentials(file: _File, user: _User, cluster: JsonObject, clock: Clock) -> Credentials:
+def _credentials(entry: Entry, user: _User, cluster: JsonObject, clock: Clock) -> Credentials:
     if user.auth_provider or user.username:
         what = "an auth-provider" if user.auth_provider else "a password"
-        raise SettingsError(f"kubeconfig {file.path}: a user with {what} is not supported; use a token or exec")
-    certificate = file.text(user.client_certificate_data, user.client_certificate, "the client certificate")
-    key = file.text(user.client_key_data, user.client_key, "the client key")
+        raise SettingsError(f"kubeconfig {entry.path}: a user with {what} is not supported; use a token or exec")
+    certificate = entry.pem("client-certificate", "the client certificate")
+    key = entry.pem("client-key", "the client key")
     identity = Identity(user.token, certificate, key)
     if user.exec is not None and not user.token:
-        return Plugin(_plugin(file, user.exec, cluster), identity, clock)
+        return Plugin(_plugin(entry, user.exec, cluster), identity, clock)
     if user.token_file:
-        return TokenFile(file.path.parent / user.token_file, identity)
+        return TokenFile(entry.path.parent / user.token_file, identity)
     return Fixed(identity)
 
 
-def _plugin(file: _File, exec_: _Exec, cluster: JsonObject) -> PluginSettings:
+def _plugin(entry: Entry, exec_: _Exec, cluster: JsonObject) -> PluginSettings:
     beside = os.sep in exec_.command and not Path(exec_.command).is_absolute()
     return PluginSettings(
-        command=str(file.path.parent / exec_.command) if beside else exec_.command,
+        command=str(entry.path.parent / exec_.command) if beside else exec_.command,
         args=tuple(exec_.args),
         env=tuple((v.name, v.value) for v in exec_.env),
         api_version=exec_.api_version,

@@ -132,7 +132,7 @@ class RemoteApi:
         last = await self._get(where)  # of what is gone at once the server tells the name alone
         body = msgspec.json.encode(_deletion(options or DeleteOptions()))
         answer = await self._connection.send(Request("DELETE", where, {}, body))
-        if answers.status(answer) is not None:
+        if answers.is_status(answer):
             return Deletion(kind.decode(last), gone=True)
         terminating = answers.head(answer).metadata.deletion_timestamp is not None
         return Deletion(kind.decode(answer), gone=not terminating)

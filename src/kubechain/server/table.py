@@ -14,9 +14,9 @@ import msgspec
 
 from kubechain.resources.duration import human
 from kubechain.resources.json import JsonObject, JsonValue, lookup
+from kubechain.resources.jsonpath import compile_path
 from kubechain.resources.kind import Column, Kind
 from kubechain.resources.model import moment
-from kubechain.server.jsonpath import compile_path
 from kubechain.server.lists import Listing
 
 Include = Literal["None", "Metadata", "Object"]

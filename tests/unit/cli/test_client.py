@@ -15,11 +15,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubechain.cli import blocks
 from kubechain.cli.changes import Deadline, changes
 from kubechain.cli.client import Client, connect
 from kubechain.cli.exits import CommandError, NotRunning
-from kubechain.cli.kubeconfig import Target, load, parse
+from kubechain.cli.kubeconfig import Target, load
+from kubechain.cluster import blocks
+from kubechain.cluster.contexts import parse
 from kubechain.errors import ApiError, NotFound
 from tests.unit.cli.recorded import (
     ROOT,

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from kubechain.resources.json import JsonObject, JsonValue
+from kubechain.resources.jsonpath import compile_path
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import timestamp
 from kubechain.resources.registry import ALL
-from kubechain.server.jsonpath import compile_path
 from kubechain.server.served import catalogue
 from kubechain.server.table import cells, definitions, partial, row, table
 

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
+from kubechain.runtime.clock import now
 
 
 class _Adapters(Struct, frozen=True):
     chat: ModelProvider
     anthropic: ModelProvider
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Models:
@@ -32,7 +28,7 @@ class Models:
     `one_wire`: whoever answers for LLMs that name no baseURL speaks chat completions, as the scripted model does.
     """
 
-    def __init__(self, *, one_wire: bool = False, clock: Clock = utc_now) -> None:
+    def __init__(self, *, one_wire: bool = False, clock: Clock = now) -> None:
         self._one_wire, self._clock = one_wire, clock
         self._adapters: _Adapters | None = None
         self._importing = asyncio.Lock()

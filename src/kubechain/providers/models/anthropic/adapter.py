@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib import invalidate_caches
 from importlib.metadata import requires
 from importlib.util import find_spec
@@ -30,6 +29,7 @@ from kubechain.providers.models.refusals import complaint, judged, refused, retr
 from kubechain.providers.models.sse import Events
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
+from kubechain.runtime.clock import now
 
 WHOLE, EVENT = 4, 3
 """How deep a tool's input stands in a message, and in an event of a stream."""
@@ -54,14 +54,10 @@ class Writer(Protocol):
     async def close(self) -> None: ...
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class AnthropicLibrary:
     """Asks over `connections`; `clock` only turns a Retry-After date into seconds."""
 
-    def __init__(self, connections: Connections | None = None, clock: Clock = utc_now) -> None:
+    def __init__(self, connections: Connections | None = None, clock: Clock = now) -> None:
         self.connections = connections or Connections()
         self.clock = clock
         self._writer: Writer | None = None

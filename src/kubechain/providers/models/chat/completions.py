@@ -7,7 +7,6 @@ retries and never follows a redirect.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.errors import ProviderError
@@ -22,16 +21,13 @@ from kubechain.providers.models.refusals import complaint, judged, refused, retr
 from kubechain.providers.models.sse import Events
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+from kubechain.runtime.clock import now
 
 
 class ChatCompletions:
     """`clock` only turns a Retry-After date into seconds."""
 
-    def __init__(self, connections: Connections | None = None, clock: Clock = utc_now) -> None:
+    def __init__(self, connections: Connections | None = None, clock: Clock = now) -> None:
         self.connections = connections or Connections()
         self.clock = clock
 

@@ -1,6 +1,6 @@
-"""The part of JSONPath that printer columns use: `.a.b`, `['a']`, `[0]`, `[*]`, `[?(@.type=="Ready")]`.
+"""The part of JSONPath in use here: `.a.b`, `['a']`, `.a\\.b`, `[0]`, `[*]`, `[?(@.type=="Ready")]`.
 
-Compiled once per column by `table`. Pure.
+The one reader: printer columns of the server, `-o jsonpath=` and `--for=jsonpath=` of the command line. Pure.
 """
 
 from __future__ import annotations
@@ -12,24 +12,35 @@ from kubechain.resources.json import JsonValue, lookup
 
 Step = Callable[[JsonValue], list[JsonValue]]
 _STEP = re.compile(
-    r"""\.?(?:(?P<name>[A-Za-z0-9_/-]+)
-    |\['(?P<quoted>(?:[^'\\]|\\.)+)'\]
-    |\[(?P<index>-?\d+)\]
-    |(?P<all>\[\*\]|\*)
-    |\[\?\(@\.(?P<field>[A-Za-z0-9_.]+)\s*==\s*["'](?P<value>[^"']*)["']\)\])""",
-    re.VERBOSE,
+    r"""\.?\[(?:'(?P<quoted>(?:[^'\\]|\\.)+)'
+    |"(?P<double>(?:[^"\\]|\\.)+)"
+    |(?P<index>-?\d{1,9})
+    |(?P<all>\*)
+    |\?\(@\.(?P<field>[A-Za-z0-9_.]+)\s*==\s*["'](?P<value>[^"']*)["']\))\]
+    |\.(?P<every>\*)
+    |\.(?P<name>(?:[A-Za-z0-9_/-]|\\.)+)""",
+    re.VERBOSE | re.ASCII,
 )
 
 
+class NotJsonPath(ValueError):
+    """A path is none that is understood here; `rest` is where it ends to be."""
+
+    def __init__(self, path: str, rest: str) -> None:
+        super().__init__(f"JSONPath {path!r} is not understood at {rest!r}")
+        self.rest = rest
+
+
 def compile_path(path: str) -> Step:
-    """A function from an object to every value that `path` finds in it. Raises ValueError."""
-    steps, position = [], 0
-    while position < len(path):
-        found = _STEP.match(path, position)
-        if not found or found.end() == position:
-            raise ValueError(f"JSONPath {path!r} is not understood at {path[position:]!r}")
+    """A function from an object to every value that `path` finds in it. Raises NotJsonPath."""
+    whole = path if path.startswith((".", "[")) or not path else f".{path}"
+    steps, at = [], len(whole) if whole == "." else 0
+    while at < len(whole):
+        found = _STEP.match(whole, at)
+        if found is None:
+            raise NotJsonPath(path, whole[at:])
         steps.append(_step(found))
-        position = found.end()
+        at = found.end()
 
     def find(value: JsonValue) -> list[JsonValue]:
         values = [value]
@@ -43,11 +54,11 @@ def compile_path(path: str) -> Step:
 def _step(found: re.Match[str]) -> Step:
     if found["index"]:
         return _at(int(found["index"]))
-    if found["all"]:
+    if found["all"] or found["every"]:
         return _every
     if found["field"]:
         return _where(found["field"], found["value"])
-    return _member(found["name"] or found["quoted"].replace("\\", ""))
+    return _member(re.sub(r"\\(.)", r"\1", found["name"] or found["quoted"] or found["double"]))
 
 
 def _member(name: str) -> Step:

@@ -1,6 +1,6 @@
 """The plain part of YAML that kubeconfigs are written in: nested `key: value` lines and lists of them.
 
-Used by `kubeconfig`, so that a command need not load a YAML library to find its server. Gives up on anything else.
+Used by `contexts`, so that a command need not load a YAML library to find its server. Gives up on anything else.
 """
 
 from __future__ import annotations
