@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextvars import Context
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -89,38 +87,13 @@ class WorldLoop(asyncio.SelectorEventLoop):
         return done
 
 
-class _Queue:
-    """Stands in for `queue.SimpleQueue` between the store and its writer: what is put is served at once."""
+class Inline(Executor):
+    """Stands in for the thread in which the store commits: does at once what it is given."""
 
-    def __init__(self) -> None:
-        self._items: deque[Any] = deque()
-        self.serve: Callable[[], object] = lambda: None
-
-    def put(self, item: Any) -> None:
-        if item is not None:
-            self._items.append(item)
-            self.serve()
-
-    def get(self) -> Any:
-        """None when there is nothing: the writer believes that it is to end, and is called again."""
-        return self._items.popleft() if self._items else None
-
-
-class _Crew:
-    """Makes the queue and the thread of the store's writer, which is all that is a thread in a world."""
-
-    def __init__(self) -> None:
-        self._queue = _Queue()
-
-    def queue(self) -> _Queue:
-        self._queue = _Queue()
-        return self._queue
-
-    def thread(
-        self, *, target: Callable[..., object], name: str, daemon: bool, args: tuple[Any, ...] = ()
-    ) -> SimpleNamespace:
-        self._queue.serve = lambda: target(*args)
-        return SimpleNamespace(start=lambda: None, is_alive=lambda: True, join=lambda: None, name=name)
+    def submit(self, fn: Callable[..., T], /, *args: Any, **named: Any) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **named))
+        return done
 
 
 def in_world(seed: int, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -128,11 +101,8 @@ def in_world(seed: int, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
     before = random.getstate()
     random.seed(seed)
     commits, ids = random.Random(f"{seed}/commits"), random.Random(f"{seed}/ids")
-    crew = _Crew()
     try:
         with (
-            patch("queue.SimpleQueue", crew.queue),
-            patch("threading.Thread", crew.thread),
             patch("time.monotonic", lambda: 0.0),
             patch("os.urandom", ids.randbytes),
             asyncio.Runner(loop_factory=lambda: WorldLoop(lambda: commits.choice((0.0, 0.001, 0.01)))) as runner,

@@ -73,6 +73,10 @@ def _failed_rightly(past: Past, run: TaskRun) -> bool:
     return any(ends[-1:] == ["terminal"] or ends[-3:] == ["empty"] * 3 for ends in lives)
 
 
+def _cost(asked: Asked) -> int:
+    return (asked.usage.input or 0) + (asked.usage.output or 0)
+
+
 def _tells_the_story_once(past: Past) -> Iterator[str]:
     """Each reply in a transcript was handed out for exactly the messages before it, and none stands twice."""
     for run in past.runs:
@@ -89,9 +93,12 @@ def _tells_the_story_once(past: Past) -> Iterator[str]:
                     yield f"{name}: reply {asked.number} was given for other messages than those before it"
         if run.status.turns != sum(m.role == "assistant" for m in messages):
             yield f"{name}: {run.status.turns} turns are counted"
-        used = [a.reply.usage for a in checkpointed(past, run) if a.reply]
-        tokens = sum((one.input or 0) + (one.output or 0) for one in used)
-        if run.status.tokens != tokens:
+        tokens = sum(_cost(a) for a in checkpointed(past, run))
+        # A reply with nothing in it is paid for too, and counted if the run lived to save that.
+        possible = {tokens}
+        for empty in (a for a in past.models.of(question(run)) if a.ending == "empty"):
+            possible |= {sum_ + _cost(empty) for sum_ in possible}
+        if run.status.tokens not in possible:
             yield f"{name}: {run.status.tokens} tokens are counted where the replies kept cost {tokens}"
 
 

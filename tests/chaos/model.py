@@ -39,6 +39,7 @@ class Asked:
     ending: Ending = "cut off"
     later: float = 0.0
     reply: Reply | None = None
+    usage: TokenCount = field(default_factory=TokenCount)
 
 
 @dataclass
@@ -92,6 +93,7 @@ class Author:
         """The reply, from now on handed out."""
         number = asked.number
         usage = TokenCount(input=number, output=1_000_000 + number)
+        asked.usage = usage
         if empty:
             asked.ending = "empty"
             return Reply(Message(role="assistant", content=None), usage, "stop")

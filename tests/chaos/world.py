@@ -35,7 +35,7 @@ from kubechain.runtime.replicas.share import alone
 from kubechain.runtime.worker import Worker
 from kubechain.store.engine import Store
 from tests.chaos.api import FaultyApi
-from tests.chaos.clockwork import in_world
+from tests.chaos.clockwork import Inline, in_world
 from tests.chaos.fate import Fate, Life
 from tests.chaos.model import Author, FaultyModel, Journal
 from tests.chaos.people import Decisions, People
@@ -119,7 +119,9 @@ class _World:
     async def run(self) -> Past:
         structlog.contextvars.clear_contextvars()
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(Store.open(self._path, clock=_now, synchronous="OFF"))
+            store = await stack.enter_async_context(
+                Store.open(self._path, clock=_now, synchronous="OFF", thread=Inline())
+            )
             if self._past.world.wire:
                 self._address = await stack.enter_async_context(serving(self._author))
             people = People(store, self._past.world, self._new_tools)

@@ -10,7 +10,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,15 +44,6 @@ every_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.
 async def store() -> AsyncIterator[Store]:
     async with Store.open(None, clock=now) as made:
         yield made
-
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    """The tools' journal, and the functions that write it importable here."""
-    made = Journal(tmp_path / "journal")
-    monkeypatch.setenv("JOURNAL", str(made.path))
-    monkeypatch.syspath_prepend(FUNCTIONS)
-    return made
 
 
 @pytest.mark.parametrize("story", [s for s in STORIES if not s.takes_long], ids=lambda story: story.name)

@@ -39,6 +39,7 @@ class ControlLoops(Struct, frozen=True):
     workers: tuple[Worker[Any], ...]
     events: EventRecorder
     metrics: Metrics
+    executions: Executions
 
 
 async def model_endpoints(settings: ProviderSettings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
@@ -95,7 +96,7 @@ async def control_loops(
         tasks += [group.create_task(events.run()), group.create_task(executions.run())]
         tasks += [group.create_task(w.run()) for w in loops]
         try:
-            yield ControlLoops(world, loops, events, metrics)
+            yield ControlLoops(world, loops, events, metrics, executions)
         finally:
             for task in tasks:
                 task.cancel()

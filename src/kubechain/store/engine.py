@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -78,10 +79,12 @@ class Store:
         synchronous: Synchronous = "FULL",
         kinds: Sequence[Kind[Any]] = ALL,
         remember: int = 1024 * 1024,
+        thread: Executor | None = None,
     ) -> AsyncIterator[Self]:
         """The store in a file, made where there is none; None: one that lives as long as the program.
 
-        `remember`: how many bytes of recently used objects are kept in memory.
+        `remember`: how many bytes of recently used objects are kept in memory. `thread`: where commits are made,
+        by default a thread of its own; it is shut down with the store.
         """
         async with AsyncExitStack() as stack:
             if path is None:
@@ -89,12 +92,12 @@ class Store:
                 path, synchronous = Path(folder) / "store.db", "OFF"
             store = await asyncio.to_thread(cls, path, clock, synchronous, kinds, remember)
             stack.push_async_callback(store._close)
-            await store._start()
+            await store._start(thread)
             yield store
 
-    async def _start(self) -> None:
+    async def _start(self, thread: Executor | None) -> None:
         self._hub = Hub()
-        self._ledger = Ledger(self._connections, self._publish, self._remember)
+        self._ledger = Ledger(self._connections, self._publish, self._remember, thread)
         self._writes = Writes(self._ledger, self._kinds, self._clock)
         self._history = History(self._ledger, self._writes, self._clock)
         self._garbage = Garbage(self._ledger, self._writes, self._kinds)

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 
 from kubechain.errors import InternalError
@@ -82,18 +82,23 @@ class _Batch:
 class Ledger:
     """The end of the log: gives out revisions and turns decided entries into committed ones.
 
-    `remember` is how many bytes of recently used documents are kept in memory.
+    `remember` is how many bytes of recently used documents are kept in memory; `thread` commits, by default one of
+    its own.
     """
 
     def __init__(
-        self, connections: Connections, publish: Callable[[Sequence[Entry]], None], remember: int
+        self,
+        connections: Connections,
+        publish: Callable[[Sequence[Entry]], None],
+        remember: int,
+        thread: Executor | None = None,
     ) -> None:
         self.reader = connections.reading
         """The connection to read from: it sees what is committed."""
         self._writing = connections.writing
         self._publish = publish
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "store-writer")
+        self._thread = thread or ThreadPoolExecutor(1, "store-writer")
         self._recent = Recent(remember)
         self._pending: dict[Address, Entry] = {}
         self._collecting = _Batch()

@@ -10,6 +10,7 @@ from kubechain.agents.call.nature import Nature, Provider
 from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import Described, Environment, ToolError, ToolRun, ToolRunner
 from kubechain.controllers.calls.results import Results
+from kubechain.controllers.trouble import through_trouble
 from kubechain.errors import Terminal
 
 TIMEOUT = 60.0
@@ -38,6 +39,6 @@ class BuiltinRunner(ToolRunner):
             case str() as problem:
                 raise ToolError(problem)
             case Reading() as what:
-                return Done(await self._results.read(run.call, what))
+                return Done(await through_trouble(lambda: self._results.read(run.call, what)))
             case step:
                 assert_never(step)

@@ -14,7 +14,7 @@ from kubechain.agents.call.nature import Nature
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked
 from kubechain.agents.call.scene import Execution
 from kubechain.agents.ports.tool import ToolError
-from kubechain.errors import Terminal, Transient
+from kubechain.errors import ApiError, Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.replicas.share import Share
@@ -151,6 +151,8 @@ class Executions:
             held.outcome = Failure(str(error))
         except Transient as error:
             held.outcome = Interruption(str(error), error.reason == "Timeout")
+        except ApiError as error:
+            held.outcome = Interruption(f"the Kubernetes API refused it: {error}")
         except asyncio.CancelledError:
             if self._closing or self._held.get(held.call.metadata.uid) is not held:
                 raise
