@@ -70,7 +70,8 @@ def _failed_rightly(past: Past, run: TaskRun) -> bool:
     lives = [
         [a.ending for a in asked if a.life == life and a.ending != "transient"] for life in range(past.lives + 1)
     ]
-    return any(ends[-1:] == ["terminal"] or ends[-3:] == ["empty"] * 3 for ends in lives)
+    counted = [end for ends in lives for end in ends if end != "cut off"]  # in the run, over all its lives
+    return any(ends[-1:] == ["terminal"] for ends in lives) or counted[-3:] == ["empty"] * 3
 
 
 def _cost(asked: Asked) -> int:
