@@ -283,6 +283,11 @@ async def test_every_page_is_read_and_a_list_without_end_ends(servers: MCP, habi
     assert not found.left_out
 
 
+async def test_two_thousand_tools_in_pages_of_ten_are_all_found(servers: MCP) -> None:
+    found = await servers.discover(OWNER, plain("many"), 60)
+    assert [tool.name for tool in found.tools] == [f"t{n}" for n in range(2_000)]
+
+
 async def test_a_bad_tool_is_left_out_by_name_and_costs_no_other(servers: MCP) -> None:
     found = await servers.discover(OWNER, plain("odd"), 20)
     assert [tool.name for tool in found.tools] == ["pid", "big", "meet"]

@@ -61,6 +61,15 @@ def test_an_answer_that_cannot_be_read_is_an_error_for_the_call_that_waits_for_i
     assert messages(b'{"jsonrpc":"2.0","result":{"id":3,"x":') == []  # an id inside of a result is nobody's
 
 
+def test_what_is_nested_too_deeply_costs_nothing_that_stands_beside_it() -> None:
+    deep = b'{"a":' * 5_000 + b'"]}"' + b"}" * 5_000
+    (answer,) = messages(b'{"jsonrpc":"2.0","id":3,"result":[1,' + deep + b',{"b":' + deep + b'},"[",2]}')
+    assert isinstance(answer, Answer) and isinstance(answer.result, list)
+    one, first, second, bracket, two = answer.result
+    assert (one, bracket, two) == (1, "[", 2)
+    assert json.dumps(first).count('"a"') == json.dumps(second).count('"a"') + 1 < 200
+
+
 def lines(*chunks: bytes, most: int = 1_000) -> list[bytes]:
     reader = Lines(most)
     return [line for chunk in chunks for line in reader.feed(chunk)]

@@ -18,9 +18,12 @@ from kubechain.resources.json import JsonObject, JsonValue
 
 RequestId: TypeAlias = int | str
 
+DEEPEST = 200
+"""Levels of nesting that are read."""
 UNREADABLE = -32700
 """JSON-RPC's code for what cannot be parsed."""
 
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BEGIN = re.compile(rb'[\[{]\s*(?:\{\s*)?"(?:jsonrpc|id|result|error|method|params)"')
 _ANSWER_TO = re.compile(
@@ -76,25 +79,44 @@ def messages(line: bytes) -> list[Message]:
 
 
 def parsed(document: bytes) -> JsonValue:
-    """A JSON document; where it breaks the rules of text in JSON, what can be made of it. Raises ValueError."""
+    """A JSON document; where it breaks the rules of text in JSON, what can be made of it. Raises ValueError.
+
+    What is nested more than DEEPEST levels deep is null, so that it costs nothing that stands beside it.
+    """
+    value: JsonValue
     try:
-        value: JsonValue = msgspec.json.decode(document)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        value = msgspec.json.decode(document)
+    except RecursionError:
+        value = _leniently(_flattened(document))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        value = _leniently(document)
+        try:
+            value = _leniently(document)
+        except RecursionError:
+            value = _leniently(_flattened(document))
     return value
 
 
 def _leniently(document: bytes) -> JsonValue:
     """With control characters, half characters, bytes that are no UTF-8, NaN, and text after its end."""
-    text = document.decode("utf-8", "replace")
-    try:
-        value: JsonValue
-        value, _ = json.JSONDecoder(strict=False).raw_decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    value: JsonValue
+    value, _ = json.JSONDecoder(strict=False).raw_decode(document.decode("utf-8", "replace"))
     return value
+
+
+def _flattened(document: bytes) -> bytes:
+    """The document with null in place of what is nested too deeply."""
+    pieces: list[bytes] = []
+    depth, begin = 0, 0
+    for found in _BRACKETS.finditer(document):
+        if found[0] in b"[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                pieces += [document[begin : found.start()], b"null"]
+        elif found[0] in b"]}":
+            if depth == DEEPEST + 1:
+                begin = found.end()
+            depth -= 1
+    return b"".join(pieces) + (document[begin:] if depth <= DEEPEST else b"")
 
 
 def _broken(line: bytes) -> Iterator[Message]:

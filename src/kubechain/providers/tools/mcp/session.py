@@ -161,7 +161,7 @@ class Session:
                 raise
             # A lost connection is explained by how the server ended, which it does now.
             await asyncio.wait({self.task}, timeout=CHECK_SECONDS)
-            raise (self._end if self.task.done() else error) from error
+            raise (self._end if self.task.done() else self._error(Transient, str(error), error.reason)) from error
         finally:
             self._asking -= 1
             if self._hangs and not self._asking:

@@ -18,7 +18,7 @@ from anyio import TASK_STATUS_IGNORED
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, REQUEST_TIMEOUT
+from mcp_types import CONNECTION_CLOSED, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from kubechain.providers.tools.mcp.messages import Answer, Fault, Lines, Notice, Question, RequestId, messages
@@ -41,7 +41,7 @@ class Closed(MCPError):
     """The pipe is closed; a server's own error is never this one, whatever its code."""
 
     def __init__(self) -> None:
-        super().__init__(CONNECTION_CLOSED, "the connection is closed")
+        super().__init__(CONNECTION_CLOSED, "has closed the connection")
 
 
 class Noise:
@@ -78,6 +78,8 @@ class Wire(Dispatcher[TransportContext]):
         self._numbers = itertools.count(1)
         self._waiting: dict[RequestId, asyncio.Future[JsonValue | Fault]] = {}
         self._noise = Noise(loop.time)
+        self._gave_up = False
+        """Whether an answer may still come that nobody waits for."""
 
     @property
     def end(self) -> str:
@@ -89,20 +91,25 @@ class Wire(Dispatcher[TransportContext]):
         if self.ended.done():
             raise Closed
         number = opts.get("request_id") or next(self._numbers)
+        try:
+            request = _line({"id": number, "method": method, "params": dict(params or {})})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MCPError(INVALID_PARAMS, f"the request has no JSON form: {error}") from error
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         sent = False
         try:
             async with asyncio.timeout(opts.get("timeout")):
                 await self._process.drained()
                 sent = True
-                self._write({"id": number, "method": method, "params": dict(params or {})})
+                self._write(request)
                 found: JsonValue | Fault = await answer
         except TimeoutError as error:
             raise MCPError(REQUEST_TIMEOUT, f"request {method} timed out") from error
         finally:
             del self._waiting[number]
-            given_up = not answer.done() or answer.cancelled()
-            if sent and given_up and opts.get("cancel_on_abandon", True):
+            given_up = sent and (not answer.done() or answer.cancelled())
+            self._gave_up = self._gave_up or given_up
+            if given_up and opts.get("cancel_on_abandon", True):
                 self._tell("notifications/cancelled", {"requestId": number, "reason": "nobody waits any more"})
         if isinstance(found, Fault):
             raise MCPError(found.code, found.message, found.data)
@@ -171,8 +178,8 @@ class Wire(Dispatcher[TransportContext]):
         return ""
 
     def _answered(self, to: RequestId | None, result: JsonValue | Fault) -> None:
-        """An answer without a number is for the one request there is; where there are more, for nobody."""
-        if to is None:
+        """An answer without a number is for the one request that it can be for, where there is only one."""
+        if to is None and not self._gave_up:
             open_ = [n for n, answer in self._waiting.items() if not answer.done() and isinstance(n, int)]
             to = open_[0] if len(open_) == 1 else None
         if isinstance(to, str) and to not in self._waiting and to.isdecimal():
@@ -184,13 +191,18 @@ class Wire(Dispatcher[TransportContext]):
     def _decline(self, to: RequestId, method: str) -> None:
         """KubeChain gives servers no files, models or people to ask."""
         if method == "ping":
-            self._write({"id": to, "result": {}})
+            self._write(_line({"id": to, "result": {}}))
         else:
-            self._write({"id": to, "error": {"code": METHOD_NOT_FOUND, "message": f"{method} is not supported"}})
+            error: JsonObject = {"code": METHOD_NOT_FOUND, "message": "KubeChain does not support this request"}
+            self._write(_line({"id": to, "error": error}))
 
     def _tell(self, method: str, params: Mapping[str, Any] | None) -> None:
-        self._write({"method": method, **({"params": dict(params)} if params else {})})
+        self._write(_line({"method": method, **({"params": dict(params)} if params else {})}))
 
-    def _write(self, message: JsonObject) -> None:
+    def _write(self, line: bytes) -> None:
         if not self.ended.done():
-            self._process.write(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")
+            self._process.write(line)
+
+
+def _line(message: JsonObject) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n"
