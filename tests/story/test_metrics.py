@@ -8,19 +8,6 @@ from tests.story import manifests, metrics
 from tests.story.conftest import FUNCTIONS
 from tests.story.program import Story, story
 
-READER = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: metrics-reader}
-rules: [{nonResourceURLs: [/metrics], verbs: [get]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: metrics-reader}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: metrics-reader}
-subjects: [{kind: ServiceAccount, name: prometheus, namespace: default}]
-"""
-
 
 async def scrape(running: Story, account: str) -> tuple[int, str]:
     token = await running.ok("create", "token", account)
@@ -56,7 +43,8 @@ async def test_metrics_are_for_those_who_may_get_the_path(tmp_path: Path) -> Non
     async with story(tmp_path) as running:
         for account in ("prometheus", "stranger"):
             await running.ok("create", "serviceaccount", account)
-        await running.ok("apply", "-f", "-", stdin=READER)
+        binding = ("--clusterrole=kubechain-metrics-reader", "--serviceaccount=default:prometheus")
+        await running.ok("create", "clusterrolebinding", "prometheus", *binding)
         code, said = await scrape(running, "prometheus")
         assert (code, "kubechain_build_info" in said) == (0, True), said
         code, said = await scrape(running, "stranger")

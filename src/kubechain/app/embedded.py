@@ -11,6 +11,7 @@ from msgspec import json
 
 from kubechain.app.loops import ControlLoops, controllers, model_endpoints
 from kubechain.app.program import Program, Running
+from kubechain.app.roles import install_roles
 from kubechain.app.settings import EmbeddedSettings
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import Api
@@ -34,6 +35,7 @@ async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
         loops = await stack.enter_async_context(controllers(store, settings.providers, base_urls))
         if fresh and not settings.bare:
             await _install_samples(store)
+        await install_roles(store)
         running = await _serve(store, loops, settings, stack, model_line)
         yield Program(running, store, lambda: loops)
 
