@@ -73,8 +73,8 @@ def caches(api: Api, namespace: str = "") -> Caches:
 def _name_secrets(made: Caches) -> None:
     """A Secret is wanted as long as anyone names it."""
     _index_secrets(made, made.llms, lambda llm: local(llm, llm_secrets(llm)))
-    _index_secrets(made, made.tools, lambda tool: local(tool, _env_secrets(tool.env)))
-    _index_secrets(made, made.servers, lambda server: local(server, _env_secrets(server.spec.env)))
+    _index_secrets(made, made.tools, lambda tool: local(tool, provider_secrets(tool)))
+    _index_secrets(made, made.servers, lambda server: local(server, provider_secrets(server)))
 
 
 def _index_secrets(made: Caches, informer: Informer[R], named_by: Callable[[R], list[str]]) -> None:
@@ -96,6 +96,11 @@ def llm_secrets(llm: LLM) -> list[str]:
     key = [llm.spec.api_key_from.secret_key_ref.name] if llm.spec.api_key_from else []
     bundle = [llm.spec.ca_bundle_from.secret_key_ref.name] if llm.spec.ca_bundle_from else []
     return key + bundle + _env_secrets(llm.spec.headers)
+
+
+def provider_secrets(provider: Tool | MCPServer) -> list[str]:
+    """The names of the Secrets that a Tool or an MCPServer names."""
+    return _env_secrets(provider.env)
 
 
 def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:

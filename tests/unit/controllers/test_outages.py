@@ -22,9 +22,7 @@ def endpoint(model: str = "m", server: str = "http://a/v1", key: str = "k") -> E
 
 
 def outages(woken: list[Key], chance: float = 0.999) -> Outages:
-    made = Outages(lambda: chance)
-    made.wake = woken.append
-    return made
+    return Outages(woken.append, lambda: chance)
 
 
 def run(number: int) -> Key:

@@ -29,8 +29,8 @@ def _nobody(key: Key) -> None:
 class Outages:
     """`wake` has a run looked at at once."""
 
-    def __init__(self, chance: Chance = random.random) -> None:
-        self.wake: Callable[[Key], None] = _nobody
+    def __init__(self, wake: Callable[[Key], None] = _nobody, chance: Chance = random.random) -> None:
+        self._wake = wake
         self._chance = chance
         self._waiting: dict[str, dict[Key, None]] = {}
         self._place: dict[Key, str] = {}
@@ -59,7 +59,7 @@ class Outages:
         for place in (_place(endpoint, "Unreachable"), _place(endpoint, "")):
             for other in list(self._waiting.get(place, ()))[:AT_ONCE]:
                 self.left(other)
-                self.wake(other)
+                self._wake(other)
 
     def left(self, key: Key) -> None:
         """A run waits no longer: it is asked, finished or gone."""

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Iterable
+from typing import Any
+
 from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Surroundings, resolved_tools, verdict
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.saving import save_status
-from kubechain.controllers.setup.readiness import judged
+from kubechain.controllers.parts import Parts
+from kubechain.controllers.setup.readiness import Readiness
 from kubechain.resources.agent import AGENTS, Agent
-from kubechain.resources.model import Clock
-from kubechain.runtime.api import Api, Key
-from kubechain.runtime.controller import Done, Next
+from kubechain.resources.tool import Tool
+from kubechain.runtime.api import Key
+from kubechain.runtime.controller import Next
+from kubechain.runtime.wakes import Wake, referred
 
 
-class AgentController(Struct):
-    api: Api
-    caches: Caches
-    clock: Clock
+class AgentController:
     kind = AGENTS
+
+    def __init__(self, parts: Parts) -> None:
+        self._caches = parts.caches
+        self._readiness = Readiness(parts.api, parts.caches.agents, parts.clock)
 
     async def reconcile(self, agent: Agent) -> Next:
         around = self._surroundings(agent)
         tools = resolved_tools(agent, around)
-        status = judged(agent.status, verdict(agent, around), agent.metadata.generation, self.clock)
-        status = replace(status, tools=tools, tool_count=len(tools))
-        if status != agent.status:
-            await save_status(self.api, self.caches.agents, agent, status)
-        return Done()
+        found = replace(agent.status, tools=tools, tool_count=len(tools))
+        return await self._readiness.say(agent, agent.status, found, verdict(agent, around))
 
     async def gone(self, last: Agent) -> None:
         """Nothing was begun for it."""
 
     def _surroundings(self, agent: Agent) -> Surroundings:
-        namespace, caches = agent.metadata.namespace, self.caches
+        namespace, caches = agent.metadata.namespace, self._caches
         tools = {r.name: caches.tools.get(Key(namespace, r.name)) for r in agent.spec.tools}
         servers = {r.name: caches.servers.get(Key(namespace, r.name)) for r in agent.spec.mcp_servers}
         return Surroundings(
@@ -43,3 +44,23 @@ class AgentController(Struct):
             servers={name: server for name, server in servers.items() if server},
             offered=caches.tools.by("offered", namespace),
         )
+
+
+def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
+    """Everything that an agent names, and the tools that offer themselves."""
+    return (
+        referred(caches.llms, caches.agents, "llm"),
+        referred(caches.tools, caches.agents, "tool"),
+        referred(caches.servers, caches.agents, "server"),
+        _offered(caches),
+    )
+
+
+def _offered(caches: Caches) -> Wake[Tool]:
+    """A tool that offers itself, or did, wakes every agent of its namespace."""
+
+    def keys(old: Tool | None, new: Tool | None) -> Iterable[Key]:
+        offering = [t for t in (old, new) if t is not None and t.spec.agent_selector is not None]
+        return [a for t in offering[:1] for a in caches.agents.keys_by("namespace", t.metadata.namespace)]
+
+    return Wake(caches.tools, keys)

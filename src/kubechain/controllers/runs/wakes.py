@@ -1,0 +1,77 @@
+"""Which changes wake a TaskRun: those of its calls, and of all that it asks its model with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kubechain.controllers.caches import Caches
+from kubechain.resources.agent import Agent
+from kubechain.resources.builtin import Secret
+from kubechain.resources.llm import LLM
+from kubechain.resources.toolcall import ToolCall
+from kubechain.runtime.api import Key
+from kubechain.runtime.ownership import key_of
+from kubechain.runtime.wakes import Wake, owned, referred
+
+
+def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
+    """Its calls, and all that it asks its model with."""
+    return (
+        _runs_of_calls(caches),
+        referred(caches.tasks, caches.runs, "task"),
+        _runs_of_agent(caches),
+        _runs_of_llm(caches),
+        _runs_of_secret(caches),
+    )
+
+
+def _runs_of_calls(caches: Caches) -> Wake[ToolCall]:
+    """A child that is through, lost or gone wakes its run; one that is just there or at work does not."""
+    owners = owned(caches.calls, caches.runs)
+
+    def keys(old: ToolCall | None, new: ToolCall | None) -> Iterable[Key]:
+        settled = new is None or new.status.finished or new.status.phase == "OutcomeUnknown"
+        was = old is not None and old.status.phase == "OutcomeUnknown"
+        return owners.keys(old, new) if settled or was else ()
+
+    return Wake(caches.calls, keys)
+
+
+def _runs_of_agent(caches: Caches) -> Wake[Agent]:
+    def keys(old: Agent | None, new: Agent | None) -> Iterable[Key]:
+        changed = new or old
+        return _runs(caches, changed) if changed else ()
+
+    return Wake(caches.agents, keys)
+
+
+def _runs_of_llm(caches: Caches) -> Wake[LLM]:
+    def keys(old: LLM | None, new: LLM | None) -> Iterable[Key]:
+        changed = new or old
+        return _runs_through(caches, changed) if changed else ()
+
+    return Wake(caches.llms, keys)
+
+
+def _runs_of_secret(caches: Caches) -> Wake[Secret]:
+    """A run reads the key itself, and may look for it before its LLM has."""
+
+    def keys(old: Secret | None, new: Secret | None) -> Iterable[Key]:
+        changed = new or old
+        llms = caches.llms.by("secret", str(key_of(changed))) if changed else []
+        return [key for llm in llms for key in _runs_through(caches, llm)]
+
+    return Wake(caches.secrets, keys)
+
+
+def _runs_through(caches: Caches, llm: LLM) -> list[Key]:
+    """The unfinished runs that think with an LLM."""
+    agents = caches.agents.by("llm", str(key_of(llm)))
+    return [key for agent in agents for key in _runs(caches, agent)]
+
+
+def _runs(caches: Caches, agent: Agent) -> list[Key]:
+    """The unfinished runs of an agent's tasks."""
+    tasks = caches.tasks.keys_by("agent", str(key_of(agent)))
+    return [run for task in tasks for run in caches.runs.keys_by("task", str(task))]

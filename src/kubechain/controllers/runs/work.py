@@ -1,0 +1,38 @@
+"""The worker of TaskRuns: its controller, what wakes it, and which of the runs are this replica's."""
+
+from __future__ import annotations
+
+from kubechain.controllers.parts import Parts
+from kubechain.controllers.runs.outages import Outages
+from kubechain.controllers.runs.taskrun import TaskRunController
+from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.controllers.runs.wakes import wakes
+from kubechain.resources.taskrun import TaskRun
+from kubechain.runtime.api import Key
+from kubechain.runtime.replicas.share import Sharded
+from kubechain.runtime.worker import Worker
+
+
+def runs_worker(parts: Parts) -> Worker[TaskRun]:
+    """Not running yet."""
+    p = parts
+
+    def wake(key: Key) -> None:
+        worker.wake(key)
+
+    controller = TaskRunController(
+        p.api, p.caches, p.models, Transcripts(p.api), p.base_urls, p.events, p.clock, p.line, Outages(wake)
+    )
+    worker = Worker(
+        controller,
+        p.caches.runs,
+        wakes(p.caches),
+        events=p.events,
+        at_rest=lambda run: run.status.finished,
+        turns=Sharded(p.share, _shard),
+    )
+    return worker
+
+
+def _shard(run: TaskRun) -> str:
+    return f"{run.metadata.namespace}/{run.metadata.name}"

@@ -1,0 +1,76 @@
+"""What provides tools, a Tool or an MCPServer: can it be used, and what does it offer?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import Generic, TypeVar
+
+from kubechain.agents.ports.tool import Described, Environment, ToolRunner
+from kubechain.agents.toolbox import Verdict
+from kubechain.controllers.caches import provider_secrets
+from kubechain.controllers.parts import Parts
+from kubechain.controllers.secrets import Missing, named_values, versions
+from kubechain.controllers.setup.readiness import Found, Readiness, fingerprint
+from kubechain.errors import Terminal
+from kubechain.resources.kind import Kind
+from kubechain.resources.mcpserver import MCPServer, MCPServerStatus
+from kubechain.resources.tool import Tool, ToolStatus
+from kubechain.runtime.api import Key
+from kubechain.runtime.controller import Next
+from kubechain.runtime.informer import Informer
+from kubechain.runtime.ownership import key_of
+
+P = TypeVar("P", Tool, MCPServer)
+S = TypeVar("S", ToolStatus, MCPServerStatus)
+
+
+class ProviderController(ABC, Generic[P, S]):
+    """A subclass says what its status tells of what was described."""
+
+    kind: Kind[P]
+
+    def __init__(self, parts: Parts, informer: Informer[P]) -> None:
+        self._parts = parts
+        self._readiness: Readiness[P] = Readiness(parts.api, informer, parts.clock)
+
+    @abstractmethod
+    def status_of(self, provider: P) -> S:
+        """Its status, with what can be said before it is described."""
+
+    @abstractmethod
+    def told(self, provider: P, described: Described) -> S:
+        """The status with what it offers."""
+
+    async def reconcile(self, provider: P) -> Next:
+        namespace, secrets, old = provider.metadata.namespace, self._parts.caches.secrets, self.status_of(provider)
+        env = await named_values(namespace, provider.env, secrets)
+        if isinstance(env, Missing):
+            return await self._readiness.say(provider, old, old, Verdict("Pending", env.reason, env.detail))
+        against = fingerprint(provider, versions(namespace, provider_secrets(provider), secrets))
+        return await self._readiness.check(provider, old, against, partial(self._describe, provider, env))
+
+    async def _describe(self, provider: P, env: Environment, anew: bool) -> Found[S]:
+        runner = self._runner(provider)
+        if anew:
+            await runner.forget(provider)
+        described = await runner.describe(provider, env)
+        return Found(Verdict("Ready", described.reason, described.detail), self.told(provider, described))
+
+    async def gone(self, last: P) -> None:
+        """What its tools have at work is cut off, and what was kept for it ends."""
+        key = key_of(last)
+        self._readiness.forget(key)
+        for call in self._parts.caches.calls.by("origin", f"{self.kind.kind}/{key}"):
+            self._parts.executions.interrupt(call, f'{self.kind.kind} "{key.name}" was deleted')
+        await self._runner(last).forget(last)
+
+    def check_again(self, key: Key) -> None:
+        """It says that its tools have changed."""
+        self._readiness.forget(key)
+
+    def _runner(self, provider: P) -> ToolRunner:
+        runner = next((r for r in self._parts.tools if r.serves(provider)), None)
+        if runner is None:
+            raise Terminal("this version of KubeChain cannot run tools of its kind", reason="UnknownKind")
+        return runner
