@@ -19,7 +19,7 @@ from kubechain.agents.naming import tool_call_name
 from kubechain.app.loops import controllers
 from kubechain.app.operator import OperatorSettings, operator
 from kubechain.app.settings import ProviderSettings
-from kubechain.cluster.connection import opened
+from kubechain.cluster.http import opened
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings

@@ -18,7 +18,6 @@ _TOOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_TOOL = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-@lru_cache(maxsize=4096)
 def digest(text: str | bytes, length: int = 5) -> str:
     """A short stable fingerprint in the alphabet Kubernetes uses for generated names (no vowels, no 0, 1, 3)."""
     content = text.encode() if isinstance(text, str) else text

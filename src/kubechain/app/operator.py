@@ -15,7 +15,7 @@ from kubechain.app.loops import ControlLoops, controllers, model_endpoints
 from kubechain.app.program import Program, Running
 from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.callers import Callers
-from kubechain.cluster.connection import opened
+from kubechain.cluster.http import opened
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import SettingsError

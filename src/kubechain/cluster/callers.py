@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import msgspec
 
-from kubechain.cluster.connection import Request, opened
+from kubechain.cluster.connection import Request
 from kubechain.cluster.credentials import Fixed, Identity
+from kubechain.cluster.http import opened
 from kubechain.cluster.target import Target
 from kubechain.errors import Forbidden, Timeout
 from kubechain.resources.json import JsonObject

@@ -1,19 +1,16 @@
 """What may be asked of one API server, and the port that asks it.
 
-`opened` gives a `Connection`, used by `remote` and whoever else speaks to that server. The HTTP behind it is
-imported when it is called: the embedded engine never needs it, and it is a third of the weight of a start.
+`http` implements it; `remote` and whoever else speaks to that server use it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
-from kubechain.cluster.target import Target
 from kubechain.errors import InternalError
 
 JSON = "application/json"
@@ -52,16 +49,3 @@ class Connection(Protocol):
     def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
         """The lines of a good answer, until the server or the network ends it. Raises errors.ApiError."""
         ...
-
-
-@asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Connection]:
-    """A connection while the block lasts. Raises Unauthorized (useless certificates or plugin)."""
-    from kubechain.cluster.http import HttpConnection
-
-    connection = HttpConnection(target)
-    try:
-        await connection.prepare()
-        yield connection
-    finally:
-        await connection.close()

@@ -1,8 +1,8 @@
 """HTTP to one API server: connections kept, credentials kept fresh, answers as bytes or as lines.
 
-What `connection.opened` gives; imported there, when it is called. Knows nothing of kinds. A write is sent once:
-only where the server answered 401, which means that it did nothing, and the credentials have changed since, is a
-request sent a second time.
+`opened` gives a connection to `remote` and whoever else speaks to that server. The embedded engine never imports
+it: it is a third of the weight of a start. Knows nothing of kinds. A write is sent once: only where the server
+answered 401, which means that it did nothing, and the credentials have changed since, is it sent a second time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from io import BytesIO
 from urllib.parse import urlencode
@@ -22,7 +22,7 @@ from yarl import URL
 
 from kubechain import __version__
 from kubechain.cluster.answers import refusal
-from kubechain.cluster.connection import Request, Unreachable
+from kubechain.cluster.connection import Connection, Request, Unreachable
 from kubechain.cluster.credentials import Identity
 from kubechain.cluster.lane import Lane
 from kubechain.cluster.lines import lines
@@ -41,6 +41,17 @@ _WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _HEADERS = {"User-Agent": f"kubechain/{__version__} (operator)", "Accept-Encoding": "identity"}
 
 
+@asynccontextmanager
+async def opened(target: Target) -> AsyncIterator[Connection]:
+    """A connection while the block lasts. Raises Unauthorized (useless certificates or plugin)."""
+    connection = HttpConnection(target)
+    try:
+        await connection.prepare()
+        yield connection
+    finally:
+        await connection.close()
+
+
 class HttpConnection:
     """One API server, spoken to as one user."""
 
@@ -48,9 +59,7 @@ class HttpConnection:
         self._target = target
         self._tls: tuple[Identity, ssl.SSLContext | bool] | None = None
         self._reads = _session()
-        self._writes = _session()
-        # aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that.
-        self._writes._retry_connection = False
+        self._writes = _session(middlewares=(_sent_once,))
         self._watches = _session(limit=0)
         self._aside = Lane()
         self.answered: Counter[tuple[str, ...]] = Counter()
@@ -159,10 +168,24 @@ def _payload(body: bytes | None) -> bytes | BytesIO | None:
     return body if body is None or len(body) < _PARTS_FROM else BytesIO(body)
 
 
-def _session(limit: int = CONNECTIONS) -> aiohttp.ClientSession:
+async def _sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
+
+
+def _session(
+    limit: int = CONNECTIONS, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()
+) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT_SECONDS, socket_factory=_socket)
     return aiohttp.ClientSession(
-        connector=connector, headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=connector,
+        headers=_HEADERS,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        middlewares=middlewares,
     )
 
 

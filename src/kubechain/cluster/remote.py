@@ -14,7 +14,8 @@ import msgspec
 
 from kubechain.cluster import answers
 from kubechain.cluster.answers import Meta
-from kubechain.cluster.connection import MERGE_PATCH, Connection, Request, opened
+from kubechain.cluster.connection import MERGE_PATCH, Connection, Request
+from kubechain.cluster.http import opened
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.target import ClusterSettings, Target, located, of_service_account
 from kubechain.errors import AlreadyExists, BadRequest, Conflict, Details, NotFound

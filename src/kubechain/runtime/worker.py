@@ -39,7 +39,7 @@ log = Logger(__name__)
 LIMIT = 1_000
 FAREWELL = 30.0
 """Seconds that a controller gets to end what it began for an object that is gone."""
-BURST = 64
+BURST = 16
 """Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
 
 

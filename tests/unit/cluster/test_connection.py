@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubechain.cluster.connection import Unreachable, opened
+from kubechain.cluster.connection import Unreachable
 from kubechain.cluster.credentials import Credentials, Fixed, Identity, TokenFile
+from kubechain.cluster.http import opened
 from kubechain.cluster.remote import RemoteApi
 from kubechain.cluster.target import Target
 from kubechain.errors import InternalError, Unauthorized

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec
 from kubechain.runtime.api import Key
-from kubechain.runtime.shelf import Shelf
+from kubechain.runtime.cache import Shelf
 
 KEYS = st.sampled_from([Key("default", f"run-{n}") for n in range(6)])
 DEEDS = st.lists(st.tuples(st.sampled_from(["put", "pop", "get"]), KEYS), max_size=60)

@@ -135,6 +135,7 @@ async def test_thousands_that_are_due_at_once_are_begun_a_few_at_a_time() -> Non
         return Done()
 
     async with world(*[quick] * 1000, runs=1000) as w:
+        await asyncio.sleep(1)
         assert sorted(w.controller.names) == sorted(f"r{n}" for n in range(1000))
         assert max(in_hand) <= 2 * BURST + 10, "passes begun that wait for nothing but their turn"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.call import step as due
@@ -19,40 +19,31 @@ from kubechain.agents.call.outcome import Parked
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.call.step import next_call_step
 from kubechain.agents.ports.tool import ToolRun
-from kubechain.controllers.caches import Caches
-from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.tools import Tool, Tools
+from kubechain.controllers.parts import Parts
 from kubechain.controllers.saving import put_status, save_status
 from kubechain.controllers.secrets import Missing
 from kubechain.controllers.trouble import through_trouble
 from kubechain.errors import ApiError, Conflict, Transient
-from kubechain.resources.model import Clock, timestamp
+from kubechain.resources.model import timestamp
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
-from kubechain.runtime.api import Api
 from kubechain.runtime.controller import After, Done, Next
-from kubechain.runtime.recorder import EventRecorder
-from kubechain.runtime.replicas.share import Share, alone
 
 ERROR = 16 * 1024
 """Characters of an error that are kept."""
 
 
 class ToolCallController(Struct):
-    api: Api
-    caches: Caches
+    parts: Parts
     tools: Tools
-    executions: Executions
     results: Results
-    events: EventRecorder
-    clock: Clock
-    share: Share = field(default_factory=alone)
     kind = TOOL_CALLS
 
     async def reconcile(self, call: ToolCall) -> Next:
         tool = self.tools.of(call)
         state, run = tool.state if tool is not None else None, self.tools.run_of(call)
-        scene = CallScene(call, run, state, self.clock(), self.executions.of(call))
+        scene = CallScene(call, run, state, self.parts.clock(), self.parts.executions.of(call))
         match next_call_step(scene):
             case due.CallIdle(until):
                 return self._look_again(until)
@@ -85,7 +76,7 @@ class ToolCallController(Struct):
         await self._stop(last, self.tools.of(last))
 
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
-        self.executions.end(call)
+        self.parts.executions.end(call)
         if tool is not None and call.status.external is not None and not call.status.finished:
             await tool.runner.cancel(ToolRun(call, tool.provider, tool.state.nature.timeout), call.status.external)
 
@@ -99,15 +90,15 @@ class ToolCallController(Struct):
         if isinstance(env, Missing):
             await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
             return Done()
-        started, nature = timestamp(self.clock()), tool.state.nature
+        started, nature = timestamp(self.parts.clock()), tool.state.nature
         if mark:
             call = await self._put(call, self._running(call, started))
-            if not self.share.good():
+            if not self.parts.share.good():
                 raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up, and is taken for dead")
         run = ToolRun(call, tool.provider, nature.timeout, env)
-        self.executions.begin(call, nature, started, partial(tool.runner.start, run))
+        self.parts.executions.begin(call, nature, started, partial(tool.runner.start, run))
         if mark:
-            self.executions.show(call)
+            self.parts.executions.show(call)
         return Done()
 
     async def _look(self, call: ToolCall, tool: Tool) -> None:
@@ -117,16 +108,16 @@ class ToolCallController(Struct):
         elif handle is not None:
             run = ToolRun(call, tool.provider, tool.state.nature.timeout, env)
             work = partial(tool.runner.look, run, handle)
-            self.executions.begin(call, tool.state.nature, call.status.start_time, work)
-            self.executions.show(call)
+            self.parts.executions.begin(call, tool.state.nature, call.status.start_time, work)
+            self.parts.executions.show(call)
 
     async def _show(self, call: ToolCall) -> None:
         """The tool has been at work for a second. That this cannot be written never harms the call."""
         try:
-            await self._put(call, self._running(call, self.executions.started(call)))
+            await self._put(call, self._running(call, self.parts.executions.started(call)))
         except ApiError:
             return
-        self.executions.show(call)
+        self.parts.executions.show(call)
 
     async def _park(self, call: ToolCall, parked: Parked) -> Next:
         status = replace(
@@ -134,12 +125,12 @@ class ToolCallController(Struct):
         )
         if status != call.status:
             await self._save(call, status, ran=True)
-        self.executions.park(call, parked.until)
+        self.parts.executions.park(call, parked.until)
         return self._look_again(parked.until)
 
     def _look_again(self, until: datetime | None) -> Next:
         """At that time, where one is known; else when something changes."""
-        return Done() if until is None else After(max(0.0, (until - self.clock()).total_seconds()))
+        return Done() if until is None else After(max(0.0, (until - self.parts.clock()).total_seconds()))
 
     async def _repeat(self, call: ToolCall, error: str) -> None:
         """Counts the death of the tool's process; the worker has the call looked at again after a while."""
@@ -147,25 +138,25 @@ class ToolCallController(Struct):
         on = f"tool:{call.spec.tool} ({error}; tried {status.deaths + 1} of {due.DEATHS} times)"
         left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="")
         await self._save(call, left, ran=True)
-        self.executions.end(call)
+        self.parts.executions.end(call)
         raise Transient(error, reason="Interrupted")
 
     async def _lose_track(self, call: ToolCall, why: str) -> None:
         error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
-        ran = self.executions.holds(call)
+        ran = self.parts.executions.holds(call)
         status = replace(self._at_work(call), phase="OutcomeUnknown", error=error, holder="")
         saved = await self._save(call, status, ran=ran)
-        self.executions.end(call)
+        self.parts.executions.end(call)
         if not saved:
             return
         way_on = (
             f"Check what it did, then record it: kubechain settle toolcall/{call.metadata.name} with --result, "
             "--error or --repeat (or set its phase with kubectl patch --subresource=status)"
         )
-        self.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
+        self.parts.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
     async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
-        ran = self.executions.holds(call)
+        ran = self.parts.executions.holds(call)
         kept = await through_trouble(lambda: self.results.store(call, result))
         status = replace(
             self._at_work(call),
@@ -174,18 +165,18 @@ class ToolCallController(Struct):
             stored=kept.stored,
             error=error[:ERROR],
             waiting_on="",
-            completion_time=timestamp(self.clock()),
+            completion_time=timestamp(self.parts.clock()),
             holder="",
         )
         saved = await self._save(call, status, ran=ran)
-        self.executions.end(call)
+        self.parts.executions.end(call)
         if saved and phase == "Failed":  # of a success the status says all there is to say
-            self.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
+            self.parts.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
 
     def _at_work(self, call: ToolCall) -> ToolCallStatus:
         """The status with the start of the tool in it, which may not have been worth a write of its own."""
-        started = self.executions.started(call)
-        if not started or self.executions.seen(call):
+        started = self.parts.executions.started(call)
+        if not started or self.parts.executions.seen(call):
             return call.status
         return self._running(call, started)
 
@@ -198,7 +189,7 @@ class ToolCallController(Struct):
             waiting_on="",
             error="",
             result="",
-            holder=self.share.holder,
+            holder=self.parts.share.holder,
         )
 
     async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> bool:
@@ -211,7 +202,7 @@ class ToolCallController(Struct):
         def over(newest: ToolCall) -> bool:
             return not newest.status.finished and (ran or newest.status == call.status)
 
-        return await save_status(self.api, self.caches.calls, call, status, over=over) is not None
+        return await save_status(self.parts.api, self.parts.caches.calls, call, status, over=over) is not None
 
     async def _put(self, call: ToolCall, status: ToolCallStatus) -> ToolCall:
-        return await put_status(self.api, self.caches.calls, replace(call, status=status))
+        return await put_status(self.parts.api, self.parts.caches.calls, replace(call, status=status))

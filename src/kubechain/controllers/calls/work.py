@@ -21,7 +21,7 @@ def calls_worker(parts: Parts) -> Worker[ToolCall]:
     p, at_work, results = parts, parts.executions, Results(parts.api)
     tools = Tools(p.caches, (*p.tools, BuiltinRunner(results)))
     return Worker(
-        ToolCallController(p.api, p.caches, tools, at_work, results, p.events, p.clock, p.share),
+        ToolCallController(p, tools, results),
         p.caches.calls,
         (Wake(at_work, lambda old, new: [key_of(new)] if new is not None else []), *wakes(p.caches)),
         events=p.events,

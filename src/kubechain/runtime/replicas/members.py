@@ -45,12 +45,14 @@ class _Sign(Struct):
 
 
 class Members:
-    """The replicas of a group. `changed` is called whenever `alive` or the leader's Lease may have."""
+    """The replicas of a group. `changed` is called whenever `alive` or the leader's Lease may have.
 
-    def __init__(self, api: Api, group: Group, changed: Callable[[], None]) -> None:
+    `lost` is told of a Lease that has run out, in the one replica that cleared it away.
+    """
+
+    def __init__(self, api: Api, group: Group, changed: Callable[[], None], lost: Callable[[Lease], None]) -> None:
         self.informer = Informer(api, LEASES, group.namespace)
-        self.on_lost: Callable[[Lease], None] = lambda lease: None
-        """Told of a Lease that has run out by the one replica that cleared it away."""
+        self._lost = lost
         self._expired: set[str] = set()
         """Leases that have run out."""
         self._api, self._group, self._changed = api, group, changed
@@ -170,7 +172,7 @@ class Members:
         with suppress(ApiError, OSError, TimeoutError):
             async with asyncio.timeout(RETRY):
                 await self._api.delete(LEASES, meta.name, meta.namespace, exactly)
-                self.on_lost(lease)
+                self._lost(lease)
 
 
 def _said(lease: Lease) -> tuple[str | None, str | None]:

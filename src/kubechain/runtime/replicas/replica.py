@@ -63,9 +63,9 @@ class Replica:
 
     def __init__(self, api: Api, group: Group, settings: ReplicaSettings, clock: Clock) -> None:
         self.name = lease_name(settings.name)
-        self.share = Share(self.name, f"{settings.name}_{secrets.token_hex(4)}")
-        self.members = Members(api, group, self._changed)
-        self.members.on_lost = self._lost
+        holder = f"{settings.name}_{secrets.token_hex(4)}"
+        self.share = Share(self.name, holder, on_rest=self._at_rest, good=self._good)
+        self.members = Members(api, group, self._changed, self._lost)
         self.events = EventRecorder(api, CONTROLLER, clock, instance=self.share.holder)
         self._api, self._group, self._settings, self._clock = api, group, settings, clock
         self._lease = Lease()
@@ -76,8 +76,6 @@ class Replica:
         self._good_until = 0.0
         self._news = asyncio.Event()
         self._rest = asyncio.Event()
-        self.share.on_rest = self._at_rest
-        self.share.good = self._good
 
     def _good(self) -> bool:
         return asyncio.get_running_loop().time() < self._good_until

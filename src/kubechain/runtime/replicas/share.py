@@ -23,9 +23,21 @@ Changed = Callable[[bool], None]
 
 
 class Share:
-    """The share of the replica `name`. `holder` is this life of it: what it writes where it is at work."""
+    """The share of the replica `name`. `holder` is this life of it: what it writes where it is at work.
 
-    def __init__(self, name: str = "", holder: str = "", *, leading: bool = False) -> None:
+    `on_rest` is called when the last pass over a shard has ended, while work changes hands. `good`: whether nobody
+    takes this replica for dead yet, asked right before what must not happen twice.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        holder: str = "",
+        *,
+        leading: bool = False,
+        on_rest: Callable[[], None] = lambda: None,
+        good: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.name = name
         self.holder = holder
         self.leading = leading
@@ -41,12 +53,10 @@ class Share:
         """Those claims which another view, or work in hand, makes differ from ours."""
         self._busy: Counter[str] = Counter()
         self._told: list[Changed] = []
-        self.on_rest: Callable[[], None] = lambda: None
-        """Called when the last pass over a shard has ended, while work changes hands."""
+        self.on_rest = on_rest
         self.undivided = False
         """Whether there is nobody to share with, now or later."""
-        self.good: Callable[[], bool] = lambda: True
-        """Whether nobody takes this replica for dead yet: asked right before what must not happen twice."""
+        self.good = good
 
     def turn(self, shard: str) -> Turn:
         """Whether to act on a shard now."""
