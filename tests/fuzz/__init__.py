@@ -1,1 +1,0 @@
-"""Fuzzers: seeded, structure-aware, as strange as the world."""

@@ -24,12 +24,12 @@ class TaskRunSpec(Model, kw_only=True, gc=False):
     user_message: Annotated[str, doc("Asked in place of the task's own message.", min_length=1)] | None = None
 
 
-class Usage(Model, omit_defaults=False, kw_only=True, gc=False):
-    """Tokens spent, as the providers counted them."""
+class Usage(Model, kw_only=True, gc=False):
+    """Tokens spent, as the providers counted them; a count that none of them told is absent."""
 
-    input_tokens: Annotated[int, doc("Tokens read.")] = 0
-    output_tokens: Annotated[int, doc("Tokens written.")] = 0
-    cached_tokens: Annotated[int, doc("Tokens read from the provider's cache.")] = 0
+    input_tokens: Annotated[int, doc("Tokens read.")] | None = None
+    output_tokens: Annotated[int, doc("Tokens written.")] | None = None
+    cached_tokens: Annotated[int, doc("Tokens read from the provider's cache.")] | None = None
 
 
 class History(Model, kw_only=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
@@ -126,3 +127,12 @@ def test_a_run_whose_conversation_does_not_fit_keeps_what_it_had_before() -> Non
     status = checkpoint.too_large(of, ask(HI), "it is too large", NOW)
     assert (status.phase, status.error) == ("Failed", "it is too large")
     assert status.messages == of.status.messages
+
+
+def test_usage_that_nobody_told_is_unknown_and_not_zero() -> None:
+    first = run()
+    first.status = after(first, ask(QUESTION), Reply(asks_for("a"), TokenCount()))
+    assert first.status.usage is not None
+    assert msgspec.json.encode(first.status.usage) == b"{}"
+    status = after(first, ask(), Reply(HI, TokenCount(0, 2)))
+    assert msgspec.json.encode(status.usage) == b'{"inputTokens":0,"outputTokens":2}'

@@ -166,10 +166,15 @@ def _failed(status: TaskRunStatus, reason: str, message: str, now: datetime) -> 
 
 def _sum(usage: Usage, more: TokenCount) -> Usage:
     return Usage(
-        input_tokens=usage.input_tokens + (more.input or 0),
-        output_tokens=usage.output_tokens + (more.output or 0),
-        cached_tokens=usage.cached_tokens + (more.cached or 0),
+        input_tokens=_plus(usage.input_tokens, more.input),
+        output_tokens=_plus(usage.output_tokens, more.output),
+        cached_tokens=_plus(usage.cached_tokens, more.cached),
     )
+
+
+def _plus(told: int | None, more: int | None) -> int | None:
+    """What nobody told stays unknown."""
+    return told if more is None else (told or 0) + more
 
 
 def _condition(status: TaskRunStatus, value: str, reason: str, message: str, now: datetime) -> TaskRunStatus:
