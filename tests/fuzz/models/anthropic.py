@@ -55,7 +55,7 @@ def stream(rng: Random, intent: Intent) -> tuple[list[bytes], int]:
     """The data of each event, and the number of events after which nothing of the reply is missing."""
     start: Object = {"type": "message_start", "message": {"type": "message", "content": [], "usage": _usage(rng)}}
     made: list[Object] = [start] if rng.random() < 0.9 else []
-    number = 0
+    number, step = 0, rng.choice((1, 1, 1, 0))  # 0: every block has the same index
     if intent.thought:
         deltas: list[Object] = [{"type": "thinking_delta", "thinking": p} for p in pieces(rng, intent.thought)]
         made += _block(
@@ -64,7 +64,7 @@ def stream(rng: Random, intent: Intent) -> tuple[list[bytes], int]:
             {"type": "thinking", "thinking": ""},
             [*deltas, {"type": "signature_delta", "signature": "s=="}],
         )
-        number += 1
+        number += step
     if intent.text:
         made += _block(
             rng,
@@ -72,13 +72,13 @@ def stream(rng: Random, intent: Intent) -> tuple[list[bytes], int]:
             {"type": "text", "text": ""},
             [{"type": "text_delta", "text": p} for p in pieces(rng, intent.text)],
         )
-        number += 1
+        number += step
     for place, (name, arguments) in enumerate(intent.calls):
         at_once = rng.random() < 0.1
         use = _use(rng, place, name, json.loads(arguments) if at_once else {})
         parts: list[Object] = [{"type": "input_json_delta", "partial_json": p} for p in pieces(rng, arguments)]
         made += _block(rng, number, use, [] if at_once else parts)
-        number += 1
+        number += step
     for _ in range(rng.randrange(3)):
         made.insert(rng.randrange(len(made) + 1), {"type": rng.choice(("ping", "something_new"))})
     complete, stop = len(made) + 1, _stop(rng, intent)

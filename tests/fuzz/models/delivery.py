@@ -91,8 +91,12 @@ def _body(rng: Random, wire: Wire, events: list[bytes]) -> bytes:
             pieces.append(rng.choice((b": keep-alive", b"", b"id: 7", b"retry: 10")) + line + line)
         named = wire == "anthropic" and rng.random() < 0.7 and b'"type"' in data
         name = b"event: " + str(json.loads(data)["type"]).encode() + line if named else b""
-        pieces.append(name + rng.choice((b"data: ", b"data:")) + data + line + line)
+        bom = BOM if not pieces and rng.random() < 0.05 else b""
+        pieces.append(bom + name + rng.choice((b"data: ", b"data:")) + data + line + line)
     return b"".join(pieces)
+
+
+BOM = b"\xef\xbb\xbf"
 
 
 def _chunks(rng: Random, body: bytes) -> tuple[bytes, ...]:

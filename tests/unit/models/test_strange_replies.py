@@ -217,7 +217,12 @@ async def test_an_error_beside_half_a_text_is_the_error(models: Models) -> None:
 
 
 async def test_errors_inside_a_success_are_read_in_every_form(models: Models) -> None:
-    for body in ({"object": "error", "message": "no room", "code": 503}, {"error": "no room"}):
+    for body in (
+        {"object": "error", "message": "no room", "code": 503},
+        {"error": "no room"},
+        {"message": "no room"},
+        {"detail": "no room"},
+    ):
         assert "no room" in str(await fault(models, as_stream(delta({"content": "half"}), body), stream=True))
         assert "no room" in str(await fault(models, as_json(body)))
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "no room"}}
@@ -433,3 +438,31 @@ async def test_a_model_that_is_not_listed_is_named(models: Models) -> None:
             assert ("does not list model nosuch, but llama3:latest, served" in detail) == said
         server.answer = {"data": [{"id": "served"}], "has_more": True}
         assert "does not list" not in await models.check(endpoint(server.url, model="nosuch"))
+
+
+async def test_blocks_that_all_have_one_index_are_blocks_of_their_own(models: Models) -> None:
+    start = {"type": "content_block_start", "index": 0}
+    events = [
+        {**start, "content_block": {"type": "text", "text": "So: "}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "now"}},
+    ]
+    for id_, text in (("a", ONE), ("b", TWO)):
+        events.append({**start, "content_block": {"type": "tool_use", "id": id_, "name": "t", "input": {}}})
+        for part in (text[:5], text[5:]):
+            extra = {"type": "input_json_delta", "partial_json": part}
+            events.append({"type": "content_block_delta", "index": 0, "delta": extra})
+    events.append({"type": "message_delta", "delta": {"stop_reason": "tool_use"}})
+    reply = await ask(models, as_stream(*events, done=False), provider="anthropic", stream=True)
+    assert (reply.message.content, asked(reply)) == ("So: now", [("t", ONE), ("t", TWO)])
+
+
+async def test_a_byte_order_mark_in_front_is_no_part_of_a_reply(models: Models) -> None:
+    mark = b"\xef\xbb\xbf"
+    body = mark + msgspec.json.encode(completion({"content": "hi"}))
+    assert (await ask(models, as_json(body))).message.content == "hi"
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        said = mark + b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+        return web.Response(body=said, content_type="text/event-stream")
+
+    assert (await ask(models, answer, stream=True)).message.content == "hi"

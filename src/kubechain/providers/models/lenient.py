@@ -24,7 +24,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 def mended(body: bytes, level: int) -> bytes:
     """The body with half surrogates marked, and values at `level` that nest without end as text."""
-    text = body.decode("utf-8", "replace").encode()
+    text = body.decode("utf-8-sig", "replace").encode()
     return _shallow(_ESCAPE.sub(_marked, text), level)
 
 

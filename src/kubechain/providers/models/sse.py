@@ -6,6 +6,7 @@ take for line ends (U+0085, U+2028). Each `data` line is one event, as model ser
 
 from __future__ import annotations
 
+BOM = b"\xef\xbb\xbf"
 LONGEST_LINE = 4 * 1024 * 1024
 LONGEST_STREAM = 256 * 1024 * 1024
 
@@ -25,5 +26,5 @@ class Events:
         if b"\n" not in piece:
             self._rest += piece
             return []
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        *lines, self._rest = (self._rest + piece).removeprefix(BOM).split(b"\n")
         return [line[5:].strip() for line in lines if line.startswith(b"data:")]

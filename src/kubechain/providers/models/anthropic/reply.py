@@ -142,7 +142,8 @@ class Assembly:
         """Whether the last event said anything."""
         self._earlier = earlier
         self._usage = Usage()
-        self._parts: dict[int, _Part] = {}
+        self._parts: list[_Part] = []
+        self._by_index: dict[int, _Part] = {}
 
     @property
     def empty(self) -> bool:
@@ -152,7 +153,7 @@ class Assembly:
         """Takes a whole message."""
         content = message.content or []
         blocks = [Content(type="text", text=content)] if isinstance(content, str) else content
-        self._parts = {number: _Part(block) for number, block in enumerate(blocks)}
+        self._parts = [_Part(block) for block in blocks]
         self.finish, self.ended = message.stop_reason or "", True
         self._count(message.usage)
 
@@ -163,7 +164,7 @@ class Assembly:
         if event.type == "message_start" and bytes(event.message)[:1] == b"{":
             self._count(_SAID.decode(event.message).usage)
         elif event.type == "content_block_start" and event.content_block is not None:
-            self._parts[event.index] = _Part(event.content_block)
+            self._begin(event.index, event.content_block)
             return event.content_block.text or ""
         elif event.type == "content_block_delta" and event.delta is not None:
             return self._delta(event.index, event.delta)
@@ -175,10 +176,17 @@ class Assembly:
 
     def _delta(self, index: int, delta: Content) -> str:
         self.said = bool(delta.text or delta.thinking or delta.signature or delta.partial_json)
-        if index not in self._parts:
+        part = self._by_index.get(index)
+        if part is None:
             kind = {"input_json_delta": "tool_use", "thinking_delta": "thinking"}.get(delta.type, "text")
-            self._parts[index] = _Part(Content(type=kind))
-        return self._parts[index].add(delta)
+            part = self._begin(index, Content(type=kind))
+        return part.add(delta)
+
+    def _begin(self, index: int, block: Content) -> _Part:
+        """A block, also where a server gives each of them the same index."""
+        part = self._by_index[index] = _Part(block)
+        self._parts.append(part)
+        return part
 
     def _count(self, raw: Raw) -> None:
         """Counts never fail a reply; the later of two is the truer."""
@@ -193,7 +201,7 @@ class Assembly:
     @property
     def breaks_off(self) -> bool:
         """Whether the last block is a tool call whose input is not whole."""
-        last = list(self._parts.values())[-1] if self._parts else None
+        last = self._parts[-1] if self._parts else None
         if last is None or last.start.type != "tool_use" or not last.arguments:
             return False
         try:
@@ -208,7 +216,7 @@ class Assembly:
         blocks: list[Block] = []
         texts: list[str] = []
         calls: list[RequestedCall] = []
-        for part in self._parts.values():
+        for part in self._parts:
             match part.start.type:
                 case "text":
                     texts.append(part.text)

@@ -76,6 +76,8 @@ class Answer(msgspec.Struct):
     usage: Raw = _NULL
     error: Raw = _NULL
     object: Raw = _NULL
+    message: Raw = _NULL
+    detail: Raw = _NULL
 
     @property
     def choice(self) -> Choice | None:
@@ -85,7 +87,9 @@ class Answer(msgspec.Struct):
     def complains(self) -> bool:
         """Whether it is an error in place of an answer, or of a piece of it."""
         inner = self.choice
-        return given(self.error) or bytes(self.object) == b'"error"' or (inner is not None and given(inner.error))
+        if inner is not None:
+            return given(self.error) or given(inner.error)
+        return given(self.error) or given(self.message) or given(self.detail) or bytes(self.object) == b'"error"'
 
 
 _ANSWER = msgspec.json.Decoder(Answer)
