@@ -147,7 +147,8 @@ async def test_a_request_that_takes_long_holds_up_nobody(running: World, http: C
     if what == "list":
         for i in range(5):
             await http("POST", AGENTS_URL, {**many, "metadata": {"name": f"slow{i}"}})
-    done = asyncio.Event()
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    since = loop.time()
     others = asyncio.ensure_future(_others(running, done))
     if what == "patch":
         operations = [{"op": "add", "path": "/spec/tools/0", "value": {"name": f"n{i}"}} for i in range(9_999)]
@@ -160,10 +161,11 @@ async def test_a_request_that_takes_long_holds_up_nobody(running: World, http: C
     else:
         answer = await http("GET", AGENTS_URL, accept="application/yaml")
     assert answer.code in (200, 422)
+    took = loop.time() - since
     done.set()
     waits = await others
     assert len(waits) > 5
-    assert max(waits) < 1.0
+    assert max(waits) < max(1.0, took / 2)  # held up, one of them takes as long as the request
 
 
 @pytest.mark.parametrize(

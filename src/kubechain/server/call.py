@@ -29,6 +29,8 @@ QUICK = 64 * 1024
 """Bytes whose reading and judging takes less than what others notice."""
 MAX_WARNINGS = 4096
 """Characters that all warnings of an answer may have, and 256 each once they have more: as on a real server."""
+_YAML_WEIGHT = 20
+"""How much more work it is to write YAML than to read JSON."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -82,12 +84,17 @@ class Call(msgspec.Struct, frozen=True):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.aside, partial(function, *args, **kwargs))
 
-    def answer(self, document: bytes | JsonObject, code: int = 200, *, yaml: bool = False) -> Response:
-        """An answer in JSON (or YAML), with the warnings that came up on the way."""
-        body: bytes | str = document if isinstance(document, bytes) else msgspec.json.encode(document)
-        if yaml:
-            body = as_yaml(msgspec.json.decode(body))
-        return self.warned(Response(body, code, media_type=YAML if yaml else JSON))
+    def answer(self, document: bytes | JsonObject, code: int = 200) -> Response:
+        """An answer in JSON, with the warnings that came up on the way."""
+        body = document if isinstance(document, bytes) else msgspec.json.encode(document)
+        return self.warned(Response(body, code, media_type=JSON))
+
+    async def shown(self, document: bytes, code: int = 200, *, yaml: bool = False) -> Response:
+        """An object in JSON or YAML; YAML takes long to write."""
+        if not yaml:
+            return self.answer(document, code)
+        text = await self.work(len(document) * _YAML_WEIGHT, _as_yaml, document)
+        return self.warned(Response(text, code, media_type=YAML))
 
     def warned(self, response: Response) -> Response:
         """The answer with the warnings in its headers."""
@@ -101,6 +108,10 @@ class Call(msgspec.Struct, frozen=True):
         return NotFound(
             f'{kind.qualified} "{name}" not found', Details(name=name, group=kind.group, kind=kind.plural)
         )
+
+
+def _as_yaml(document: bytes) -> str:
+    return as_yaml(msgspec.json.decode(document))
 
 
 def _too_large() -> TooLarge:

@@ -32,7 +32,7 @@ async def get(call: Call) -> Response:
     else:
         document = await call.api.get(target.served.stored, target.name, target.namespace)
     document = target.served.show(document)
-    return call.answer(single(call, form, document), yaml=form.yaml)
+    return await call.shown(single(call, form, document), yaml=form.yaml)
 
 
 async def list_(call: Call) -> Response:
@@ -107,7 +107,7 @@ def _list_metadata(page: Page[bytes]) -> JsonObject:
     return metadata
 
 
-def written(call: Call, document: bytes, code: int = 200) -> Response:
+async def written(call: Call, document: bytes, code: int = 200) -> Response:
     """The answer to a write: the object in the form asked for."""
     form = form_of(call.accept)
-    return call.answer(single(call, form, document), code, yaml=form.yaml)
+    return await call.shown(single(call, form, document), code, yaml=form.yaml)

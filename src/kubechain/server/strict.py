@@ -18,8 +18,10 @@ from kubechain.server.jsontext import NotJson, parse
 from kubechain.server.manifest import load
 from kubechain.server.messages import message_of, messages
 from kubechain.server.schema import fit
-from kubechain.server.typed import Mistyped, read
+from kubechain.server.typed import Mistyped, read, word_of
 
+MAX_SHOWN = 10_000
+"""Characters of an object in an error text."""
 _TYPE_META = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
@@ -93,7 +95,7 @@ def patch_refusal(obj: JsonObject, kind: Kind[Any], report: list[str], *, strict
 
 def _bad_patch(obj: JsonObject, kind: Kind[Any], detail: str) -> Invalid:
     # A real server shows the whole object; secrets must not reach error texts.
-    text = "<secret contents redacted>" if kind.kind == "Secret" else shown(obj)
+    text = "<secret contents redacted>" if kind.kind == "Secret" else shown(obj)[:MAX_SHOWN]
     cause = invalid("patch", text, detail)
     return Invalid(f' "" is invalid: patch: {cause.message}', Details(causes=(cause,)))
 
@@ -114,14 +116,17 @@ def _type_meta(value: JsonValue, kind: Kind[Any]) -> JsonObject:
             word = {list: "array", dict: "object", bool: "bool"}.get(type(given), "number")
             raise _Unrecognized(f"{prefix} {word} into Go struct field .{name} of type string")
     if kind.ours and not obj.get("kind"):
-        # A real server repeats the whole body here; its first characters follow anyway.
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False)[:MAX_SHOWN]  # of which a real server shows all
         raise _Unrecognized(f"Object 'Kind' is missing in '{text}'")
     return obj
 
 
 def _same_type(obj: JsonObject, kind: Kind[Any]) -> None:
     given, version = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
+    for name, value in (("kind", given), ("apiVersion", version)):
+        if not isinstance(value, str):
+            field = f"{kind.kind}.{name} of type string"
+            raise Mistyped(f"json: cannot unmarshal {word_of(value)} into Go struct field {field}")
     if (given, version) == (kind.kind, kind.api_version):
         return
     if version == kind.api_version and given in messages():

@@ -59,7 +59,7 @@ async def create(call: Call) -> Response:
     form_of(call.accept)
     options = write_options(call.query, call.user_agent)
     body, size = await object_in(call, options.validation)
-    return written(call, await _create(call, options, _addressed(call, body), size, applied=False), 201)
+    return await written(call, await _create(call, options, _addressed(call, body), size, applied=False), 201)
 
 
 async def update(call: Call) -> Response:
@@ -68,7 +68,7 @@ async def update(call: Call) -> Response:
     options = write_options(call.query, call.user_agent, "UpdateOptions")
     sent, size = await object_in(call, options.validation)
     body = _addressed(call, sent)
-    return written(call, await _update(call, options, lambda old: body, size))
+    return await written(call, await _update(call, options, lambda old: body, size))
 
 
 async def patch(call: Call) -> Response:
@@ -97,7 +97,7 @@ async def patch(call: Call) -> Response:
         call.warnings[:] = found if options.validation == "Warn" else []
         return new
 
-    return written(call, await _update(call, options, patched, size))
+    return await written(call, await _update(call, options, patched, size))
 
 
 async def delete(call: Call) -> Response:
@@ -213,14 +213,14 @@ async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
         return apply(kind, live, config, manager, options.force, now, subresource)
 
     try:
-        return written(call, await _update(call, options, merged, size, applied=True))
+        return await written(call, await _update(call, options, merged, size, applied=True))
     except NotFound:
         if subresource:
             raise
     if uid := identity.text(identity.metadata_of(config), "uid"):
         raise _no_such_uid(call, uid)
     new = await call.work(size, merged, None)
-    return written(call, await _create(call, options, new, size, applied=True), 201)
+    return await written(call, await _create(call, options, new, size, applied=True), 201)
 
 
 def _no_such_uid(call: Call, uid: str) -> Conflict:

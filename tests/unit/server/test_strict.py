@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubechain.errors import BadRequest, Invalid
-from kubechain.resources.builtin import LEASES, SECRETS
+from kubechain.resources.builtin import CONFIG_MAPS, LEASES, SECRETS
+from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.llm import LLMS
 from kubechain.server import strict
 from kubechain.server.syntax import first_fault
@@ -87,3 +88,18 @@ def test_every_text_that_is_no_json_has_a_fault_that_is_named(text: str) -> None
         assert first_fault(body) != ""
         if body.strip():
             assert first_fault(body) != "invalid UTF-8 in string" or "Infinity" in text
+
+
+@pytest.mark.parametrize("member", ["kind", "apiVersion"])
+@pytest.mark.parametrize("value", [{"a": 1}, [None], 5, True])
+def test_a_patch_that_makes_no_text_of_the_type_is_refused(member: str, value: JsonValue) -> None:
+    obj: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, member: value}
+    with pytest.raises(Invalid, match=f"ConfigMap.{member} of type string"):
+        strict.patched(obj, CONFIG_MAPS)
+
+
+def test_an_error_text_shows_the_beginning_of_a_large_object() -> None:
+    obj: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": 5, "data": {"k": "x" * 1_000_000}}
+    with pytest.raises(Invalid) as refused:
+        strict.patched(obj, CONFIG_MAPS)
+    assert len(refused.value.message) < 12_000
