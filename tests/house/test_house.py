@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,17 @@ def test_every_field_of_every_kind_has_a_description(kind: Kind[object]) -> None
 
     walk(kind.schema, "")
     assert not bare
+
+
+@pytest.mark.parametrize(
+    ("said", "only"),
+    [
+        (r"yaml\.(safe_)?(load|parse|compose)", {"resources/yamltext.py"}),
+        (r"datetime\.now\(|utcnow\(", {"runtime/clock.py", "samples/mcp_server.py"}),
+        (r"ApiError\.__subclasses__", {"resources/status.py"}),
+    ],
+)
+def test_there_is_one_reader_of_yaml_one_clock_and_one_mapping_of_errors(said: str, only: set[str]) -> None:
+    """A server, a tool of ours for people to copy, is a program of its own."""
+    found = {str(m.relative_to(ROOT / "src" / "kubechain")) for m in MODULES if re.search(said, m.read_text())}
+    assert found == only

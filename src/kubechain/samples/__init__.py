@@ -15,12 +15,11 @@ def manifests(namespace: str = "default") -> list[JsonObject]:
     """The objects that a fresh store gets, in a namespace; "" leaves it to whoever applies them."""
     from importlib.resources import files
 
-    import yaml
+    from kubechain.resources import yamltext
 
     folder = files("kubechain.samples") / "manifests"
-    objects: list[JsonObject] = [
-        document for name in READY_MADE for document in yaml.safe_load_all((folder / name).read_text("utf-8"))
-    ]
+    texts = [(folder / name).read_text("utf-8") for name in READY_MADE]
+    objects = [document for text in texts for document in yamltext.documents(text) if isinstance(document, dict)]
     for item in objects:
         metadata = item["metadata"]
         if isinstance(metadata, dict) and namespace:

@@ -5,13 +5,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 from msgspec import Raw
 
 from kubechain.agents.ports.model import TokenCount, ToolOffer
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.models.router import Models
 from kubechain.providers.models.scripted import ScriptedModel, load
+from kubechain.resources.yamltext import NotYaml
 from tests.unit.models.world import ECHO, HELLO, calls, endpoint, result, user
 
 pytestmark = pytest.mark.timeout(30)
@@ -130,7 +130,7 @@ async def test_rules_match_on_message_turn_tools_and_result(models: Models) -> N
 def test_a_typo_in_a_script_is_an_error() -> None:
     with pytest.raises(ValueError, match="mach"):
         load("- mach: {userMessage: x}\n  reply: {content: y}")
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(NotYaml):
         load("- [")
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import yaml
 
 from kubechain.providers.models.scripted import obliging
 from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation
+from kubechain.resources import yamltext
 
 
 class Strict(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -79,8 +79,8 @@ OBLIGING: Script = [Rule(reply=ScriptedReply(auto=True))]
 
 
 def load(text: str) -> Script:
-    """A script from YAML. Raises msgspec.ValidationError or yaml.YAMLError with the place of the fault."""
-    return msgspec.convert(yaml.safe_load(text), Script)
+    """A script from YAML. Raises msgspec.ValidationError or NotYaml with the place of the fault."""
+    return msgspec.convert(yamltext.first(text), Script)
 
 
 def load_file(path: Path) -> Script:
