@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from kubechain.agents.naming import tool_call_name
+from kubechain.agents.run.history import mended
 from kubechain.agents.run.transcript import result_message
 from kubechain.resources.message import Message
 from kubechain.resources.taskrun import TaskRun
@@ -90,7 +91,7 @@ def _tells_the_story_once(past: Past) -> Iterator[str]:
                     yield f"{name}: message {at} is no reply of its model, or is there twice: {_short(message)}"
                     continue
                 del handed[asked.number]
-                if asked.given != messages[:at]:
+                if asked.given not in (messages[:at], mended(messages[:at])):
                     yield f"{name}: reply {asked.number} was given for other messages than those before it"
         if run.status.turns != sum(m.role == "assistant" for m in messages):
             yield f"{name}: {run.status.turns} turns are counted"

@@ -230,7 +230,7 @@ class World:
         return ended
 
 
-_VARYING = frozenset({"startTime", "completionTime", "lastTransitionTime"})
+_VARYING = frozenset({"startTime", "completionTime", "lastTransitionTime", "uid"})
 _ASKED = RequestedCall(id="", function=FunctionCall(name=""))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -32,6 +33,8 @@ class Verdict(Struct, frozen=True):
     detail: str
 
 
+LARGEST = 1_000_000
+"""Bytes of tools that an agent's status can hold beside the rest."""
 READY = Verdict("Ready", "DependenciesReady", "All dependencies validated successfully")
 
 
@@ -90,6 +93,23 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         if tool.status.ready:
             add(_of_tool(tool, offered=True))
     return list(resolved.values())
+
+
+def too_large(tools: Sequence[ResolvedTool]) -> Verdict | None:
+    """An agent whose tools do not fit into its status cannot use any of them."""
+    total = sum(len(bytes(t.parameters)) + len(t.description.encode()) + 300 for t in tools)
+    if total <= LARGEST:
+        return None
+    by_origin: Counter[str] = Counter()
+    for tool in tools:
+        by_origin[f"{tool.origin.kind} {tool.origin.name}"] += len(bytes(tool.parameters)) + len(tool.description)
+    name, most = by_origin.most_common(1)[0]
+    return Verdict(
+        "Error",
+        "ToolsTooLarge",
+        f"the descriptions of its {len(tools)} tools have {total:,} bytes, and an agent can hold {LARGEST:,}; "
+        f"give it fewer tools (those of {name} have {most:,})",
+    )
 
 
 def _offers(agent: Agent, around: Surroundings) -> list[Tool]:

@@ -13,7 +13,7 @@ from kubechain.controllers.caches import Caches
 from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.calls.work import calls_worker
 from kubechain.controllers.parts import Parts
-from kubechain.controllers.runs.taskrun import no_line
+from kubechain.controllers.runs.asking import no_line
 from kubechain.controllers.runs.work import runs_worker
 from kubechain.controllers.setup.work import setup_workers
 from kubechain.resources.model import Clock

@@ -65,6 +65,7 @@ def caches(api: Api, namespace: str = "") -> Caches:
     made.tools.index("offered", lambda tool: [] if tool.spec.agent_selector is None else [tool.metadata.namespace])
     made.tasks.index("agent", lambda task: local(task, [task.spec.agent]))
     made.runs.index("task", lambda run: [] if run.status.finished else local(run, [run.spec.task]))
+    made.runs.index("llm", _llm_of_run)
     made.calls.index("origin", _open_origin)
     made.calls.index("run", lambda call: [] if call.status.finished else local(call, [call.spec.task_run]))
     return made
@@ -105,6 +106,12 @@ def provider_secrets(provider: Tool | MCPServer) -> list[str]:
 
 def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:
     return [v.value_from.secret_key_ref.name for v in variables if v.value_from]
+
+
+def _llm_of_run(run: TaskRun) -> list[str]:
+    """A run keeps to the LLM that it began with, whatever its agent names since."""
+    version = run.status.version
+    return [] if version is None or run.status.finished else local(run, [version.llm])
 
 
 def _open_origin(call: ToolCall) -> list[str]:

@@ -40,6 +40,17 @@ class History(Model, kw_only=True, gc=False):
     messages: Annotated[int, doc("How many messages they hold.")] = 0
 
 
+class AgentVersion(Model, kw_only=True, gc=False):
+    """The agent as it was when the run first asked its model; the run keeps to it."""
+
+    uid: Annotated[str, doc("metadata.uid of the agent.")] = ""
+    generation: Annotated[int, doc("metadata.generation of the agent.")] = 0
+    llm: Annotated[str, doc("Name of the LLM that the run thinks with.")] = ""
+    tools: Annotated[list[str], doc("Names of the Tools that the agent listed.")] = []
+    mcp_servers: Annotated[list[str], doc("Names of the MCPServers that the agent listed.")] = []
+    offered_tools: Annotated[Literal["Accept", "Ignore"], doc("Whether it takes offered tools.")] | None = None
+
+
 class Retry(Model, kw_only=True, gc=False):
     """Requests in a row that brought no usable reply; absent once one did."""
 
@@ -57,6 +68,9 @@ class TaskRunStatus(Model, kw_only=True, gc=False):
 
     phase: Annotated[Phase, doc("Pending, Running, FinalAnswer or Failed.")] | None = None
     agent: Annotated[str, doc("Name of the agent that does it.")] = ""
+    version: (
+        Annotated[AgentVersion, doc("The version of the agent that the run began with and keeps to.")] | None
+    ) = None
     start_time: Annotated[str, doc("When it was first worked on.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it finished.", schema={"format": "date-time"})] = ""
     waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
@@ -64,13 +78,17 @@ class TaskRunStatus(Model, kw_only=True, gc=False):
         default_factory=History
     )
     messages: Annotated[list[Message], doc("The conversation; of a long one, the current window.")] = []
+    mended: Annotated[
+        bool,
+        doc("Whether the conversation is made fit where it is sent to a model; here it stands as it was said."),
+    ] = False
     stored_results: Annotated[int, doc("How many tool results were too big to be shown whole.")] = 0
     retry: Annotated[Retry, doc("How often the model was asked in vain since its last reply.")] | None = None
     output: Annotated[str, doc("The final answer.")] = ""
     error: Annotated[str, doc("Why it failed, and the next move.")] = ""
     turns: Annotated[int, doc("Replies of the model so far.")] = 0
     tokens: Annotated[int, doc("Tokens read and written so far.")] = 0
-    usage: Annotated[Usage, doc("Tokens by kind.")] | None = None
+    usage: Annotated[Usage, doc("Tokens by kind; absent where no provider told any.")] | None = None
     observed_generation: Annotated[int, doc("metadata.generation this status was judged on.")] = 0
     conditions: Annotated[list[Condition], doc("Succeeded.", schema=CONDITION_LIST)] = []
 

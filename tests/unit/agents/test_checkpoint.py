@@ -9,7 +9,6 @@ import pytest
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
 from kubechain.agents.run import calls, checkpoint, tries
-from kubechain.agents.run.outcome import CutCalls, Failure, Kept, outcome
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
@@ -24,9 +23,9 @@ HI = Message(role="assistant", content="Hi.")
 
 def after(of: TaskRun, question: Ask, reply: Reply) -> TaskRunStatus:
     """The status after a reply, judged as the controller does."""
-    judged = outcome(reply, question.llm, of.status.retry)
-    assert isinstance(judged, Kept | CutCalls | Failure)
-    return checkpoint.after_reply(of, question, reply, judged, NOW).status
+    made = checkpoint.after(of, question, reply, NOW)
+    assert isinstance(made, checkpoint.Checkpoint)
+    return made.status
 
 
 def test_a_reply_without_tool_calls_is_the_final_answer_in_one_status() -> None:

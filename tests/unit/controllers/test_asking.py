@@ -10,8 +10,8 @@ import pytest
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
 from kubechain.agents.run import tries
+from kubechain.controllers.runs.assembly import controller as controller_of_runs
 from kubechain.controllers.runs.taskrun import TaskRunController
-from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.message import Message
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
@@ -65,9 +65,8 @@ class Asking:
     def restart(self) -> None:
         """All that was only in memory is forgotten."""
         old = self.controller
-        self.controller = TaskRunController(
-            old.api, old.caches, old.models, Transcripts(old.api), {}, old.events, now
-        )
+        api, caches = old.checkpoints.api, old.checkpoints.caches
+        self.controller = controller_of_runs(api, caches, old.asking.models, {}, old.events, now)
 
     async def run(self) -> TaskRun:
         return await self.store.get(TASK_RUNS, "r", "default")
@@ -87,7 +86,7 @@ async def asking(model: Script) -> AsyncIterator[Asking]:
     async with Store.open(None, clock=now) as store:
         held, _ = await world(store)
         events = EventRecorder(store, "test", now)
-        yield Asking(store, TaskRunController(store, held, model, Transcripts(store), {}, events, now))
+        yield Asking(store, controller_of_runs(store, held, model, {}, events, now))
 
 
 @pytest.mark.parametrize("reason", tries.LIMITS)
@@ -153,7 +152,7 @@ async def test_a_run_that_fails_after_its_tools_keeps_their_results() -> None:
         await made.pass_()
         (call,) = (await made.store.list(TOOL_CALLS, "default")).items
         call.status.phase, call.status.result = "Succeeded", "sunny"
-        made.controller.caches.calls.put(await made.store.put_status(TOOL_CALLS, call))
+        made.controller.checkpoints.caches.calls.put(await made.store.put_status(TOOL_CALLS, call))
         await made.pass_()
         status = (await made.run()).status
         assert status.phase == "Failed"
@@ -182,7 +181,7 @@ async def test_a_huge_answer_is_kept_or_said_to_be_too_large_and_paid_for_once(s
         assert status.phase == phase
         if phase == "FinalAnswer":
             assert status.output == said
-            earlier = await made.controller.transcripts.before_window(await made.run())
+            earlier = await made.controller.checkpoints.transcripts.before_window(await made.run())
             assert [len(m.content or "") for m in [*earlier, *status.messages]] == [5, len(said)]
         else:
             assert "1,000,000" in status.error

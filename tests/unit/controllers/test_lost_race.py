@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.controllers.caches import Caches, caches
+from kubechain.controllers.runs.assembly import controller as controller_of_runs
 from kubechain.controllers.runs.taskrun import TaskRunController
-from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.errors import Conflict
 from kubechain.resources.agent import AGENTS, Agent, AgentSpec, AgentStatus
 from kubechain.resources.llm import LLM, LLMS, LLMSpec, LLMStatus
@@ -90,23 +90,23 @@ async def racing(*, labels: bool = False) -> AsyncIterator[tuple[TaskRunControll
         held, run = await world(store)
         rival = Rival(store, run, labels=labels)
         events = EventRecorder(store, "test", now)
-        yield TaskRunController(store, held, rival, Transcripts(store), {}, events, now), rival, run
+        yield controller_of_runs(store, held, rival, {}, events, now), rival, run
 
 
 async def test_the_other_reply_stands_and_the_model_is_not_asked_once_more() -> None:
     async with racing() as (controller, rival, run), asyncio.timeout(20):
         with pytest.raises(Conflict):
             await controller.reconcile(run)
-        held = controller.caches.runs.get(key_of(run))
+        held = controller.checkpoints.caches.runs.get(key_of(run))
         assert held is not None
         assert held.status.output == "theirs"
         await controller.reconcile(held)
         assert rival.asked == 1
-        assert (await controller.api.get(TASK_RUNS, "r", "default")).status.output == "theirs"
+        assert (await controller.checkpoints.api.get(TASK_RUNS, "r", "default")).status.output == "theirs"
 
 
 async def test_a_label_set_meanwhile_costs_no_reply() -> None:
     async with racing(labels=True) as (controller, rival, run), asyncio.timeout(20):
         await controller.reconcile(run)
-        saved = await controller.api.get(TASK_RUNS, "r", "default")
+        saved = await controller.checkpoints.api.get(TASK_RUNS, "r", "default")
         assert (saved.status.output, saved.metadata.labels, rival.asked) == ("ours", {"seen": "yes"}, 1)

@@ -230,6 +230,8 @@ def bad_arguments(arguments: str) -> str | None:
         return None
     try:
         value = json.decode(arguments.encode())
+    except RecursionError:
+        return "the arguments are nested too deeply; send one JSON object"
     except ValueError as error:
         return f"the arguments are not valid JSON ({error}); send one JSON object"
     return None if isinstance(value, dict) else "the arguments are not a JSON object; send one JSON object"

@@ -47,9 +47,14 @@ def _spec(run: TaskRun, agent: Agent | None, request: RequestedCall) -> ToolCall
         tool_call_id=request.id,
         task_run=run.metadata.name,
         tool=name,
-        arguments=request.function.arguments,
+        arguments=_arguments(request.function.arguments),
         origin=_origin(agent, name) or origin_of(name, run),
     )
+
+
+def _arguments(text: str) -> str:
+    """As the model wrote them; `null` and nothing at all are no arguments."""
+    return "{}" if text.strip() in ("", "null") else text
 
 
 def _origin(agent: Agent | None, name: str) -> ToolOrigin | None:

@@ -11,9 +11,11 @@ from kubechain.agents.ports.model import Reply, TokenCount
 from kubechain.agents.run.calls import at_work
 from kubechain.agents.run.gates import TOOL_CALLS_REQUESTED
 from kubechain.agents.run.growth import Conversation, Segments, continued
-from kubechain.agents.run.outcome import CutCalls, Failure, Kept
+from kubechain.agents.run.history import is_fit
+from kubechain.agents.run.outcome import CutCalls, Failure, InVain, Kept, outcome
 from kubechain.agents.run.scene import Ask, Wait
 from kubechain.agents.run.tries import cut_off
+from kubechain.agents.run.version import version_of
 from kubechain.resources.message import Message
 from kubechain.resources.model import Condition, timestamp, with_condition
 from kubechain.resources.taskrun import Retry, TaskRun, TaskRunStatus, Usage
@@ -33,11 +35,19 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     segments: Segments = ()
 
 
+def after(run: TaskRun, ask: Ask, reply: Reply, now: datetime) -> Checkpoint | InVain:
+    """What a reply leaves: a status to be saved, or nothing that could be kept."""
+    judged = outcome(reply, ask.llm, run.status.retry)
+    return judged if isinstance(judged, InVain) else after_reply(run, ask, reply, judged, now)
+
+
 def after_reply(
     run: TaskRun, ask: Ask, reply: Reply, outcome: Kept | CutCalls | Failure, now: datetime
 ) -> Checkpoint:
     """Transcript and reply in one status, final when the reply asks for no tool or the run fails of it."""
     message = reply.message
+    if not ask.mended and not is_fit(message, run.status.messages):
+        ask = replace(ask, mended=True)
     match outcome:
         case Kept() if message.tool_calls:
             conversation = continued(run, ask.unsaved, [message], pending=True)
@@ -62,14 +72,8 @@ def after_reply(
 
 def _turn(run: TaskRun, ask: Ask, conversation: Conversation, used: TokenCount, now: datetime) -> TaskRunStatus:
     """What one more turn leaves in any case."""
-    old = run.status
-    return replace(
-        _talked(run, ask, conversation, now),
-        turns=old.turns + 1,
-        usage=_sum(old.usage or Usage(), used),
-        tokens=old.tokens + (used.input or 0) + (used.output or 0),
-        waiting_on="",
-    )
+    status = _paid(_talked(run, ask, conversation, now), used)
+    return replace(status, turns=run.status.turns + 1, waiting_on="")
 
 
 def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -> TaskRunStatus:
@@ -77,10 +81,12 @@ def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -
     return replace(
         run.status,
         agent=ask.agent.metadata.name,
+        version=run.status.version or version_of(ask.agent),
         start_time=run.status.start_time or timestamp(now),
         history=conversation.history,
         messages=conversation.window,
         stored_results=ask.stored,
+        mended=ask.mended,
         observed_generation=run.metadata.generation,
     )
 
@@ -134,15 +140,12 @@ def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) ->
     """The model was asked and no usable reply came: how often so far, and when it is asked again."""
     times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
     again = f", next at {retry.next_time}" if retry.next_time else ""
-    old = run.status
     return replace(
-        old,
-        phase=old.phase or "Pending",
+        run.status if used == TokenCount() else _paid(run.status, used),
+        phase=run.status.phase or "Pending",
         agent=ask.agent.metadata.name,
         retry=retry,
         waiting_on=f"llm:{ask.llm.metadata.name} ({why}; asked {times}{again})",
-        usage=_sum(old.usage or Usage(), used) if used != TokenCount() else old.usage,
-        tokens=old.tokens + (used.input or 0) + (used.output or 0),
     )
 
 
@@ -150,6 +153,16 @@ def failed(run: TaskRun, ask: Ask, reason: str, message: str, now: datetime) -> 
     """The run failed for a reason that trying again will not cure; it keeps all that had led to the question."""
     conversation = continued(run, ask.unsaved)
     return Checkpoint(_failed(_talked(run, ask, conversation, now), reason, message, now), conversation.moved)
+
+
+def refused(run: TaskRun, reason: str, message: str, now: datetime) -> TaskRunStatus:
+    """The run failed before anything was asked."""
+    status = replace(
+        run.status,
+        start_time=run.status.start_time or timestamp(now),
+        observed_generation=run.metadata.generation,
+    )
+    return _failed(status, reason, message, now)
 
 
 def too_large(run: TaskRun, ask: Ask, message: str, now: datetime) -> TaskRunStatus:
@@ -164,12 +177,15 @@ def _failed(status: TaskRunStatus, reason: str, message: str, now: datetime) -> 
     return _condition(status, "False", reason, message, now)
 
 
-def _sum(usage: Usage, more: TokenCount) -> Usage:
-    return Usage(
-        input_tokens=_plus(usage.input_tokens, more.input),
-        output_tokens=_plus(usage.output_tokens, more.output),
-        cached_tokens=_plus(usage.cached_tokens, more.cached),
+def _paid(status: TaskRunStatus, used: TokenCount) -> TaskRunStatus:
+    """The tokens of one more reply; what a provider did not tell is not known, and no zero."""
+    usage = status.usage or Usage()
+    total = Usage(
+        input_tokens=_plus(usage.input_tokens, used.input),
+        output_tokens=_plus(usage.output_tokens, used.output),
+        cached_tokens=_plus(usage.cached_tokens, used.cached),
     )
+    return replace(status, usage=total, tokens=status.tokens + (used.input or 0) + (used.output or 0))
 
 
 def _plus(told: int | None, more: int | None) -> int | None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from kubechain.agents.run import calls
-from kubechain.agents.run.scene import Call, Idle, Scene, Step, Wait
+from kubechain.agents.run.scene import Call, Fail, Idle, Scene, Step, Wait
+from kubechain.agents.run.window import INVALID, problem
 from kubechain.resources.readiness import settled
 from kubechain.resources.toolcall import ToolCall
 
@@ -51,6 +52,15 @@ def task_missing(scene: Scene) -> Step | None:
     return Wait(f'task:{name} (not found; create Task "{name}")') if scene.task is None else None
 
 
+def task_unfit(scene: Scene) -> Step | None:
+    """A conversation handed in that no model server would take is not begun with."""
+    task = scene.task
+    if task is None or task.spec.context_window is None or scene.run.status.turns:
+        return None
+    wrong = problem(task.spec.context_window)
+    return Fail(INVALID, f'Task "{task.metadata.name}": {wrong}') if wrong else None
+
+
 def agent_not_ready(scene: Scene) -> Step | None:
     agent, task = scene.agent, scene.task
     if agent is None:
@@ -76,6 +86,7 @@ GATES: tuple[Gate, ...] = (
     calls_missing,
     calls_open,
     task_missing,
+    task_unfit,
     agent_not_ready,
     llm_not_ready,
 )

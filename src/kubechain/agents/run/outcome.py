@@ -95,7 +95,7 @@ def _at_the_limit(reply: Reply, llm: LLM, says: bool, retry: Retry | None) -> Ou
     limit = llm.spec.parameters.max_tokens
     field = f"spec.parameters.maxTokens of LLM {llm.metadata.name}"
     if limit is None:
-        where, mend = f"its token limit, which is the provider's own since {field} is not set", f"set {field}"
+        where, mend = f"its token limit (the provider's own, since {field} is not set)", "set it"
     else:
         where, mend = f"its limit of {limit} tokens ({field})", "raise it"
     if reply.message.tool_calls:

@@ -41,7 +41,8 @@ class Idle(msgspec.Struct, frozen=True, gc=False):
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """Ask the model. `unsaved` are the messages not in the run yet; they are saved with the reply.
 
-    `stored` is how many results of the run so far were too big to be shown whole.
+    `stored` is how many results of the run so far were too big to be shown whole; `mended` says whether the
+    conversation has to be made fit for strict servers before it is sent.
     """
 
     llm: LLM
@@ -49,6 +50,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     tools: list[ResolvedTool]
     unsaved: list[Message]
     stored: int = 0
+    mended: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -67,4 +69,11 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-Step: TypeAlias = Idle | Ask | Call | Wait
+class Fail(msgspec.Struct, frozen=True, gc=False):
+    """The run can never do what it is asked to: `reason` in one CamelCase word, `message` in a sentence."""
+
+    reason: str
+    message: str
+
+
+Step: TypeAlias = Idle | Ask | Call | Wait | Fail

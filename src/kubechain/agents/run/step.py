@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubechain.agents.run import calls
 from kubechain.agents.run.gates import GATES
+from kubechain.agents.run.history import mended
 from kubechain.agents.run.scene import Ask, Scene, Step
 from kubechain.agents.run.transcript import opening, result_message
 
@@ -21,8 +22,10 @@ def _ask(scene: Scene) -> Ask:
     if task is None or agent is None or llm is None:
         raise AssertionError("a gate waits for what is missing")
     if run.status.turns == 0:
-        return Ask(llm, agent, agent.status.tools, opening(run, task, agent), run.status.stored_results)
+        said = opening(run, task, agent)
+        mend = run.status.mended or said != mended(said)
+        return Ask(llm, agent, agent.status.tools, said, run.status.stored_results, mend)
     done = [scene.calls[name] for name in calls.names(run)]
     results = [result_message(request, call) for request, call in zip(calls.requested(run), done, strict=True)]
     stored = run.status.stored_results + sum(call.status.stored is not None for call in done)
-    return Ask(llm, agent, agent.status.tools, results, stored)
+    return Ask(llm, agent, agent.status.tools, results, stored, run.status.mended)

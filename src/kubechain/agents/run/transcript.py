@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubechain.agents.call.offload import cut_note
+from kubechain.agents.run.history import NO_TEXT
 from kubechain.resources.agent import Agent
 from kubechain.resources.message import Message, RequestedCall
 from kubechain.resources.task import Task
@@ -44,4 +45,4 @@ def result_message(request: RequestedCall, call: ToolCall) -> Message:
     else:
         note = cut_note(call.metadata.name, len(call.status.result), call.status.stored.characters)
         text = call.status.result + note
-    return Message(role="tool", tool_call_id=request.id, content=text)
+    return Message(role="tool", tool_call_id=request.id, content=text if text.strip() else NO_TEXT)

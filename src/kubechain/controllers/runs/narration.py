@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from kubechain.agents.run.checkpoint import FINAL_ANSWER, SUCCEEDED, answered
-from kubechain.agents.run.gates import TOOL_CALLS_REQUESTED
-from kubechain.agents.run.scene import Ask
+from kubechain.agents.run.gates import OUTCOME_UNKNOWN, TOOL_CALLS_REQUESTED
+from kubechain.agents.run.scene import Ask, Wait
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.runtime.recorder import EventRecorder
+
+
+def waits(events: EventRecorder, run: TaskRun, wait: Wait) -> None:
+    """Only what a person has to do something about is told."""
+    if wait.reason == OUTCOME_UNKNOWN:
+        events.warning(TASK_RUNS, run, OUTCOME_UNKNOWN, wait.on)
 
 
 def narrate(events: EventRecorder, run: TaskRun, ask: Ask, status: TaskRunStatus) -> None:

@@ -38,9 +38,7 @@ class Outages:
     def failed(self, key: Key, endpoint: Endpoint, error: Transient, attempts: int) -> float:
         """A run was not answered, `attempts` times in a row: how many seconds it waits now."""
         self.left(key)
-        if (
-            error.retry_after is not None and error.reason != "QuotaExceeded"
-        ):  # a time of its own, which is kept to
+        if error.retry_after is not None and error.reason != "QuotaExceeded":  # a time that is kept to
             return max(not_before(error.retry_after, self._chance), full_jitter(attempts, self._chance))
         place = _place(endpoint, error.reason)
         waiting = self._waiting.setdefault(place, {})

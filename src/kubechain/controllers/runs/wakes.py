@@ -67,8 +67,10 @@ def _runs_of_secret(caches: Caches) -> Wake[Secret]:
 
 def _runs_through(caches: Caches, llm: LLM) -> list[Key]:
     """The unfinished runs that think with an LLM."""
-    agents = caches.agents.by("llm", str(key_of(llm)))
-    return [key for agent in agents for key in _runs(caches, agent)]
+    name = str(key_of(llm))
+    agents = caches.agents.by("llm", name)
+    begun = caches.runs.keys_by("llm", name)
+    return [*dict.fromkeys([*begun, *(key for agent in agents for key in _runs(caches, agent))])]
 
 
 def _runs(caches: Caches, agent: Agent) -> list[Key]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from kubechain.controllers.parts import Parts
+from kubechain.controllers.runs.assembly import controller
 from kubechain.controllers.runs.outages import Outages
-from kubechain.controllers.runs.taskrun import TaskRunController
-from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.controllers.runs.wakes import wakes
 from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key
@@ -20,11 +19,8 @@ def runs_worker(parts: Parts) -> Worker[TaskRun]:
     def wake(key: Key) -> None:
         worker.wake(key)
 
-    controller = TaskRunController(
-        p.api, p.caches, p.models, Transcripts(p.api), p.base_urls, p.events, p.clock, p.line, Outages(wake)
-    )
     worker = Worker(
-        controller,
+        controller(p.api, p.caches, p.models, p.base_urls, p.events, p.clock, p.line, Outages(wake)),
         p.caches.runs,
         wakes(p.caches),
         events=p.events,

@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from kubechain.agents.toolbox import Surroundings, resolved_tools, verdict
+from kubechain.agents.toolbox import resolved_tools, too_large, verdict
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.readiness import Readiness
+from kubechain.controllers.setup.surroundings import surroundings
 from kubechain.resources.agent import AGENTS, Agent
 from kubechain.resources.tool import Tool
 from kubechain.runtime.api import Key
@@ -26,24 +27,16 @@ class AgentController:
         self._readiness = Readiness(parts.api, parts.caches.agents, parts.clock)
 
     async def reconcile(self, agent: Agent) -> Next:
-        around = self._surroundings(agent)
+        around = surroundings(self._caches, agent.metadata.namespace, agent.spec)
         tools = resolved_tools(agent, around)
+        judgement = verdict(agent, around)
+        if too_many := too_large(tools):
+            judgement, tools = too_many, []
         found = replace(agent.status, tools=tools, tool_count=len(tools))
-        return await self._readiness.say(agent, agent.status, found, verdict(agent, around))
+        return await self._readiness.say(agent, agent.status, found, judgement)
 
     async def gone(self, last: Agent) -> None:
         """Nothing was begun for it."""
-
-    def _surroundings(self, agent: Agent) -> Surroundings:
-        namespace, caches = agent.metadata.namespace, self._caches
-        tools = {r.name: caches.tools.get(Key(namespace, r.name)) for r in agent.spec.tools}
-        servers = {r.name: caches.servers.get(Key(namespace, r.name)) for r in agent.spec.mcp_servers}
-        return Surroundings(
-            llm=caches.llms.get(Key(namespace, agent.spec.llm_ref.name)),
-            tools={name: tool for name, tool in tools.items() if tool},
-            servers={name: server for name, server in servers.items() if server},
-            offered=caches.tools.by("offered", namespace),
-        )
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:

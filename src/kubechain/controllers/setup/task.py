@@ -1,9 +1,10 @@
-"""The Task controller: is the agent that is to do it ready?"""
+"""The Task controller: can its conversation be sent, and is the agent that is to do it ready?"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from kubechain.agents.run.window import INVALID, problem
 from kubechain.agents.toolbox import Verdict, missing, not_ready
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
@@ -28,6 +29,8 @@ class TaskController:
         """Nothing was begun for it."""
 
     def _verdict(self, task: Task) -> Verdict:
+        if task.spec.context_window is not None and (wrong := problem(task.spec.context_window)):
+            return Verdict("Error", INVALID, wrong)
         agent = self._caches.agents.get(Key(task.metadata.namespace, task.spec.agent))
         if agent is None:
             return missing("Agent", task.spec.agent)
