@@ -124,19 +124,14 @@ class _Index(Generic[R]):
 
 
 class Cache(Generic[R]):
-    """`keep` gives the form that is held (and that handlers get); it must leave metadata as it is.
-
-    With a `kind`, objects that nobody touched lately are held as their JSON.
-    """
+    """With a `kind`, objects that nobody touched lately are held as their JSON."""
 
     def __init__(
         self,
-        keep: Callable[[R], R] | None = None,
         kind: Kind[R] | None = None,
         *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._keep = keep
         self._clock = clock
         self._objects: Shelf[R] = Shelf(kind)
         self._indices: dict[str, _Index[R]] = {}
@@ -204,7 +199,7 @@ class Cache(Generic[R]):
 
     def _put(self, key: Key, seen: int, obj: R) -> None:
         if not self.knows(key, seen):
-            self._change(key, self._objects.get(key), obj if self._keep is None else self._keep(obj))
+            self._change(key, self._objects.get(key), obj)
 
     def drop(self, key: Key, at: int) -> None:
         """Feeder: the object was deleted at that version; ignored when a newer one of its name is held."""
@@ -238,7 +233,3 @@ class Cache(Generic[R]):
             obj = self._objects.get(key)
             if obj is not None:
                 yield obj
-
-    def keys(self) -> Sequence[Key]:
-        """Every key, in no particular order."""
-        return tuple(self._objects)

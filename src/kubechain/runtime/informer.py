@@ -52,12 +52,11 @@ class Informer(Cache[R]):
         namespace: str = ALL_NAMESPACES,
         *,
         fields: FieldSelector | None = None,
-        keep: Callable[[R], R] | None = None,
         chance: Chance = random.random,
         page: int = PAGE,
         answered: Callable[[ApiError | None], None] = _nobody,
     ) -> None:
-        super().__init__(keep, kind)
+        super().__init__(kind)
         self.kind = kind
         self.synced = asyncio.Event()
         """Set once the first list is in the cache."""

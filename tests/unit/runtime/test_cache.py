@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
-from kubechain.resources.taskrun import TaskRun, TaskRunStatus
+from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key
 from kubechain.runtime.cache import TOLD, Cache
 from kubechain.runtime.ownership import owner_uids
@@ -130,18 +129,6 @@ def test_children_are_found_by_their_owners_uid() -> None:
     child = call("c", parent)
     assert list(owner_uids(child)) == ["u1"]
     assert list(owner_uids(parent)) == []
-
-
-def test_only_the_slim_form_is_held_and_told() -> None:
-    cache: Cache[TaskRun] = Cache(keep=lambda r: replace(r, status=TaskRunStatus(phase=r.status.phase)))
-    heard: list[TaskRun | None] = []
-    cache.on_change(lambda old, new: heard.append(new))
-    fat = run("r", version=1)
-    fat.status = TaskRunStatus(phase="Running", output="x" * 1000)
-    cache.put(fat)
-    held = cache.get(KEY)
-    assert held is heard[0]
-    assert held is not None and (held.status.phase, held.status.output) == ("Running", "")
 
 
 def test_listing_is_a_snapshot(cache: Cache[TaskRun]) -> None:
