@@ -24,15 +24,23 @@ class Server:
         """An address whose requests are counted as `name`."""
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/{name}/v1"
 
+    def choose(self, name: str) -> Delivery:
+        """What the request is answered with whose address is `url(name)`."""
+        assert self.answer is not None
+        return self.answer
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0")
                 self.last = await reader.readexactly(length)
-                self.asked[head.split(b"/", 2)[1].decode()] += 1
-                assert self.answer is not None
-                if not await self._say(self.answer, reader, writer):
+                if head.startswith(b"GET"):
+                    writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                    continue
+                name = head.split(b"/", 2)[1].decode()
+                self.asked[name] += 1
+                if not await self._say(self.choose(name), reader, writer):
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
             return

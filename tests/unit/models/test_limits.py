@@ -114,18 +114,29 @@ async def test_requests_beyond_the_limit_wait_in_order() -> None:
 async def test_whoever_is_cancelled_leaves_the_line_or_its_place() -> None:
     slow = Slow()
     asked = Asked(Limited(slow), limited(1))
-    await asked.begin("a", "b", "c", "d")
-    asked.tasks["b"].cancel()
-    await settle()
-    asked.tasks["a"].cancel()
+    await asked.begin("a", "b", "c")
+    slow.answer("a")
+    asked.tasks["b"].cancel()  # the line moves before b has left it
     await settle()
     assert list(slow.open) == ["c"]
-    slow.answer("c")
-    asked.tasks["d"].cancel()  # in the very moment in which it may be let in
+    asked.tasks["c"].cancel()
     await settle()
     assert slow.open == {}
-    await asked.begin("e")
-    assert list(slow.open) == ["e"]
+    await asked.end()
+    assert [name for name, task in asked.tasks.items() if task.cancelled()] == ["b", "c"]
+
+
+@pytest.mark.parametrize("moment", range(5))
+async def test_whoever_is_cancelled_as_it_is_let_in_keeps_nobody_out(moment: int) -> None:
+    slow = Slow()
+    asked = Asked(Limited(slow), limited(1))
+    await asked.begin("a", "b", "c")
+    slow.answer("a")
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    asked.tasks["b"].cancel()
+    await settle()
+    assert list(slow.open) == ["c"]
     await asked.end()
 
 
@@ -160,9 +171,9 @@ async def test_a_server_that_breaks_off_one_answer_for_the_next_is_asked_one_at_
     await asked.begin("a", "b", "c")
     slow.fail("a", reason)
     await settle()
-    await asked.begin("a2", "d")
     slow.fail("b", reason)
     await settle()
+    await asked.begin("a2", "d")
     assert list(slow.open) == ["c"]
     assert "2 at a time" not in models.line(endpoint(URL))
     assert "one of 3 requests, 1 at a time" in models.line(endpoint(URL))
@@ -192,21 +203,34 @@ def test_a_server_that_fell_is_not_taken_for_one_that_chooses() -> None:
     older, newer = server.begun(), server.begun()
     assert broken(server, newer) is False
     assert broken(server, older) is False
+    assert broken(server, *[server.begun() for _ in range(3)][:1]) is False
 
 
-def test_a_server_that_finished_an_older_answer_beside_a_newer_one_serves_several() -> None:
+def test_a_server_that_finishes_older_answers_beside_newer_ones_serves_several() -> None:
     clock = Clock()
     server = Server(clock)
-    first, second, _ = server.begun(), server.begun(), server.begun()
-    clock.now += 2
-    server.ended(first, "")
-    assert broken(server, second) is False
+    begun = [server.begun() for _ in range(10)]
+    for number in begun[:3]:
+        clock.now += 0.1
+        server.ended(number, "")
+    assert broken(server, *begun[3:9]) is False
+
+
+def test_one_answer_that_breaks_here_and_there_proves_nothing() -> None:
+    clock = Clock()
+    server = Server(clock)
+    for _ in range(2):
+        first, second, third, fourth = (server.begun() for _ in range(4))
+        assert broken(server, first) is False
+        clock.now += 0.1
+        for number in (second, third, fourth):
+            server.ended(number, "")
 
 
 def test_a_server_that_is_quick_has_proved_nothing() -> None:
     server = Server(Clock())
-    first, second, third = server.begun(), server.begun(), server.begun()
+    first, second, third, fourth = (server.begun() for _ in range(4))
     server.ended(first, "")
-    assert broken(server, second) is True
-    server.ended(third, "")
+    assert broken(server, second, third) is True
+    server.ended(fourth, "")
     assert server.one_at_a_time

@@ -43,9 +43,9 @@ class Line:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
+            if turn in self._waiting:
                 self._waiting.remove(turn)
-            else:  # let in, and cancelled in the same moment
+            elif not turn.cancelled():  # let in, and cancelled in the same moment
                 self.inside -= 1
                 self.move()
             raise
