@@ -271,6 +271,32 @@ async def test_a_module_changed_on_disk_is_loaded_anew_when_it_is_inspected(tmp_
         await functions.close()
 
 
+async def test_what_was_wrong_with_the_code_heals_when_the_file_does(tmp_path: Path) -> None:
+    functions = Functions([tmp_path])
+    source, helper = tmp_path / "healing.py", tmp_path / "healing_helper.py"
+    try:
+        for text, reason in (
+            (None, "ImportFailed"),
+            ("import healing_helper\n", "ImportFailed"),
+            ("1 / 0\n", "ImportFailed"),
+            ("def other(): ...\n", "NoSuchFunction"),
+            ("def f(*rest): ...\n", "UnfitFunction"),
+        ):
+            if text is not None:
+                source.write_text(text)
+            with pytest.raises(Terminal) as raised:
+                await functions.inspect("healing:f", {})
+            assert raised.value.reason == reason, text
+        source.write_text(
+            'import healing_helper\ndef f() -> str:\n    """Healed."""\n    return healing_helper.W\n'
+        )
+        helper.write_text('W = "words"\n')
+        assert (await functions.inspect("healing:f", {})).description == "Healed."
+        assert await functions.call(call("healing:f")) == "words"
+    finally:
+        await functions.close()
+
+
 async def test_a_big_result_is_cut_with_a_line_that_says_so(functions: Functions) -> None:
     result = await functions.call(call("big"))
     text, _, marker = result.rpartition("\n")

@@ -66,11 +66,12 @@ class Failed(Struct, tag=True, frozen=True):
 
 
 class Unusable(Struct, tag=True, frozen=True):
-    """There is no such function, or none that can be a tool; `reason` is a CamelCase word."""
+    """There is no such function, or none that can be a tool; `reason` is a CamelCase word, `stale` as above."""
 
     id: int
     reason: str
     message: str
+    stale: bool = False
 
 
 class Printed(Struct, tag=True, frozen=True):

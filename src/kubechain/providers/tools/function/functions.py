@@ -44,10 +44,13 @@ class Functions(FunctionProcesses):
 
         Raises Terminal (ImportFailed, NoSuchFunction, UnfitFunction) or Transient.
         """
-        described = await self._describe(entrypoint, env)
-        if described.stale:
+        reply = await self._described(entrypoint, env)
+        if reply.stale:
             self._worker(env).retire()
-            described = await self._describe(entrypoint, env)
+            reply = await self._described(entrypoint, env)
+        if isinstance(reply, Unusable):
+            raise _out_of_turn(reply, env)
+        described = reply
         return FunctionSignature(described.description, described.parameters)
 
     async def call(self, call: FunctionCall) -> str:
@@ -74,9 +77,9 @@ class Functions(FunctionProcesses):
             worker.stop()
         await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
 
-    async def _describe(self, entrypoint: str, env: Environment) -> Described:
+    async def _described(self, entrypoint: str, env: Environment) -> Described | Unusable:
         reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS, {})
-        if isinstance(reply, Described):
+        if isinstance(reply, Described | Unusable):
             return reply
         raise _out_of_turn(reply, env)
 

@@ -81,6 +81,7 @@ class Files:
 def load(entrypoint: str) -> Function:
     """The function at `module:function` and its signature. Raises NoFunction."""
     module_name, _, name = entrypoint.partition(":")
+    importlib.invalidate_caches()  # what was missing a moment ago may be there now
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
@@ -188,7 +189,7 @@ class Worker:
             with printing(printer):
                 reply = self._describe(request) if isinstance(request, Inspect) else self._call(request)
         except NoFunction as error:
-            reply = Unusable(request.id, error.reason, limited(str(error)))
+            reply = Unusable(request.id, error.reason, limited(str(error)), self._files.stale())
         if reply is not None:
             self._reply(reply)
 
@@ -251,8 +252,10 @@ class Worker:
     def _function(self, entrypoint: str) -> Function:
         found = self._loaded.get(entrypoint)
         if found is None:
-            found = self._loaded[entrypoint] = load(entrypoint)
-            self._files.note()
+            try:
+                found = self._loaded[entrypoint] = load(entrypoint)
+            finally:
+                self._files.note()
         return found
 
 
