@@ -45,8 +45,8 @@ def examine(path: Path) -> None:
         problem = str(error)
     if problem:
         raise SettingsError(
-            f"{path} is damaged ({problem}), so nothing was read from it. Restore a backup, or save what can be "
-            f"read, and start with that: sqlite3 {path} .recover | sqlite3 recovered.db"
+            f"{path} is damaged ({problem}) and was left as it is. Restore a backup, or start with another "
+            "folder. What can still be read, the program sqlite3 prints with .dump or .recover, best from a copy"
         )
 
 

@@ -135,7 +135,7 @@ def ownerless(cx: sqlite3.Connection) -> list[Address]:
         "SELECT resource, namespace, name FROM owner "
         "WHERE uid IN (SELECT uid FROM owner EXCEPT SELECT uid FROM current) "
         "UNION SELECT resource, namespace, name FROM current WHERE deleting"
-    ).fetchall()
+    )
     return [Address(*row) for row in rows]
 
 
@@ -153,5 +153,5 @@ def unwritten_since(cx: sqlite3.Connection, resource: int, revision: int, limit:
     rows = cx.execute(
         "SELECT resource, namespace, name FROM current WHERE resource = ? AND rev <= ? LIMIT ?",
         (resource, revision, limit),
-    ).fetchall()
+    )
     return [Address(*row) for row in rows]

@@ -138,9 +138,8 @@ class Store:
         last: Item | None = None
         size = limit + 1 if limit and not matcher.looks_inside else _CHUNK
         while True:
-            part = pages.read(self._ledger.reader, number, matcher, revision, place, size)
-            place = part.rest
-            for item in part.items:
+            items, place = pages.read(self._ledger.reader, number, matcher, revision, place, size)
+            for item in items:
                 if limit and len(page.items) == limit and last is not None:
                     return self._continued(matcher, number, page, revision, Place(last.namespace, last.name))
                 page.items.append(kind.decode(item.body))

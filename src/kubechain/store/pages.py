@@ -30,13 +30,6 @@ class Item(NamedTuple):
     body: bytes
 
 
-class Slice(msgspec.Struct, frozen=True):
-    """Part of a list: what it holds, and after which object it goes on, if it does."""
-
-    items: list[Item]
-    rest: Place | None
-
-
 class _Token(msgspec.Struct):
     v: str
     rv: int
@@ -63,8 +56,8 @@ def parse_token(text: str) -> tuple[int, Place]:
 
 def read(
     cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int, after: Place | None, size: int
-) -> Slice:
-    """The matching ones among the next `size` objects, as of `revision`."""
+) -> tuple[list[Item], Place | None]:
+    """The matching ones among the next `size` objects, as of `revision`, and after which one the list goes on."""
     where, values = _range(resource, matcher, after)
     rows = cx.execute(
         f"SELECT c.namespace, c.name, l.rev, l.body FROM current c JOIN log l ON l.rev = c.rev WHERE {where} "  # noqa: S608
@@ -72,7 +65,7 @@ def read(
         (*values, revision, *values, revision, revision, size),
     ).fetchall()
     rest = Place(rows[-1][0], rows[-1][1]) if len(rows) == size else None
-    return Slice([item for row in rows if _matches(matcher, item := Item(*row))], rest)
+    return [item for row in rows if _matches(matcher, item := Item(*row))], rest
 
 
 _FORMER = """
