@@ -82,7 +82,7 @@ def node() -> Iterator[Node]:
     if why := needs.cannot():
         pytest.skip(why)
     try:
-        made = [images.pause(), images.product()]
+        made = images.installed()
         with outliving(lambda: _node(made), SECONDS) as node:
             yield node
     except PartMissing as missing:

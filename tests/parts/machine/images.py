@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.parts.cache import announce, cache, installer, once, run
+from tests.parts.cache import PartMissing, announce, cache, installer, once, run
 
 ROOT = Path(__file__).parents[3]
 PAUSE = "localhost/pause:1"
+PAUSE_PLACE = "machine/pause-1"
 PYTHON = "localhost/python:3.11"
 OURS = re.search(r'"(.*)"', (ROOT / "src/kubechain/__init__.py").read_text("utf-8").split("__version__")[1])
 PRODUCT = f"kubechain:{OURS[1] if OURS else 'test'}"
@@ -53,7 +54,7 @@ def pause() -> Path:
             shutil.copy(program, Path(root, "catatonit"))
             archive(Path(root), PAUSE, folder / "image.tar", ["/catatonit", "-P"])
 
-    return once("machine/pause-1", make) / "image.tar"
+    return once(PAUSE_PLACE, make) / "image.tar"
 
 
 def python() -> Path:
@@ -75,6 +76,16 @@ def python() -> Path:
     return once(f"machine/python-{digest([repr((SUITE, PACKAGES, UNREAD)).encode()])}", make) / "image.tar"
 
 
+def installed() -> list[Path]:
+    """What the node is given, but never made: PartMissing where the image of this clone is not there yet."""
+    made = [cache() / name / "image.tar" for name in (PAUSE_PLACE, _product_place())]
+    if missing := [image for image in made if not image.is_file()]:
+        raise PartMissing(
+            f"no {missing[0]} yet: `python -m tests.parts.machine` builds our image in half a minute"
+        )
+    return made
+
+
 def product() -> Path:
     """The image of this clone, as `make image` builds it, under the name that a node looks for."""
     base = python()
@@ -92,11 +103,15 @@ def product() -> Path:
             ]
             run(["unshare", "--mount", *inside], timeout=BUILD_SECONDS, cwd=ROOT)
 
-    files = sorted(path for name in SOURCES for path in _files(ROOT / name))
-    made = once(f"machine/product-{digest(path.read_bytes() for path in files)}", make)
+    made = once(_product_place(), make)
     for old in sorted(cache().glob("machine/product-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return made / "image.tar"
+
+
+def _product_place() -> str:
+    files = sorted(path for name in SOURCES for path in _files(ROOT / name))
+    return f"machine/product-{digest(path.read_bytes() for path in files)}"
 
 
 def archive(root: Path, name: str, into: Path, entrypoint: Iterable[str] = ()) -> None:
@@ -140,7 +155,11 @@ def digest(parts: Iterable[bytes]) -> str:
 
 
 def build(scratch: Path, base: Path, into: Path) -> None:
-    """Builds the product with storage of its own in `scratch`; runs in a mount namespace that ends with it."""
+    """Builds the product with storage of its own in `scratch`; runs in a mount namespace that ends with it.
+
+    `scratch` is in memory: a disk takes its time over ten thousand small files, to delete them too.
+    """
+    run(["mount", "-t", "tmpfs", "-o", "mode=711", "scratch", scratch])
     for name, text in (("storage.conf", STORAGE), ("containers.conf", CONTAINERS)):
         (scratch / name).write_text(text.format(scratch))
     os.environ["CONTAINERS_STORAGE_CONF"] = str(scratch / "storage.conf")
