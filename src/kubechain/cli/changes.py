@@ -1,28 +1,38 @@
 """What happens to objects, as an endless sequence: a list, then a watch that resumes where it was cut.
 
-Used by `get -w`, `wait`, `logs -f`, `run --follow` and `demo`. Never polls;
-swallows no error but that of an expired version.
+Used by `get -w`, `wait`, `logs -f`, `run --follow` and `demo`. A server that goes away is waited for, as long as
+`patience` says: it may be restarted, on another port too. Polls nothing else.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 from kubechain.cli.client import Client
 from kubechain.cli.discover import Resource
+from kubechain.cli.exits import NotRunning
 from kubechain.cli.objects import mapping, members, text
-from kubechain.errors import Gone
+from kubechain.cli.options import complain
+from kubechain.errors import Gone, InternalError, KubechainError, Timeout, TooManyRequests
+from kubechain.resources.duration import human
 from kubechain.resources.json import JsonObject
 
+LISTING = "LISTING"
+"""The type of the event that says: everything there is is reported once more from here on."""
 SYNCED = "SYNCED"
 """The type of the event that says: everything there was has been reported."""
 
 
+PATIENCE = 300.0
+"""Seconds that a server may be away before a command that follows something gives up."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`type` is ADDED, MODIFIED, DELETED, or SYNCED with an empty object."""
+    """`type` is ADDED, MODIFIED, DELETED, or LISTING and SYNCED with an empty object."""
 
     type: str
     object: JsonObject
@@ -33,6 +43,10 @@ class Deadline:
 
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
+
+    def end(self) -> None:
+        """It is past, from now on."""
+        self._at = 0.0
 
     def left(self) -> float | None:
         """Seconds until then. Raises TimeoutError once it is past."""
@@ -45,23 +59,68 @@ class Deadline:
 
 
 def changes(
-    client: Client, path: str, query: Mapping[str, str] | None = None, deadline: Deadline | None = None
+    client: Client,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    deadline: Deadline | None = None,
+    patience: float = PATIENCE,
+    *,
+    quiet: bool = False,
 ) -> Generator[Event, None, None]:
-    """The present objects of a collection as ADDED, SYNCED, then every change; again from the start on 410.
+    """LISTING, the present objects as ADDED, SYNCED, then every change; again from the start where that is needed.
 
-    Raises TimeoutError at the deadline, NotRunning when the server goes away.
+    Raises TimeoutError at the deadline, NotRunning when the server is away for longer than `patience` seconds;
+    unless `quiet`, people are told that it is away.
     """
     deadline, query = deadline or Deadline(None), dict(query or {})
+    outage, told = Outage(client, patience, quiet=quiet), False
     while True:
-        page = client.get(path, query)
-        api_version, kind = text(page, "apiVersion"), text(page, "kind").removesuffix("List")
-        for item in members(page, "items"):
-            yield Event("ADDED", {"apiVersion": api_version, "kind": kind, **item})
-        yield Event(SYNCED, {})
         try:
+            page = client.get(path, query)
+            api_version, kind = text(page, "apiVersion"), text(page, "kind").removesuffix("List")
+            told = True
+            outage.over()
+            yield Event(LISTING, {})
+            for item in members(page, "items"):
+                yield Event("ADDED", {"apiVersion": api_version, "kind": kind, **item})
+            yield Event(SYNCED, {})
             yield from resumed(client, path, query, text(page, "metadata.resourceVersion"), deadline)
         except Gone:
             continue
+        except (NotRunning, TooManyRequests, InternalError, Timeout) as error:
+            if not told:
+                raise
+            outage.sit_out(error, deadline)
+
+
+class Outage:
+    """A server that does not answer in the middle of a watch: tried again, ever more seldom, for a while."""
+
+    def __init__(self, client: Client, patience: float, *, quiet: bool) -> None:
+        self._client = client
+        self._patience = patience
+        self._tell: Callable[[str], None] = (lambda words: None) if quiet else complain
+        self._began: float | None = None
+        self._pause = FIRST_PAUSE
+
+    def sit_out(self, error: KubechainError, deadline: Deadline) -> None:
+        """Pauses before the next try. Raises the error when it has lasted too long; TimeoutError."""
+        now, left = time.monotonic(), deadline.left()
+        if self._began is None:
+            self._began = now
+            if self._patience:
+                self._tell(f"{error}\nWaiting up to {human(self._patience)} for it to come back.")
+        if now + self._pause > self._began + self._patience:
+            raise error
+        time.sleep(self._pause if left is None else min(self._pause, left))
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._client.look_again()
+
+    def over(self) -> None:
+        """It answers."""
+        if self._began is not None:
+            self._tell(f"{self._client.target.server} answers again.")
+        self._began, self._pause = None, FIRST_PAUSE
 
 
 def resumed(

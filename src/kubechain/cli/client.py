@@ -10,7 +10,8 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import click
@@ -33,8 +34,10 @@ MERGE_PATCH = "application/merge-patch+json"
 class Client:
     """One API server, spoken to as one user. `namespace` is the one that commands use unless told another."""
 
-    def __init__(self, target: Target, namespace: str = "") -> None:
+    def __init__(self, target: Target, namespace: str = "", source: Path | None = None) -> None:
+        """`source`: the kubeconfig that the target is from, where it may change."""
         self.target = target
+        self.source = source
         self.namespace = namespace or target.namespace
         self._tls: ssl.SSLContext | None = None
         self._kept: http.client.HTTPConnection | None = None
@@ -88,6 +91,17 @@ class Client:
                 raise
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from None
+
+    def look_again(self) -> None:
+        """Reads the kubeconfig anew, where it can be read: a server that was restarted may listen elsewhere."""
+        self.close()
+        if self.source is not None:
+            with suppress(CommandError):
+                self.target, self._tls = kubeconfig.load(self.source), None
+
+    def sibling(self) -> Client:
+        """Another client of the same server: a connection belongs to one thread."""
+        return Client(self.target, self.namespace, self.source)
 
     def close(self) -> None:
         """Lets go of the kept connection."""
@@ -143,7 +157,8 @@ class Client:
 
 def connect(flag: str | None = None, namespace: str = "") -> Client:
     """A client for the kubeconfig of the flag, $KUBECONFIG or the state folder; the command closes it."""
-    client = Client(kubeconfig.load(kubeconfig.locate(flag)), namespace)
+    source = kubeconfig.locate(flag)
+    client = Client(kubeconfig.load(source), namespace, source)
     if command := click.get_current_context(silent=True):
         command.call_on_close(client.close)
     return client

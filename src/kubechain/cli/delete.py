@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from kubechain.cli import options
-from kubechain.cli.changes import SYNCED, Deadline, of_object
+from kubechain.cli.changes import LISTING, SYNCED, Deadline, of_object
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
 from kubechain.cli.exits import FAILED, OK, CommandError, TimedOut
@@ -95,7 +95,7 @@ def until_gone(client: Client, target: Wanted, deadline: Deadline) -> None:
     present, resource, name = False, target.resource, target.name
     try:
         for event in of_object(client, resource, target.namespace, name, deadline):
-            present = (present or event.type == "ADDED") and event.type != "DELETED"
+            present = (present or event.type == "ADDED") and event.type not in ("DELETED", LISTING)
             if not present and event.type in (SYNCED, "DELETED"):
                 return
     except TimeoutError:

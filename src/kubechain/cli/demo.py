@@ -23,7 +23,7 @@ from kubechain.cli.apply import apply_one
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
 from kubechain.cli.exits import CommandError
-from kubechain.cli.feed import Feed
+from kubechain.cli.feed import Feed, Watched
 from kubechain.cli.get import print_tables
 from kubechain.cli.instance import Instance
 from kubechain.cli.logs import coloured
@@ -109,7 +109,7 @@ class Demo:
         click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 in the middle.")
         self.step("Start KubeChain: API, store and controllers in one process")
         client, known = self.start()
-        feed = Feed(client, [known.find(kind) for kind in KINDS])
+        feed = Feed(client, [Watched(known.find(kind)) for kind in KINDS], patience=0)
 
         self.step("Apply the README's manifests: a Secret, an LLM, an Agent, a Task")
         self.apply(client, known, self.secret(), *_manifests("task.yaml", "agent.yaml", "llm.yaml"))
@@ -125,7 +125,7 @@ class Demo:
 
         self.step("Start it again: the run continues where it stopped")
         client, known = self.start()
-        feed = Feed(client, [known.find(kind) for kind in KINDS])
+        feed = Feed(client, [Watched(known.find(kind)) for kind in KINDS], patience=0)
         self.watch(feed, self.finished, "the end of the run")
 
         self.step("What kubectl shows of it now")
@@ -172,8 +172,9 @@ class Demo:
     def watch(self, feed: Feed, done: Callable[[], bool], goal: str) -> None:
         """Shows every change until `done`. Raises CommandError when that takes too long or cannot come."""
         try:
-            for obj in feed.objects(PATIENCE):
-                self.see(obj)
+            for news in feed.news(PATIENCE):
+                if news.event.object:
+                    self.see(news.event.object)
                 if done():
                     return
         except TimeoutError:

@@ -6,6 +6,7 @@ A command of `main`. A run's conversation is shown as a transcript; everything e
 from __future__ import annotations
 
 import re
+import sys
 from itertools import groupby
 
 import click
@@ -129,7 +130,8 @@ def _conversation(client: Client, known: Discovery, obj: JsonObject) -> list[Row
     name, path = text(obj, "metadata.name"), known.find("toolcalls").path(text(obj, "metadata.namespace"))
     calls = members(client.get(path, {"labelSelector": label_of_run(name)}), "items")
     told = transcript.entries(History(client, known).whole(obj), calls)
-    said: list[Row] = [(f"  {line}", None) for entry in told for line in transcript.lines(entry)]
+    width = transcript.width_of(sys.stdout)
+    said: list[Row] = [(f"  {line}", None) for entry in told for line in transcript.lines(entry, width=width)]
     return [("Conversation:", None), *said] if said else [("Conversation:", "<none yet>")]
 
 

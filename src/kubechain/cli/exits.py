@@ -11,14 +11,16 @@ OK = 0
 FAILED = 1
 USAGE = 2
 NOT_RUNNING = 3
+ANSWER_CUT = 6
 TIMED_OUT = 124
 INTERRUPTED = 130
 
 MEANINGS = {
-    OK: "done",
-    FAILED: "failed; the reason is on stderr",
-    USAGE: "the command line cannot be used as it stands",
+    OK: "done; for `run --follow`, the run has its answer",
+    FAILED: "failed, or the run did; the reason is on stderr",
+    USAGE: "the command line is wrong",
     NOT_RUNNING: "no KubeChain answers: start one with `kubechain up`",
+    ANSWER_CUT: "the run has an answer, but it is not complete: it was cut off at a limit, or filtered",
     TIMED_OUT: "what was waited for did not happen in time",
     INTERRUPTED: "ended by Ctrl-C",
 }
@@ -40,3 +42,9 @@ class TimedOut(CommandError):
     """A wait reached its `--timeout`."""
 
     exit_code = TIMED_OUT
+
+
+class AnswerCut(CommandError):
+    """A run has an answer that is not complete."""
+
+    exit_code = ANSWER_CUT

@@ -5,32 +5,35 @@ A command of `main`; `run --follow` and `demo` print through it. Shows what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TextIO
 
 import click
 
 from kubechain.cli import options, transcript
-from kubechain.cli.changes import SYNCED, of_object
 from kubechain.cli.client import Client, connect
-from kubechain.cli.discover import Discovery, Resource
+from kubechain.cli.discover import Discovery
 from kubechain.cli.exits import CommandError
+from kubechain.cli.following import State, snapshot, states
 from kubechain.cli.history import History
-from kubechain.cli.objects import members, text
-from kubechain.cli.transcript import Entry, label_of_run
-from kubechain.errors import NotFound
-from kubechain.resources.json import JsonObject
+from kubechain.cli.objects import text
+from kubechain.cli.transcript import Entry, clock, width_of
 
 _COLOURS = {"system": "bright_black", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
 
 @click.command("logs")
 @click.argument("run", metavar="taskrun/NAME")
-@click.option("-f", "--follow", is_flag=True, help="Go on as the conversation grows, until the run ends.")
+@click.option("-f", "--follow", is_flag=True, help="Continue as the conversation grows, until the run ends.")
 @options.connection
 def logs(run: str, follow: bool, kubeconfig: str | None, namespace: str) -> None:
     """Print the conversation of a TaskRun.
 
-    Roles, tool calls and their results, and when they were.
+    It shows who said what and when, the tool calls with their results, and what the run is waiting for. With -f it
+    continues over a restart of KubeChain.
 
     \b
     kubechain logs taskrun/hello-world-run
@@ -42,65 +45,47 @@ def logs(run: str, follow: bool, kubeconfig: str | None, namespace: str) -> None
     resource = known.find(kind or "taskruns")
     if resource.kind != "TaskRun":
         raise CommandError(f"{run} is a {resource.kind}: only a taskrun has a conversation; write taskrun/NAME")
-    show = Printer(client, known, click.echo)
-    if not follow:
-        show.update(client.get(resource.path(client.namespace, name)))
-        return
-    for state in states(client, resource, client.namespace, name):
+    show = Printer(client, known, click.echo, sys.stdout)
+    for state in states(client, known, name) if follow else [snapshot(client, known, name)]:
         show.update(state)
 
 
-def states(client: Client, resource: Resource, namespace: str, name: str) -> Iterator[JsonObject]:
-    """Every state of a run, the last one finished. Raises NotFound."""
-    seen = False
-    for event in of_object(client, resource, namespace, name):
-        if event.type == "DELETED" or (event.type == SYNCED and not seen):
-            raise NotFound(f'{resource.qualified} "{name}" not found')
-        if event.type == SYNCED:
-            continue
-        seen = True
-        yield event.object
-        if text(event.object, "status.phase") in ("FinalAnswer", "Failed"):
-            return
-
-
 class Printer:
-    """Prints what is new in a run each time it is shown a later state of it."""
+    """Prints what is new in a run each time it is shown a later state of it; `write` writes to `stream`."""
 
-    def __init__(self, client: Client, known: Discovery, write: Callable[[str], object]) -> None:
-        self._client = client
-        self._toolcalls = known.find("toolcalls")
+    def __init__(self, client: Client, known: Discovery, write: Callable[[str], object], stream: TextIO) -> None:
         self._history = History(client, known)
         self._write = write
-        self._shown = 0
+        self._width = width_of(stream)
+        self._shown: set[str] | None = None
+        self._waits = ""
 
-    def update(self, run: JsonObject) -> None:
-        """Writes the messages that were not there yet, and the closing line when the run has ended."""
-        run = self._history.whole(run)
-        closing = transcript.closing(run)
-        if len(members(run, "status.messages")) > self._shown or closing:
-            said = transcript.entries(run, self._calls(run))
-            for entry in said[self._entries(run) :]:
-                self._write("\n".join(coloured(entry)))
-            self._shown = len(members(run, "status.messages"))
-        if closing:
-            self._write(click.style(closing, fg="red" if closing.startswith("Failed") else "green", bold=True))
-
-    def _entries(self, run: JsonObject) -> int:
-        """How many entries the messages shown so far made."""
-        former = members(run, "status.messages")[: self._shown]
-        return len(transcript.entries({"status": {"messages": [*former]}}))
-
-    def _calls(self, run: JsonObject) -> list[JsonObject]:
-        path = self._toolcalls.path(text(run, "metadata.namespace"))
-        return members(
-            self._client.get(path, {"labelSelector": label_of_run(text(run, "metadata.name"))}), "items"
-        )
+    def update(self, state: State) -> None:
+        """Writes what was not there yet: messages, results, what the run waits for, and how it ended."""
+        run = self._history.whole(state.run)
+        live = self._shown is not None
+        shown = self._shown = self._shown or set()
+        for entry in transcript.entries(run, state.calls):
+            if entry.key not in shown:
+                shown.add(entry.key)
+                self._write("\n".join(coloured(_timed(entry) if live else entry, self._width)))
+        waits = transcript.waits(run)
+        if waits and waits != self._waits:
+            self._write(click.style(f"          ... waiting for {waits}", fg="bright_black"))
+        self._waits = waits
+        if closing := transcript.closing(run):
+            colour = "red" if text(run, "status.phase") == "Failed" else "green"
+            self._write(click.style(closing, fg=colour, bold=True))
 
 
-def coloured(entry: Entry) -> list[str]:
+def _timed(entry: Entry) -> Entry:
+    """An entry that has just come: where no object says when, it was now."""
+    return entry if entry.time else replace(entry, time=clock(datetime.now(UTC).isoformat()))
+
+
+def coloured(entry: Entry, width: int = 0) -> list[str]:
     """An entry's lines, its role in the role's colour (which a terminal alone gets to see)."""
-    first, *rest = transcript.lines(entry)
+    first, *rest = transcript.lines(entry, width=width)
     head = f"{entry.role}"
     at = first.index(head) if head in first else 0
     return [

@@ -5,13 +5,16 @@ A command of `main`. The run does not hang on this command: Ctrl-C ends the tell
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from kubechain.cli import options
+from kubechain.cli import options, transcript
 from kubechain.cli.client import Client, connect
 from kubechain.cli.discover import Discovery
-from kubechain.cli.exits import INTERRUPTED, CommandError
-from kubechain.cli.logs import Printer, states
+from kubechain.cli.exits import INTERRUPTED, AnswerCut, CommandError
+from kubechain.cli.following import State, states
+from kubechain.cli.logs import Printer
 from kubechain.cli.objects import mapping, members, text
 from kubechain.resources.json import JsonObject
 
@@ -21,8 +24,8 @@ _WRITE = {"fieldManager": "kubechain-run", "fieldValidation": "Strict"}
 @click.command("run")
 @click.argument("agent")
 @click.argument("message")
-@click.option("-f", "--follow", is_flag=True, help="Tell how it goes on stderr, print the answer on stdout.")
-@click.option("--name", default="", help="Name of the Task and the TaskRun; default: AGENT and five letters.")
+@click.option("-f", "--follow", is_flag=True, help="Show the progress on stderr, and the answer on stdout.")
+@click.option("--name", default="", help="Name of the Task and the TaskRun; default: AGENT and five characters.")
 @options.connection
 @click.pass_context
 def run(
@@ -30,8 +33,9 @@ def run(
 ) -> None:
     """Ask an agent something.
 
-    Creates a Task and a TaskRun; deleting the Task deletes both. With --follow the exit code is 0 for a
-    final answer and 1 for a failed run, and nothing but the answer is printed on stdout.
+    Creates a Task and a TaskRun; deleting the Task deletes both. With --follow, stdout gets the answer and nothing
+    else, and the exit code is 0 for an answer, 6 for one that was cut off, and 1 for a run that failed. The run
+    does not depend on this command: it continues if you press Ctrl-C, and is followed over a restart of KubeChain.
 
     \b
     kubechain run my-assistant "Say hello to the world using the echo tool" --follow
@@ -46,13 +50,15 @@ def run(
     shown = f"taskrun/{created}"
     if not follow:
         click.echo(f"{shown} created")
-        options.complain(f"follow it with: kubechain logs {shown} -f")
+        options.complain(f"To follow it: kubechain logs {shown} -f")
         return
     options.complain(f"{shown} created")
     try:
         _follow(client, known, created)
     except KeyboardInterrupt:
-        options.complain(f"\n{shown} goes on without you: kubechain logs {shown} -f")
+        options.complain(
+            f"\n{shown} continues without this command. To follow it again: kubechain logs {shown} -f"
+        )
         ctx.exit(INTERRUPTED)
 
 
@@ -94,16 +100,14 @@ def without_answer(run: JsonObject) -> JsonObject:
 
 
 def _follow(client: Client, known: Discovery, name: str) -> None:
-    show = Printer(client, known, options.complain)
+    show = Printer(client, known, options.complain, sys.stderr)
     last: JsonObject = {}
-    doing = ""
-    for last in states(client, known.find("taskruns"), client.namespace, name):
-        show.update(without_answer(last))
-        waiting = text(last, "status.waitingOn")
-        if waiting and waiting != doing:
-            options.complain(f"          ... {waiting}")
-        doing = waiting
+    for state in states(client, known, name):
+        last = state.run
+        show.update(State(without_answer(last), state.calls))
     if text(last, "status.phase") != "FinalAnswer":
         said = text(last, "status.error") or "no reason given"
         raise CommandError(f"taskrun/{name} failed: {said}; see `kubechain describe taskrun {name}`")
     click.echo(text(last, "status.output"))
+    if cut := transcript.cut(last):
+        raise AnswerCut(f"taskrun/{name}: the answer is not complete: {cut}")

@@ -13,7 +13,7 @@ from functools import partial
 import click
 
 from kubechain.cli import jsonpath, options
-from kubechain.cli.changes import SYNCED, Deadline, changes, of_object
+from kubechain.cli.changes import LISTING, SYNCED, Deadline, changes, of_object
 from kubechain.cli.client import Client, connect
 from kubechain.cli.delete import until_gone
 from kubechain.cli.discover import Discovery
@@ -146,14 +146,17 @@ def _condition(obj: JsonObject, type_: str, status: str) -> bool:
 
 def until(client: Client, target: Wanted, holds: Claim, deadline: Deadline, goal: str) -> JsonObject:
     """The object once the claim holds. Raises TimedOut, NotFound (not there, or deleted), CommandError (never)."""
-    resource, name, last = target.resource, target.name, JsonObject()
+    resource, name, there = target.resource, target.name, False
+    last: JsonObject = {}
     try:
         for event in of_object(client, resource, target.namespace, name, deadline):
             if event.type == "DELETED":
                 raise NotFound(f'{resource.qualified} "{name}" was deleted before it met {goal}')
-            if event.type == SYNCED and not last:
+            if event.type == LISTING:
+                there = False
+            if event.type == SYNCED and not there:
                 raise NotFound(f'{resource.qualified} "{name}" not found')
-            last = event.object or last
+            last, there = event.object or last, there or bool(event.object)
             if event.object and holds(event.object):
                 return event.object
             if finished(event.object) and _about_status(goal):

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kubechain.cli.changes import Deadline, changes
+from kubechain.cli.changes import LISTING, Deadline, changes
 from kubechain.cli.client import Client, connect
 from kubechain.cli.exits import CommandError, NotRunning
 from kubechain.cli.kubeconfig import Target, load
@@ -167,7 +167,7 @@ def test_changes_start_over_with_a_list_when_the_version_has_expired(api: Record
     api.tell_events(path, {"type": "MODIFIED", "object": taskrun("FinalAnswer")}, hold=done)
     client = Client(Target(server=api.url))
     seen = changes(client, path)
-    phases = [(e.type, e.object.get("status")) for e in (next(seen) for _ in range(5))]
+    phases = [(e.type, e.object.get("status")) for e in (next(seen) for _ in range(7)) if e.type != LISTING]
     seen.close()
     client.close()
     done.set()
@@ -178,6 +178,25 @@ def test_changes_start_over_with_a_list_when_the_version_has_expired(api: Record
         ("SYNCED", None),
         ("MODIFIED", {"phase": "FinalAnswer"}),
     ]
+
+
+def test_a_server_that_goes_away_in_the_middle_is_waited_for_only_for_a_while(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = f"{ROOT}/taskruns"
+    with serving() as api:
+        api.tell(f"GET {path}", listed(taskrun()))
+        api.tell_events(path)
+        client = Client(Target(server=api.url))
+        seen = changes(client, path, patience=0.3)
+        first = [next(seen).type for _ in range(3)]
+    with pytest.raises(NotRunning):
+        next(seen)
+    client.close()
+    assert first == ["LISTING", "ADDED", "SYNCED"]
+    assert "Waiting up to 0s for it to come back" in capsys.readouterr().err
+    with pytest.raises(NotRunning):
+        next(changes(client, path))
 
 
 def test_a_silent_watch_ends_at_the_deadline(api: RecordedApi) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
+from kubechain.cli import exits
+from kubechain.cli.client import connect
+from kubechain.cli.discover import Discovery
+from kubechain.cli.following import states
+from kubechain.cli.objects import members, text
 from kubechain.cli.transcript import Entry, closing, entries, lines
 from kubechain.resources.json import JsonObject, JsonValue
-from tests.unit.cli.recorded import ROOT, RecordedApi, kubechain, listed, taskrun
+from tests.unit.cli.recorded import ROOT, RecordedApi, kubechain, listed, serving, taskrun, write_kubeconfig
 
 CALL: JsonObject = {"id": "call_01", "function": {"name": "echo", "arguments": '{"m":"Hi"}'}}
 MESSAGES: list[JsonValue] = [
@@ -23,6 +29,16 @@ TOOL_CALL: JsonObject = {
     "spec": {"toolCallId": "call_01"},
     "status": {"startTime": "2026-01-01T10:00:00Z", "completionTime": "2026-01-01T10:00:02Z"},
 }
+
+
+def ended(name: str = "r-x-1-1", **more: JsonValue) -> JsonObject:
+    status: JsonObject = {"phase": "Succeeded", "result": "Echo: Hi"}
+    times = TOOL_CALL["status"]
+    return TOOL_CALL | {
+        "kind": "ToolCall",
+        "metadata": {"name": name, "creationTimestamp": "2026-01-01T10:00:00Z"},
+        "status": (times if isinstance(times, dict) else {}) | status | more,
+    }
 
 
 def done(**more: JsonValue) -> JsonObject:
@@ -65,6 +81,39 @@ def test_logs_prints_the_conversation(api: RecordedApi, capsys: pytest.CaptureFi
     assert api.requests[-1].query == {"labelSelector": "kubechain.humanlayer.dev/taskrun=hello"}
 
 
+def test_a_result_is_shown_before_the_run_holds_it_and_so_is_what_the_run_waits_for(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.tell(f"GET {ROOT}/taskruns/hello", taskrun(messages=MESSAGES[:3], waitingOn="llm:gpt (HTTP 500)"))
+    api.tell(f"GET {ROOT}/toolcalls", listed(ended(), kind="ToolCall"))
+    assert kubechain("logs", "hello") == 0
+    out = capsys.readouterr().out
+    assert "tool       echo (2s): Echo: Hi" in out
+    assert out.splitlines()[-1].strip() == "... waiting for llm:gpt (HTTP 500)"
+
+
+def test_a_failed_call_shows_its_error_and_an_id_that_comes_again_its_newest_result() -> None:
+    failed = ended(phase="Failed", error="no such file", result="")
+    assert entries(taskrun(messages=MESSAGES[:3]), [failed])[-1].words == "echo (2s): Error: no such file"
+    again: list[JsonValue] = [*MESSAGES[:4], {"role": "assistant", "toolCalls": [CALL]}]
+    first, second = ended("r-x-1-1", result="one"), ended("r-x-10-1", result="two")
+    for calls in ([first, second], [second, first]):
+        said = entries(taskrun(messages=again), calls)
+        assert [e.words for e in said[3:]] == ["echo (2s): Echo: Hi", 'calls echo {"m":"Hi"}', "echo (2s): two"]
+        assert len({e.key for e in said}) == len(said)
+
+
+def test_what_is_piped_is_not_wrapped(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "word " * 100 + "end"
+    run = done(messages=[{"role": "user", "content": f"{words}\n  indented"}])
+    api.tell(f"GET {ROOT}/taskruns/hello", run)
+    api.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
+    assert kubechain("logs", "hello") == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.endswith(words)
+    assert second == " " * 21 + "  indented"
+
+
 def test_logs_of_something_that_does_not_talk_is_refused(
     api: RecordedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,13 +121,14 @@ def test_logs_of_something_that_does_not_talk_is_refused(
     assert "only a taskrun has a conversation" in capsys.readouterr().err
 
 
-def test_following_prints_each_message_once_and_ends_with_the_run(
+def test_following_prints_each_message_and_each_result_once_and_ends_with_the_run(
     api: RecordedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hold = threading.Event()
-    api.tell(f"GET {ROOT}/taskruns", listed(taskrun(messages=MESSAGES[:2])))
-    api.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
-    middle: JsonObject = {"type": "MODIFIED", "object": taskrun(messages=MESSAGES[:3])}
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun(messages=MESSAGES[:3])))
+    api.tell(f"GET {ROOT}/toolcalls", listed(ended(), kind="ToolCall"))
+    api.tell_events(f"{ROOT}/toolcalls", hold=hold)
+    middle: JsonObject = {"type": "MODIFIED", "object": taskrun(messages=MESSAGES[:4])}
     api.tell_events(f"{ROOT}/taskruns", middle, middle, {"type": "MODIFIED", "object": done()}, hold=hold)
     assert kubechain("logs", "taskrun/hello", "-f") == 0
     hold.set()
@@ -88,12 +138,51 @@ def test_following_prints_each_message_once_and_ends_with_the_run(
     ] * 5
 
 
+def test_following_goes_on_over_a_restart_on_another_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeconfig, cut = tmp_path / "kubeconfig", threading.Event()
+    with serving() as first:
+        first.tell(f"GET {ROOT}/taskruns", listed(taskrun(messages=MESSAGES[:2])))
+        first.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
+        for plural in ("taskruns", "toolcalls"):
+            first.tell_events(f"{ROOT}/{plural}", hold=cut)
+        write_kubeconfig(kubeconfig, first.url)
+        client = connect(str(kubeconfig))
+        seen = states(client, Discovery.of(client), "hello")
+        assert len(members(next(seen).run, "status.messages")) == 2
+    with serving() as second:
+        second.tell(f"GET {ROOT}/taskruns", listed(done()))
+        second.tell(f"GET {ROOT}/toolcalls", listed(ended(), kind="ToolCall"))
+        second.tell_events(f"{ROOT}/toolcalls", hold=threading.Event())
+        write_kubeconfig(kubeconfig, second.url)
+        cut.set()
+        *_, last = seen
+    client.close()
+    assert (text(last.run, "status.phase"), len(last.calls)) == ("FinalAnswer", 1)
+    told = capsys.readouterr().err
+    assert told.count("for it to come back") == 1
+    assert f"{second.url} answers again" in told
+
+
+def test_a_run_that_is_deleted_ends_the_following(api: RecordedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    hold = threading.Event()
+    api.tell(f"GET {ROOT}/taskruns", listed(taskrun()))
+    api.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
+    api.tell_events(f"{ROOT}/toolcalls", hold=hold)
+    api.tell_events(f"{ROOT}/taskruns", {"type": "DELETED", "object": taskrun()}, hold=hold)
+    assert kubechain("logs", "taskrun/hello", "-f") == 1
+    hold.set()
+    assert '"hello" was deleted' in capsys.readouterr().err
+
+
 def started(api: RecordedApi) -> None:
     """Records what the API answers to the creation of a run named `hello`."""
     api.tell(f"GET {ROOT}/agents/my-assistant", {"status": {"ready": True}})
     api.tell(f"POST {ROOT}/tasks", {"metadata": {"name": "hello", "uid": "task-uid"}}, status=201)
     api.tell(f"POST {ROOT}/taskruns", taskrun("Pending"), status=201)
     api.tell(f"GET {ROOT}/toolcalls", listed(kind="ToolCall"))
+    api.tell_events(f"{ROOT}/toolcalls", hold=threading.Event())
 
 
 def test_run_creates_a_task_and_a_run_that_goes_with_it(
@@ -144,6 +233,21 @@ def test_a_run_that_fails_is_exit_code_1_with_its_reason(
     assert said.out == ""
     assert "taskrun/hello failed: the key was refused; see `kubechain describe taskrun hello`" in said.err
     assert api.of("POST")[0].body["metadata"] == {"name": "hello"}
+
+
+def test_an_answer_that_was_cut_off_is_printed_and_has_an_exit_code_of_its_own(
+    api: RecordedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started(api)
+    condition: JsonObject = {
+        "type": "Succeeded", "status": "True", "reason": "TokenLimit", "message": "Cut off at its token limit.",
+    }  # fmt: skip
+    api.tell(f"GET {ROOT}/taskruns", listed(done(conditions=[condition])))
+    assert kubechain("run", "my-assistant", "Say hi", "--follow", "--name", "hello") == exits.ANSWER_CUT
+    said = capsys.readouterr()
+    assert said.out == "I said hi.\n"
+    assert "FinalAnswer, 2 turns: Cut off at its token limit." in said.err
+    assert "taskrun/hello: the answer is not complete: Cut off at its token limit." in said.err
 
 
 def test_describe_tells_fields_conversation_and_events(
