@@ -30,6 +30,7 @@ _COMMANDS = {
     "logs": "logs",
     "wait": "wait",
     "settle": "settle",
+    "reload": "reload",
     "delete": "delete",
     "operator": "operator",
     "install": "install",
