@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
+from kubechain import logs
 from kubechain.cli import options
 from kubechain.cli.up import base_urls, free_port
 from kubechain.errors import SettingsError
 
+log = logs.Logger(__name__)
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 SHORTEST = 3
@@ -73,6 +75,7 @@ SHORTEST = 3
     show_default=True,
     help="How long a replica that is told to end goes on with calls in hand.",
 )
+@options.logging
 def operator(
     kubeconfig: Path | None,
     context: str,
@@ -85,6 +88,8 @@ def operator(
     lease_namespace: str,
     lease_duration: float,
     drain: float,
+    log_level: str,
+    log_format: str,
 ) -> None:
     """Run the controllers over a Kubernetes cluster.
 
@@ -96,6 +101,7 @@ def operator(
     kubechain operator --context kind-kubechain --model scripted
     kubechain operator --namespace team-a                one namespace, with rights there alone
     """
+    logs.configure(log_level, log_format)
     listen = _address(address) if address else _default_address()
     told = base_urls() | dict(_provider_url(text) for text in urls)
     from kubechain.app.operator import (
@@ -118,15 +124,20 @@ def operator(
         listen,
         ProviderSettings(model or "", base_urls=told, functions=folders),
     )
+    tell = _logged if log_format == "json" else options.complain
     where = f"namespace {namespace}" if namespace else "all namespaces"
     operate(
         settings,
-        lambda now: options.complain(
+        lambda now: tell(
             f"KubeChain controls {where} of {now.url}. {now.model_line}.\n"
             f"Health and metrics: {_url(listen[0], now.port)}"
         ),
     )
-    options.complain("KubeChain stopped.")
+    tell("KubeChain stopped.")
+
+
+def _logged(words: str) -> None:
+    log.info(" ".join(words.split("\n")))
 
 
 def _provider_url(text: str) -> tuple[str, str]:

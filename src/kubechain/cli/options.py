@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from kubechain import logs
 from kubechain.cli.exits import CommandError
 from kubechain.resources import duration
 
@@ -49,6 +50,26 @@ def selectors(command: F) -> F:
     )(command)
     return click.option(
         "-l", "--selector", "labels", default="", metavar="LABELS", help="Only with these labels: a=b,c!=d"
+    )(command)
+
+
+def logging(command: F) -> F:
+    """Adds --log-level and --log-format."""
+    command = click.option(
+        "--log-format",
+        "log_format",
+        type=click.Choice(logs.FORMATS),
+        default="text",
+        show_default=True,
+        help="json: one JSON object a line, for log collectors.",
+    )(command)
+    return click.option(
+        "--log-level",
+        "log_level",
+        type=click.Choice(logs.LEVELS),
+        default="info",
+        show_default=True,
+        help="The least important lines to log.",
     )(command)
 
 

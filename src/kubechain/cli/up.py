@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from kubechain import __version__
+from kubechain import __version__, logs
 from kubechain.cli import background, instance, options
 from kubechain.cli.exits import CommandError
 from kubechain.cli.importing import lightly
@@ -63,6 +63,7 @@ def state_option(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--no-functions", is_flag=True, help="Forget the folders of last time.")
 @click.option("--detach", is_flag=True, help="Run in the background; `kubechain down` stops it.")
 @click.option("--bare", is_flag=True, help="Do not put the sample tools into a new store.")
+@options.logging
 @click.option("--ready-fd", type=int, default=-1, hidden=True, help="Where to say, in JSON, that it serves.")
 @click.option("--parent", type=int, default=0, hidden=True, help="End when the process of this id does.")
 def up(
@@ -74,6 +75,8 @@ def up(
     no_functions: bool,
     detach: bool,
     bare: bool,
+    log_level: str,
+    log_format: str,
     ready_fd: int,
     parent: int,
 ) -> None:
@@ -97,6 +100,7 @@ def up(
     if detach:
         _detached(state)
         return
+    logs.configure(log_level, log_format)
     if parent:
         from kubechain.providers.tools.tether import tie
 

@@ -176,7 +176,7 @@ async def test_what_a_function_prints_goes_to_the_log_and_never_into_the_result(
     lines = [str(entry["line"]) for entry in logs]
     assert max(map(len, lines)) == 1000 and sum(map(len, lines)) < 200_000
     assert "[redacted]" in lines and not any("to stderr" in line for line in lines)
-    assert {entry["log_level"] for entry in logs} == {"debug"}
+    assert {entry["log_level"] for entry in logs} == {"info"}
 
 
 @pytest.mark.parametrize("name", ["speak", "speak_later"])

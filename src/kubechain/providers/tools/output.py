@@ -64,4 +64,4 @@ class Output:
             self._second, self._logged = second, 0
         self._logged += 1
         if self._logged <= _LINES_PER_SECOND:
-            self._log.debug("tool process output", line=text)
+            self._log.info("tool process output", line=text)
