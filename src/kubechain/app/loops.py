@@ -7,6 +7,7 @@ Leaving either context is a crash that the runs survive.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from kubechain.app.metrics import Metrics
 from kubechain.app.settings import ProviderSettings
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
-from kubechain.controllers.calls.executions import Executions
+from kubechain.controllers.calls.executions import Executions, shard_of
 from kubechain.providers.models.limits import Limited
 from kubechain.providers.models.measured import Measured
 from kubechain.providers.models.router import Models
@@ -39,7 +40,25 @@ class ControlLoops(Struct, frozen=True):
     workers: tuple[Worker[Any], ...]
     events: EventRecorder
     metrics: Metrics
+    share: Share
     executions: Executions
+
+    def in_hand(self) -> list[str]:
+        """The runs that are being worked on: `default/my-run (tool slow)`, `default/my-run (model)`."""
+        tools = defaultdict[str, list[str]](list)
+        for call in self.executions.at_work():
+            tools[shard_of(call)].append(f"tool {call.spec.tool}")
+        return [f"{run} ({', '.join(tools.get(run, ['model']))})" for run in sorted(self.share.busy)]
+
+    async def drain(self, seconds: float) -> None:
+        """Begins nothing any more, and returns when all in hand has ended. Raises TimeoutError."""
+        rest = asyncio.Event()
+        self.share.on_rest = rest.set
+        self.share.retire()
+        async with asyncio.timeout(seconds):
+            while self.share.busy:
+                await rest.wait()
+                rest.clear()
 
 
 async def model_endpoints(settings: ProviderSettings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
@@ -96,7 +115,7 @@ async def control_loops(
         tasks += [group.create_task(events.run()), group.create_task(executions.run())]
         tasks += [group.create_task(w.run()) for w in loops]
         try:
-            yield ControlLoops(world, loops, events, metrics, executions)
+            yield ControlLoops(world, loops, events, metrics, share, executions)
         finally:
             for task in tasks:
                 task.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Program(Struct, frozen=True):
     running: Running
     api: Api
     current: Callable[[], ControlLoops]
+    drains: bool = True
+    """Whether it is to be drained before it is closed; a replica does so by itself."""
 
     @property
     def loops(self) -> ControlLoops:
@@ -39,9 +41,35 @@ class Program(Struct, frozen=True):
         return self.current()
 
 
-async def run(program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None]) -> None:
-    """Serves until cancelled; `ready` is called once everything answers."""
+class Ending:
+    """How a program is told to end. `told` is set once; `grace`: seconds for what is in hand then.
+
+    `waiting` is called with what that is, if there is any.
+    """
+
+    def __init__(self, grace: Callable[[], float], waiting: Callable[[list[str], float], None]) -> None:
+        self.told = asyncio.Event()
+        self.serving = False
+        self.grace, self.waiting = grace, waiting
+
+
+async def run(
+    program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None], ending: Ending
+) -> list[str]:
+    """Serves until told to end; what could not end within the grace. `ready` is called once everything answers."""
     async with program as running:
         ready(running.running)
+        ending.serving = True
         await asyncio.to_thread(import_module, FIRST_CALL)
-        await asyncio.get_running_loop().create_future()
+        await ending.told.wait()
+        return await _drained(running.loops, ending) if running.drains else []
+
+
+async def _drained(loops: ControlLoops, ending: Ending) -> list[str]:
+    """Lets what is in hand end; what did not."""
+    grace = ending.grace()
+    if in_hand := loops.in_hand():
+        ending.waiting(in_hand, grace)
+    with suppress(TimeoutError):
+        await loops.drain(grace)
+    return loops.in_hand()

@@ -19,18 +19,29 @@ from kubechain.cli.up import state_option
 
 @click.command("down")
 @state_option
-@click.option("--grace", type=options.Duration(), default=10.0, help="Time to end by itself; default 10s.")
+@click.option(
+    "--grace",
+    type=options.Duration(),
+    default=instance.GRACE,
+    help="How long tool calls and model calls in progress may take to finish; default 30s.",
+)
 def down(state: Path, grace: float) -> None:
     """Stop the running KubeChain.
 
-    What its state folder holds stays. That none runs is no failure.
+    No new work is begun; tool calls and model calls in progress may finish within --grace, and those that do not
+    are named. Everything else continues with the next `kubechain up`. The state folder is kept. If nothing runs,
+    nothing is done, and the exit code is 0.
 
     \b
     kubechain down
+    kubechain down --grace 2m
     kubechain down --state ./two
     """
     state = state.expanduser().resolve()
-    if instance.stop(state, grace):
+    unfinished = instance.stop(state, grace)
+    for one in unfinished or []:
+        click.echo(f"Interrupted: {one}")
+    if unfinished is not None:
         click.echo(f"KubeChain on {state} stopped. `{command('up', state)}` continues where it stopped.")
     else:
         click.echo(f"No KubeChain runs on {state}.")

@@ -23,6 +23,12 @@ from kubechain.errors import SettingsError
 
 _RECORD = "instance.json"
 _LOCK = "lock"
+_GRACE = "grace.json"
+_INTERRUPTED = "interrupted.json"
+GRACE = 30.0
+"""Seconds that what is in hand gets to end, where nobody says otherwise."""
+_MARGIN = 5.0
+"""Seconds for the end itself, beyond the grace."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 64 * 1024
 """Bytes without which a start makes no sense."""
@@ -129,19 +135,61 @@ def recorded(state: Path) -> Instance | None:
         return None
 
 
-def stop(state: Path, grace: float) -> bool:
-    """Ends what runs on this folder: SIGTERM, and SIGKILL after `grace` seconds. False when nothing ran."""
+def stop(state: Path, grace: float) -> list[str] | None:
+    """Ends what runs on this folder: SIGTERM, and SIGKILL where it takes much longer than `grace` seconds.
+
+    What could not end within the grace; None when nothing ran. Raises CommandError.
+    """
     instance = running(state)
     if instance is None:
-        return False
+        return None
     if not instance.pid:
         raise CommandError(f"KubeChain on {state} is just starting or stopping: try again in a moment")
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(instance.pid, how)
-        if _freed(state, grace):
-            return True
+    _write(state, _GRACE, grace)
+    with suppress(ProcessLookupError):
+        os.kill(instance.pid, signal.SIGTERM)
+    if _freed(state, grace + _MARGIN):
+        return interrupted(state)
+    with suppress(ProcessLookupError):
+        os.kill(instance.pid, signal.SIGKILL)
+    if _freed(state, _MARGIN):
+        return ["everything it was doing: it did not end by itself and was killed"]
     raise CommandError(f"process {instance.pid} does not end, not even by SIGKILL: look with `ps {instance.pid}`")
+
+
+def grace_of(state: Path) -> float:
+    """How long the one who stops this process wants to wait for what is in hand."""
+    try:
+        return float(json.loads((state / _GRACE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return GRACE
+
+
+def interrupted(state: Path) -> list[str]:
+    """What the last process of this folder could not end before it stopped."""
+    try:
+        return [str(one) for one in json.loads((state / _INTERRUPTED).read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def leave(state: Path, unfinished: list[str]) -> None:
+    """Keeps what could not end, for the one who stops this process."""
+    with suppress(OSError):  # a full disk does not keep us from ending
+        _write(state, _INTERRUPTED, unfinished)
+
+
+def forget_the_last_end(state: Path) -> None:
+    """At a start: the last end of this folder concerns nobody any more."""
+    for name in (_GRACE, _INTERRUPTED):
+        (state / name).unlink(missing_ok=True)
+
+
+def _write(state: Path, name: str, content: float | list[str]) -> None:
+    """Writes a file whole or not at all."""
+    fresh = state / f".{name}"
+    fresh.write_text(json.dumps(content) + "\n")
+    fresh.replace(state / name)
 
 
 def _free(state: Path) -> bool:

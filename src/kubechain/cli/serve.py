@@ -16,38 +16,51 @@ import uvloop
 
 from kubechain import __version__
 from kubechain.app.embedded import embedded
-from kubechain.app.program import Program, Running, run
+from kubechain.app.program import Ending, Program, Running, run
 from kubechain.app.settings import EmbeddedSettings
 from kubechain.cli.instance import Instance
+from kubechain.cli.options import complain
 from kubechain.errors import KubechainError
 
 if TYPE_CHECKING:
     from kubechain.app.operator import OperatorSettings
 
+SHOWN = 5
+"""Runs that are named to people; the log has room for no more."""
 
-def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None]) -> None:
-    """Serves until Ctrl-C or SIGTERM, both a clean end; `ready` is called once, when requests are answered."""
+
+Grace = Callable[[], float]
+
+
+def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None], grace: Grace) -> list[str]:
+    """Serves until Ctrl-C or SIGTERM, then lets what is in hand end; what could not within `grace()` seconds.
+
+    `ready` is called once, when requests are answered. A second signal ends it at once.
+    """
 
     def tell(now: Running) -> None:
         ready(Instance(os.getpid(), __version__, now.url, str(now.kubeconfig), now.model_line))
 
-    _run(embedded(settings), tell)
+    return _run(embedded(settings), tell, grace)
 
 
 def operate(settings: OperatorSettings, ready: Callable[[Running], None]) -> None:
     """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
     from kubechain.app.operator import operator  # `up` is spared it
 
-    _run(operator(settings), ready)
+    _run(operator(settings), ready, lambda: 0.0)
 
 
-def _run(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:
+def _run(
+    program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None], grace: Grace
+) -> list[str]:
     stopped = (KeyboardInterrupt, asyncio.CancelledError)
     try:
         with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_told(program, tell))
+            return runner.run(_until_told(program, tell, grace))
     except BaseExceptionGroup as group:
         raise the_cause(group) from None
+    return []
 
 
 def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -58,9 +71,25 @@ def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return found or group
 
 
-async def _until_told(program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None]) -> None:
-    """Ctrl-C cancels by itself; SIGTERM is made to do the same."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await run(program, tell)
+async def _until_told(
+    program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None], grace: Grace
+) -> list[str]:
+    """The first Ctrl-C or SIGTERM is an orderly end; a second one, or one during the start, ends it at once."""
+    task, ending = asyncio.current_task(), Ending(grace, _waiting)
+
+    def end() -> None:
+        if ending.serving and not ending.told.is_set():
+            ending.told.set()
+        elif task is not None:
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    return await run(program, tell, ending)
+
+
+def _waiting(in_hand: list[str], seconds: float) -> None:
+    complain(
+        f"Stopping. Waiting up to {seconds:g}s for {len(in_hand)} of the runs to finish what they are doing: "
+        f"{', '.join(in_hand[:SHOWN])}{', ...' if len(in_hand) > SHOWN else ''}"
+    )

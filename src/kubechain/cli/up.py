@@ -110,16 +110,20 @@ def up(
             lock.record(Instance(os.getpid(), __version__))
             free_port(port)
             remember(state, told)
-            _serve(lock, state, port, bare, told, ready_fd)
+            instance.forget_the_last_end(state)
+            unfinished = _serve(lock, state, port, bare, told, ready_fd)
+            instance.leave(state, unfinished)
     except OSError as error:
         if error.errno in (*instance.FULL, errno.EIO, errno.EROFS):
             raise instance.unusable(state, error) from None
         raise
+    for one in unfinished:
+        options.complain(f"Interrupted: {one}")
     options.complain(f"KubeChain stopped. `{instance.command('up', state)}` continues where it stopped.")
 
 
-def _serve(lock: Lock, state: Path, port: int, bare: bool, told: Remembered, ready_fd: int) -> None:
-    """Serves until it is told to end."""
+def _serve(lock: Lock, state: Path, port: int, bare: bool, told: Remembered, ready_fd: int) -> list[str]:
+    """Serves until it is told to end; what could not end by then."""
     with lightly():
         from kubechain.app.settings import (  # the whole program: only the process that serves needs it
             EmbeddedSettings,
@@ -131,7 +135,7 @@ def _serve(lock: Lock, state: Path, port: int, bare: bool, told: Remembered, rea
     model = "scripted" if told.model == "scripted" else ""
     providers = ProviderSettings(model, told.model_delay, base_urls(), folders)
     settings = EmbeddedSettings(state, port=port, bare=bare, providers=providers)
-    serve(settings, lambda now: _ready(lock, now, ready_fd))
+    return serve(settings, lambda now: _ready(lock, now, ready_fd), lambda: instance.grace_of(state))
 
 
 def _settings(

@@ -229,3 +229,23 @@ def test_what_is_not_shared_out_is_the_leaders() -> None:
     share.lead(True)
     assert turns.of(run("r")) == "ours"
     assert told == [True]
+
+
+def test_a_share_that_retires_begins_nothing_and_ends_what_is_in_hand() -> None:
+    share, told = alone(), list[str]()
+    share.on_rest = lambda: told.append("rest")
+    runs = Sharded[TaskRun](
+        share, lambda run: run.metadata.name, in_hand=lambda run: run.metadata.name == "at-work"
+    )
+    at_work, other = run("at-work"), run("other")
+    runs.begun(at_work)
+    assert (runs.of(at_work), runs.of(other)) == ("ours", "ours")
+    share.retire()
+    assert (runs.of(at_work), runs.of(other)) == ("ours", "theirs")
+    assert Led[TaskRun](share).of(other) == "theirs"
+    assert list(share.busy) == ["at-work"]
+    runs.begun(at_work)
+    runs.ended(at_work)
+    assert told == []
+    runs.ended(at_work)
+    assert (told, list(share.busy)) == (["rest"], [])

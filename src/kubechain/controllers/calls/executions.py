@@ -65,6 +65,10 @@ class Executions:
         """Tools at work, or ended and not written down yet."""
         return len(self._held)
 
+    def at_work(self) -> list[ToolCall]:
+        """The calls whose tools are at work in this process."""
+        return [held.call for held in self._held.values() if held.until is None]
+
     def on_change(self, handler: Told) -> None:
         self._told.append(handler)
 
@@ -107,8 +111,7 @@ class Executions:
             raise RuntimeError("no tool is started before the control loops run")
         self.end(call)
         held = self._held[call.metadata.uid] = _Held(call, nature, started)
-        if not self._share.undivided:
-            self._share.begun(shard_of(call))
+        self._share.begun(shard_of(call))
         held.timer = asyncio.get_running_loop().call_later(self._lasting, self._last, held)
         held.task = self._group.create_task(self._work(held, work))
 
@@ -130,8 +133,7 @@ class Executions:
                 held.timer.cancel()
             if held.outcome is None:
                 held.task.cancel()
-            if not self._share.undivided:
-                self._share.ended(shard_of(held.call))
+            self._share.ended(shard_of(held.call))
 
     def interrupt(self, call: ToolCall, why: str) -> None:
         """Cuts the tool off where it is at work; the call then follows its onInterrupt."""

@@ -108,6 +108,12 @@ class Share:
             self.leading = leading
             self._judge(everything=True)
 
+    def retire(self) -> None:
+        """Nothing is begun any more; what is in hand is brought to its end. `on_rest` tells of each that is."""
+        self.undivided = False
+        self.lead(False)
+        self.see(frozenset(), (), frozenset())
+
     def on_change(self, told: Changed) -> None:
         self._told.append(told)
 
@@ -170,9 +176,7 @@ class Sharded(Turns[R]):
         return "held" if turn == "ours" and self._holder(obj) in self._share.alive else turn
 
     def begun(self, obj: R) -> None:
-        if not self._share.undivided:
-            self._share.begun(self._shard(obj))
+        self._share.begun(self._shard(obj))
 
     def ended(self, obj: R) -> None:
-        if not self._share.undivided:
-            self._share.ended(self._shard(obj))
+        self._share.ended(self._shard(obj))
