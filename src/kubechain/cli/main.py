@@ -21,6 +21,7 @@ _COMMANDS = {
     "up": "up",
     "down": "down",
     "status": "down",
+    "kubeconfig": "contexts",
     "demo": "demo",
     "run": "run",
     "create": "create",
