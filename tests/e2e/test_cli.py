@@ -153,7 +153,7 @@ def test_a_later_start_goes_on_with_the_options_of_the_first(tmp_path: Path) -> 
         assert f"`kubechain down --state {tmp_path}/state` stops it" in first
         program.ok("down", *state)
         second = program(*words)
-        told = f"With the options of last time: --model scripted --functions {folder}\n"
+        told = f"Using the options of last time: --model scripted --functions {folder}\n"
         assert second.stderr.startswith(told)
         assert "answered by the scripted model" in second.stdout
         program.ok("down", *state)

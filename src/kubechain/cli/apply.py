@@ -71,7 +71,7 @@ def apply_one(client: Client, known: Discovery, manifest: JsonObject, *, dry_run
     resource = known.of_object(manifest)
     name = text(manifest, "metadata.name")
     if not name:
-        raise CommandError(f"a {resource.kind} has no metadata.name: apply needs one to find the object again")
+        raise CommandError(f"a {resource.kind} has no metadata.name: add one, so that the object can be found")
     namespace = text(manifest, "metadata.namespace") or (client.namespace if resource.namespaced else "")
     query = _WRITE | ({"dryRun": "All"} if dry_run else {})
     wanted = annotated(manifest, namespace)

@@ -174,7 +174,7 @@ def _json(document: bytes) -> JsonObject:
     except ValueError:
         decoded = None
     if not isinstance(decoded, dict):
-        raise errors.ApiError(f"the server did not answer with a JSON object but with {document[:80]!r}")
+        raise errors.ApiError(f"the server answered with something that is not a JSON object: {document[:80]!r}")
     return decoded
 
 

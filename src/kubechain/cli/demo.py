@@ -106,7 +106,7 @@ class Demo:
 
     def play(self) -> str:
         """The whole showing; its last line. Raises CommandError where a step does not come out as it should."""
-        click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 in the middle.")
+        click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 half-way.")
         self.step("Start KubeChain: API, store and controllers in one process")
         client, known = self.start()
         feed = Feed(client, [Watched(known.find(kind)) for kind in KINDS], patience=0)
@@ -120,7 +120,7 @@ class Demo:
         self.apply(client, known, *_manifests("taskrun.yaml"))
         self.watch(feed, self.checkpointed, "the first reply of the model")
 
-        self.step("kill -9, in the middle of the run")
+        self.step("kill -9 in the middle of the run")
         before = self.kill()
 
         self.step("Start it again: the run continues where it stopped")
@@ -128,7 +128,7 @@ class Demo:
         feed = Feed(client, [Watched(known.find(kind)) for kind in KINDS], patience=0)
         self.watch(feed, self.finished, "the end of the run")
 
-        self.step("What kubectl shows of it now")
+        self.step("What kubectl shows now")
         for words in (("llm", "-o", "wide"), ("agent",), ("task",), ("toolcall",), ("taskrun",)):
             click.echo(click.style(f"$ kubectl get {' '.join(words)}", bold=True))
             print_tables(client, resolve(words[:1], known, client.namespace), Columns(wide="wide" in words))
@@ -219,7 +219,11 @@ class Demo:
         """Kills the child; the messages that were stored by then."""
         before = members(self.run(), "status.messages")
         if self.child is not None:
-            rest = "the model was quick: the run was done already" if self.finished() else "the rest is due"
+            rest = (
+                "the model was quick, and the run had ended already"
+                if self.finished()
+                else "the rest is still to do"
+            )
             note(f"process {self.child.process.pid} is killed: {len(before)} messages are stored, {rest}")
             self.child.kill()
             self.child.stop()
@@ -231,10 +235,10 @@ class Demo:
         answered = [text(m, "toolCallId") for m in after if text(m, "role") == "tool"]
         asked = [text(c, "id") for m in after for c in members(m, "toolCalls")]
         if after[: len(before)] != before or sorted(answered) != sorted(asked) or len(set(asked)) != len(asked):
-            raise CommandError("the transcript is not what it should be: please report this, with the lines above")
+            raise CommandError("the transcript is wrong: please report this, with the lines above")
         new = len(after) - len(before)
         every = "Its one tool call has" if len(asked) == 1 else f"Each of its {len(asked)} tool calls has"
-        click.echo(f"{every} exactly one result, and no message is there twice.")
+        click.echo(f"{every} exactly one result, and no message appears twice.")
         held = f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
         return click.style("It held. ", bold=True, fg="green") + held
 

@@ -97,7 +97,7 @@ class Discovery:
                 return resource
         raise CommandError(
             f'no matches for kind "{kind}" in version "{api_version}": correct the manifest, '
-            "or install the definition of that kind first"
+            "or install the CustomResourceDefinition first"
         )
 
 

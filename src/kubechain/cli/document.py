@@ -36,8 +36,8 @@ def read(sources: Iterable[str], *, recursive: bool = False) -> Iterator[tuple[s
 def _nothing_in(source: str, recursive: bool) -> str:
     path = Path(source)
     if not recursive and path.is_dir() and any(path.glob("*/*.y*ml")):
-        return f"{source} holds manifests in its subfolders only: add -R to read them, or name one of them"
-    return f"{source} holds no Kubernetes object: name a file with apiVersion, kind and metadata"
+        return f"{source} has manifests in its subfolders only: add -R, or name one of the subfolders"
+    return f"{source} contains no Kubernetes object: name a file with apiVersion, kind and metadata"
 
 
 def _documents(source: str, recursive: bool) -> Iterator[tuple[str, str]]:
@@ -72,7 +72,7 @@ def _parsed(document: str, where: str) -> list[JsonValue]:
     try:
         return list(yamltext.documents(document))
     except ValueError as error:
-        raise CommandError(f"{where} is no YAML: {str(error).removeprefix('yaml: ')}") from None
+        raise CommandError(f"{where} is not valid YAML: {str(error).removeprefix('yaml: ')}") from None
 
 
 def as_yaml(obj: JsonObject) -> str:

@@ -164,7 +164,7 @@ def merged(tables: list[JsonObject]) -> JsonObject:
 
 def _follow(client: Client, wanted: list[Wanted], shown: Columns, *, header: bool) -> None:
     if len(wanted) != 1:
-        raise CommandError("-w follows one TYPE, or one object: name just one")
+        raise CommandError("-w watches one TYPE or one object: name only one")
     one = wanted[0]
     collection = one.resource.path(one.namespace)
     query = one.query | ({"fieldSelector": f"metadata.name={one.name}"} if one.name else {})

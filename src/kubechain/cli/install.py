@@ -33,7 +33,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     "watch",
     type=values.NAMESPACE,
     metavar="NAME",
-    help="The one namespace that it looks after, with rights there alone; default: all.",
+    help="Watch only this namespace, with rights in it only; default: all namespaces.",
 )
 @click.option(
     "--image",
@@ -41,7 +41,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     default=f"kubechain:{__version__}",
     show_default=True,
     metavar="IMAGE",
-    help="`make image` makes it; push it where your nodes pull from.",
+    help="Build it with `make image`, and push it to a registry that your nodes can pull from.",
 )
 @click.option(
     "--image-pull-secret",
@@ -51,7 +51,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     metavar="NAME",
     help="A Secret of the operator's namespace to pull the image with. May be repeated.",
 )
-@click.option("--replicas", type=click.IntRange(0), default=2, show_default=True, help="How many operators.")
+@click.option("--replicas", type=click.IntRange(0), default=2, show_default=True, help="Number of operators.")
 @click.option(
     "--secret",
     "secrets",
@@ -66,7 +66,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     type=values.BASE_URL,
     multiple=True,
     metavar="PROVIDER=URL",
-    help="Where a provider's LLMs without a baseURL are answered. May be repeated.",
+    help="Base URL for the LLMs of a provider that have none. May be repeated.",
 )
 @click.option(
     "--env",
@@ -162,7 +162,7 @@ def _check(watch: str, secrets: Pairs, named: Mapping[str, Pairs]) -> None:
     """What no value says by itself: Secrets out of reach, names that are set twice. Raises click.BadParameter."""
     if stray := [f"{where}/{name}" for where, name in secrets if watch and where != watch]:
         raise click.BadParameter(
-            f"{stray[0]} is not in {watch}, the one namespace it looks after", param_hint="--secret"
+            f"{stray[0]} is not in {watch}, the only namespace that it watches", param_hint="--secret"
         )
     for option, pairs in named.items():
         names = [name for name, _ in pairs]

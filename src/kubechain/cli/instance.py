@@ -144,7 +144,7 @@ def stop(state: Path, grace: float) -> list[str] | None:
     if instance is None:
         return None
     if not instance.pid:
-        raise CommandError(f"KubeChain on {state} is just starting or stopping: try again in a moment")
+        raise CommandError(f"KubeChain on {state} is starting or stopping at the moment: try again soon")
     _write(state, _GRACE, grace)
     with suppress(ProcessLookupError):
         os.kill(instance.pid, signal.SIGTERM)
@@ -154,7 +154,7 @@ def stop(state: Path, grace: float) -> list[str] | None:
         os.kill(instance.pid, signal.SIGKILL)
     if _freed(state, _MARGIN):
         return ["everything it was doing: it did not end by itself and was killed"]
-    raise CommandError(f"process {instance.pid} does not end, not even by SIGKILL: look with `ps {instance.pid}`")
+    raise CommandError(f"process {instance.pid} does not end, even after SIGKILL: look with `ps {instance.pid}`")
 
 
 def grace_of(state: Path) -> float:

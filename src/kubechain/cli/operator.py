@@ -28,18 +28,18 @@ SHORTEST = 3
     help="Default: $KUBECONFIG, else the pod's service account, else ~/.kube/config.",
 )
 @click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig; default: the current one.")
+@click.option("-n", "--namespace", default="", metavar="NAME", help="Watch only this namespace; default: all.")
 @click.option(
-    "-n", "--namespace", default="", metavar="NAME", help="Look after this namespace alone; default: all."
-)
-@click.option(
-    "--model", type=click.Choice(["scripted"]), help="scripted: answer LLMs that name no baseURL. No key."
+    "--model",
+    type=click.Choice(["scripted"]),
+    help="scripted: a built-in model without a key answers LLMs that have no baseURL.",
 )
 @click.option(
     "--model-base-url",
     "urls",
     multiple=True,
     metavar="PROVIDER=URL",
-    help="Where a provider's LLMs without a baseURL are answered; default: $OPENAI_BASE_URL, $ANTHROPIC_BASE_URL.",
+    help="Base URL for the LLMs of a provider that have none; default: $OPENAI_BASE_URL, $ANTHROPIC_BASE_URL.",
 )
 @click.option(
     "--functions",
@@ -52,28 +52,28 @@ SHORTEST = 3
     "address",
     default="",
     metavar="ADDRESS:PORT",
-    help="Where it answers /healthz, /readyz, /metrics; default 127.0.0.1:8080, or a free port if that is taken.",
+    help="Address for /healthz, /readyz and /metrics; default 127.0.0.1:8080, or a free port if that is taken.",
 )
-@click.option("--replica", default="", metavar="NAME", help="Its name among the replicas; default: $POD_NAME.")
+@click.option("--replica", default="", metavar="NAME", help="Name of this replica; default: $POD_NAME.")
 @click.option(
     "--lease-namespace",
     default="",
     metavar="NAME",
-    help="Where replicas find each other by Leases; default: the pod's or the context's own, or that of -n.",
+    help="Namespace of the Leases by which replicas find each other; default: -n, or that of the pod or context.",
 )
 @click.option(
     "--lease-duration",
     type=options.Duration(),
     default="12s",
     show_default=True,
-    help="How long a replica that says nothing counts as alive.",
+    help="How long a replica that does not renew its Lease counts as alive.",
 )
 @click.option(
     "--drain",
     type=options.Duration(),
     default="20s",
     show_default=True,
-    help="How long a replica that is told to end goes on with calls in hand.",
+    help="How long calls in progress may take to finish when the replica is stopped.",
 )
 @options.logging
 def operator(
@@ -93,8 +93,8 @@ def operator(
 ) -> None:
     """Run the controllers over a Kubernetes cluster.
 
-    The cluster must know the kinds: `kubechain install --crds | kubectl apply --server-side -f -`.
-    Ctrl-C or SIGTERM stops it; started again it goes on where it was, after kill -9 too.
+    First install the kinds: `kubechain install --crds | kubectl apply --server-side -f -`.
+    Ctrl-C or SIGTERM stops it. When it is started again, it continues where it stopped, also after a crash.
 
     \b
     kubechain operator                                   in a pod, or with the current kubeconfig context
@@ -114,7 +114,7 @@ def operator(
 
     if lease_duration < SHORTEST:
         raise click.BadParameter(
-            f"at least {SHORTEST} s, or busy replicas lose them", param_hint="--lease-duration"
+            f"must be at least {SHORTEST} s, or busy replicas lose their Leases", param_hint="--lease-duration"
         )
     folders = tuple(folder.resolve() for folder in functions)
     settings = OperatorSettings(

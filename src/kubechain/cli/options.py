@@ -97,7 +97,7 @@ class Duration(click.ParamType[float]):
             import re
 
             if not re.match(duration.PATTERN, words):
-                self.fail(f"{words!r} is no duration: write 30s, 5m or 1h30m", param, ctx)
+                self.fail(f"{words!r} is not a duration: write 30s, 5m or 1h30m", param, ctx)
             return duration.seconds(words)
 
 

@@ -48,8 +48,8 @@ def state_option(command: click.decorators.FC) -> click.decorators.FC:
 @click.option(
     "--model",
     type=click.Choice(["scripted", "own"]),
-    help="scripted: a built-in model without a key answers LLMs that name no baseURL. own: their providers do. "
-    "Default: as last time, at first own.",
+    help="scripted: a built-in model without a key answers LLMs that have no baseURL. own: their providers do. "
+    "Default: as last time; for a new folder own.",
 )
 @click.option(
     "--model-delay", type=options.Duration(), help="How long the scripted model thinks. Default: as last time."
@@ -96,7 +96,7 @@ def up(
     state = state.expanduser().resolve()
     told = _settings(state, model, model_delay, functions, no_functions)
     if ready_fd < 0 and told.spoken and model is None and not functions:
-        options.complain(f"With the options of last time: {told.spoken}")
+        options.complain(f"Using the options of last time: {told.spoken}")
     if detach:
         _detached(state)
         return

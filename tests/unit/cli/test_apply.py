@@ -93,9 +93,9 @@ def test_a_bad_object_does_not_keep_the_others_from_being_applied(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("{a: b", "is no YAML"),
+        ("{a: b", "is not valid YAML"),
         ("- a", "has no apiVersion and kind"),
-        ("", "holds no Kubernetes object"),
+        ("", "contains no Kubernetes object"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: p}", 'no matches for kind "Pod" in version "v1"'),
     ],
 )

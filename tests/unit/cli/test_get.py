@@ -244,6 +244,6 @@ def test_manifests_name_the_objects_to_get(
     (tmp_path / "deeper" / "run.yaml").write_text(document)
     api.tell(f"GET {ROOT}/taskruns/hello", taskrun())
     assert kubechain("get", "-f", str(tmp_path), "-o", "name") == 1
-    assert "add -R to read them" in capsys.readouterr().err
+    assert "add -R, or name one of the subfolders" in capsys.readouterr().err
     assert kubechain("get", "-R", "-f", str(tmp_path), "-o", "name") == 0
     assert capsys.readouterr().out == "taskrun.kubechain.humanlayer.dev/hello\n"
