@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from kubechain import errors
-from kubechain.cli import kubeconfig
+from kubechain.cli import instance, kubeconfig
 from kubechain.cli.exits import CommandError, NotRunning
 from kubechain.cli.kubeconfig import Target
 from kubechain.cluster.trust import context
@@ -149,10 +149,15 @@ class Client:
 
     def _unreachable(self, error: Exception) -> NotRunning:
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return NotRunning(
-            f"no answer from {self.target.server} ({cause}): start KubeChain with `kubechain up`, "
-            "or look with `kubechain status`"
-        )
+        return NotRunning(f"no answer from {self.target.server} ({cause}): {self._next_move()}")
+
+    def _next_move(self) -> str:
+        """What to do about a server that does not answer."""
+        if urlsplit(self.target.server).hostname not in instance.LOOPBACK:
+            return "check that the cluster runs, and that the kubeconfig is the right one"
+        state = instance.state_of(self.source)
+        start, look = instance.command("up", state), instance.command("status", state)
+        return f"start KubeChain with `{start}`, or look with `{look}`"
 
 
 def connect(flag: str | None = None, namespace: str = "") -> Client:

@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 import click
 
 from kubechain.cli.exits import CommandError, NotRunning
-from kubechain.cli.instance import command
+from kubechain.cli.instance import LOOPBACK, command
 from kubechain.cli.objects import mapping, members, text
 from kubechain.cli.up import state_option
 from kubechain.resources.json import JsonObject
 
 _PARTS = ("cluster", "user", "context")
 _COPY = ".before-kubechain"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command("kubeconfig")
@@ -100,7 +99,7 @@ def _ours(config: JsonObject, name: str) -> bool:
     others = [mapping(c, "context") for c in members(config, "contexts") if text(c, "name") != name]
     shared = any(name in (text(other, "cluster"), text(other, "user")) for other in others)
     host = urlsplit(text(cluster, "cluster.server")).hostname if cluster else ""
-    return text(context, "context.cluster") == name and host in _LOOPBACK and not shared
+    return text(context, "context.cluster") == name and host in LOOPBACK and not shared
 
 
 def _entry(config: JsonObject, part: str, name: str) -> JsonObject | None:

@@ -29,6 +29,7 @@ GRACE = 30.0
 """Seconds that what is in hand gets to end, where nobody says otherwise."""
 _MARGIN = 5.0
 """Seconds for the end itself, beyond the grace."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 64 * 1024
 """Bytes without which a start makes no sense."""
@@ -108,6 +109,12 @@ def command(name: str, state: Path) -> str:
     """`kubechain down`, with --state where it is not about the default folder."""
     default = state == state_home().resolve()
     return f"kubechain {name}" if default else f"kubechain {name} --state {shlex.quote(str(state))}"
+
+
+def state_of(kubeconfig: Path | None) -> Path:
+    """The state folder that a kubeconfig is from; the default one where it is from elsewhere."""
+    folder = kubeconfig.resolve().parent if kubeconfig is not None else None
+    return folder if folder is not None and (folder / _LOCK).exists() else state_home().resolve()
 
 
 def _try_out(state: Path) -> None:

@@ -17,7 +17,7 @@ from kubechain.cli import instance
 from kubechain.cli.instance import Instance, Lock
 from kubechain.cli.main import main
 from kubechain.errors import SettingsError
-from tests.unit.cli.recorded import kubechain
+from tests.unit.cli.recorded import kubechain, write_kubeconfig
 
 HOLD = """
 import os, signal, sys
@@ -147,6 +147,23 @@ def test_hints_name_the_state_folder_that_is_not_the_default_one(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert instance.command("down", tmp_path / "kubechain") == "kubechain down"
     assert instance.command("down", tmp_path / "my own") == f"kubechain down --state '{tmp_path}/my own'"
+
+
+def test_a_server_that_does_not_answer_is_started_where_its_kubeconfig_is_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "lock").touch()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        write_kubeconfig(other / "kubeconfig", url)
+        assert kubechain("get", "taskrun", "--kubeconfig", str(other / "kubeconfig")) == 3
+        assert f"start KubeChain with `kubechain up --state {other}`" in capsys.readouterr().err
+        write_kubeconfig(tmp_path / "config", url)
+        assert kubechain("get", "taskrun", "--kubeconfig", str(tmp_path / "config")) == 3
+        assert "start KubeChain with `kubechain up`, or" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_told_with_the_next_move(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
