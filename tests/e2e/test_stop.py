@@ -103,6 +103,7 @@ def test_a_call_in_progress_ends_and_its_run_continues_with_the_next_start(held:
 
 def test_what_cannot_end_within_the_grace_is_named_and_waits_for_a_person(held: Held) -> None:
     program = held.program
+    logs = program.start("logs", "taskrun/asked", "-f")
     assert program.ok("down", "--grace", "200ms").startswith("Interrupted: default/asked (tool hold)\n")
     held.gate.touch()
     program.ok(*UP, "--detach")
@@ -110,6 +111,16 @@ def test_what_cannot_end_within_the_grace_is_named_and_waits_for_a_person(held: 
     program.ok("settle", "--all", "--result", "let go by a person")
     program.ok("wait", "taskrun/asked", "--for=condition=Succeeded")
     assert call(program) == ["Succeeded", "1", "let go by a person\n"]
+    told, _ = logs.communicate(timeout=60)
+    assert logs.returncode == 0
+    for once in (
+        "calls hold {}",
+        "for it to come back",
+        "answers again",
+        "hold: let go by a person",
+        "FinalAnswer after",
+    ):
+        assert told.count(once) == 1, told
     assert program.ok("down").startswith("KubeChain on"), "nothing was interrupted this time"
 
 
