@@ -56,7 +56,7 @@ def demo(real: bool | None) -> None:
     kubechain demo
     OPENAI_API_KEY=sk-... kubechain demo --real
     """
-    key = _key(real)
+    key = key_to_spend(real)
     signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="kubechain-demo-"))
     show = Demo(folder, key)
@@ -72,7 +72,7 @@ def demo(real: bool | None) -> None:
     click.echo(held)
 
 
-def _key(real: bool | None) -> str:
+def key_to_spend(real: bool | None) -> str:
     """The API key to spend, "" for the scripted model. Raises CommandError."""
     key = os.environ.get("OPENAI_API_KEY", "")
     if real and not key:
