@@ -6,6 +6,7 @@ import os
 import pty
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,14 +14,16 @@ from kubechain.cli.demo import key_to_spend
 from kubechain.cli.exits import CommandError
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+@contextmanager
+def terminal() -> Iterator[int]:
     """A terminal for stdin and stdout; the end that a person types on."""
     person, program = pty.openpty()
     with os.fdopen(os.dup(program)) as typed, os.fdopen(program, "w") as shown:
-        monkeypatch.setattr(sys, "stdin", typed)
-        monkeypatch.setattr(sys, "stdout", shown)
-        yield person
+        before, sys.stdin, sys.stdout = (sys.stdin, sys.stdout), typed, shown
+        try:
+            yield person
+        finally:
+            sys.stdin, sys.stdout = before
     os.close(person)
 
 
@@ -31,9 +34,10 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("answer", "spent"), [("y", "sk-mine"), ("n", ""), ("", "")])
-def test_on_a_terminal_a_person_is_asked_and_silence_is_a_no(terminal: int, answer: str, spent: str) -> None:
-    os.write(terminal, f"{answer}\n".encode())
-    assert key_to_spend(None) == spent
+def test_on_a_terminal_a_person_is_asked_and_silence_is_a_no(answer: str, spent: str) -> None:
+    with terminal() as person:
+        os.write(person, f"{answer}\n".encode())
+        assert key_to_spend(None) == spent
 
 
 def test_where_nobody_can_be_asked_no_key_is_spent_unless_the_command_line_says_so() -> None:
