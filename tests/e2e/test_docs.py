@@ -40,7 +40,7 @@ kubechain() {
 """
 """The one thing that a shared machine needs: the default port may be taken."""
 WITHOUT_KUBECTL = """
-kubectl() { kubechain "$@"; }
+kubectl() { kubechain "${@/--namespace=default/--namespace=$NAMESPACE}"; }
 """
 """`kubechain` in place of kubectl, for every command of the page."""
 
