@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TextIO
 
 import click
@@ -21,6 +20,7 @@ from kubechain.cli.following import State, snapshot, states
 from kubechain.cli.history import History
 from kubechain.cli.objects import text
 from kubechain.cli.transcript import Entry, clock, width_of
+from kubechain.runtime.clock import now
 
 _COLOURS = {"system": "bright_black", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
@@ -80,7 +80,7 @@ class Printer:
 
 def _timed(entry: Entry) -> Entry:
     """An entry that has just come: where no object says when, it was now."""
-    return entry if entry.time else replace(entry, time=clock(datetime.now(UTC).isoformat()))
+    return entry if entry.time else replace(entry, time=clock(now().isoformat()))
 
 
 def coloured(entry: Entry, width: int = 0) -> list[str]:

@@ -5,8 +5,6 @@ A command of `main`. Writes an annotation and nothing else; the controllers do t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from kubechain.cli import options
@@ -16,6 +14,7 @@ from kubechain.cli.exits import CommandError
 from kubechain.cli.objects import text
 from kubechain.cli.wanted import Wanted, each, resolve
 from kubechain.resources.json import JsonObject
+from kubechain.runtime.clock import now
 
 ANNOTATION = "kubechain.humanlayer.dev/reload"
 _KINDS = ("Tool", "MCPServer")
@@ -43,7 +42,7 @@ def reload(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> No
         wanted = [Wanted(known.find(kind), client.namespace) for kind in _KINDS]
     if stray := [one for one in wanted if one.resource.kind not in _KINDS]:
         raise CommandError(f"{stray[0].resource.singular} cannot be reloaded: name a tool or an mcpserver")
-    patch: JsonObject = {"metadata": {"annotations": {ANNOTATION: datetime.now(UTC).isoformat()}}}
+    patch: JsonObject = {"metadata": {"annotations": {ANNOTATION: now().isoformat()}}}
     targets = each(client, wanted)
     for one in targets:
         written = client.send("PATCH", one.path, body=patch, content_type=MERGE_PATCH)
