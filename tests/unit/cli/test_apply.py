@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubechain.cli.apply import LAST_APPLIED, annotated, last_applied, three_way
@@ -125,6 +125,7 @@ trees = st.recursive(
 objects = st.dictionaries(st.sampled_from("abcd"), trees, max_size=4)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly
 @given(before=objects, wanted=objects, extra=objects)
 def test_a_patch_leads_to_what_is_wanted_and_leaves_what_others_wrote(
     before: JsonObject, wanted: JsonObject, extra: JsonObject
