@@ -95,14 +95,12 @@ class _Index(Generic[R]):
         return (holders,) if isinstance(holders, Key) else holders
 
     def move(self, key: Key, old: R | None, new: R | None) -> None:
-        before = [] if old is None else list(self._values_of(old))
-        after = [] if new is None else list(self._values_of(new))
-        if before == after:
-            return
-        for value in dict.fromkeys(before):
+        before = {} if old is None else dict.fromkeys(self._values_of(old))
+        after = {} if new is None else dict.fromkeys(self._values_of(new))
+        for value in before:
             if value not in after:
                 self._remove(value, key)
-        for value in dict.fromkeys(after):
+        for value in after:
             if value not in before:
                 self._add(value, key)
 

@@ -136,3 +136,13 @@ def test_listing_is_a_snapshot(cache: Cache[TaskRun]) -> None:
     for obj in cache.list():
         cache.put(run(f"{obj.metadata.name}b", version=2))
     assert len(cache) == 2
+
+
+@pytest.mark.timeout(10)
+def test_an_object_of_many_values_moves_in_time_in_proportion() -> None:
+    values: dict[str, list[str]] = {"1": [f"t{i}" for i in range(30_000)], "2": [f"n{i}" for i in range(30_000)]}
+    cache: Cache[TaskRun] = Cache()
+    cache.index("values", lambda r: values[r.metadata.resource_version])
+    cache.put(run("a", "t", 1))
+    cache.put(run("a", "t", 2))
+    assert [names(cache.by("values", value)) for value in ("t5", "n5")] == [[], ["a"]]
