@@ -6,6 +6,7 @@ import pytest
 
 from kubechain.providers.tools.mcp.messages import UNREADABLE, Answer, Fault, Lines, Notice, Question, messages
 
+SILENT = "the server gave an error without a message"
 DONE = Answer(3, {"content": []})
 WHOLE = b'{"jsonrpc":"2.0","id":3,"result":{"content":[]}}'
 
@@ -27,6 +28,8 @@ WHOLE = b'{"jsonrpc":"2.0","id":3,"result":{"content":[]}}'
         (b'{"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"no"}}', [Answer(3, Fault(-32000, "no"))]),
         (b'{"jsonrpc":"2.0","id":3,"error":{"code":"E1","message":"no"}}', [Answer(3, Fault(0, "no"))]),
         (b'{"jsonrpc":"2.0","id":null,"error":"plain"}', [Answer(None, Fault(0, "plain"))]),
+        (b'{"jsonrpc":"2.0","id":3,"error":" "}', [Answer(3, Fault(0, '" "'))]),
+        (b'{"jsonrpc":"2.0","id":3,"error":{"message":"\xe2\x80\xa8"}}', [Answer(3, Fault(0, SILENT))]),
         (b'{"jsonrpc":"2.0","id":9,"method":"ping"}', [Question(9, "ping")]),
         (b'{"jsonrpc":"2.0","method":"x","params":[1]}', [Notice("x", {})]),
         (b'{"jsonrpc":"2.0","id":3}', []),

@@ -140,11 +140,11 @@ def _message(item: JsonObject) -> Message | None:
 
 def _fault(error: JsonValue) -> Fault:
     if not isinstance(error, dict):
-        return Fault(0, error if isinstance(error, str) else json.dumps(error))
+        return Fault(0, error if isinstance(error, str) and error.strip() else json.dumps(error))
     code, message = error.get("code"), error.get("message")
     return Fault(
         code if isinstance(code, int) and not isinstance(code, bool) else 0,
-        message if isinstance(message, str) and message else "the server gave an error without a message",
+        message if isinstance(message, str) and message.strip() else "the server gave an error without a message",
         error.get("data"),
     )
 

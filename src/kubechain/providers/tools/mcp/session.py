@@ -138,7 +138,8 @@ class Session:
         """The tool's result as text. Raises ToolError, Transient, Terminal."""
         text, failed = await self._ask(tool, lambda talk: talk.call(tool, arguments, key), timeout)
         if failed:
-            raise ToolError(limited(redacted(text, self._hidden)) or f"tool {tool} failed and did not say why")
+            why = text if text.strip() else f"tool {tool} failed and did not say why"
+            raise ToolError(limited(redacted(why, self._hidden)))
         return limited(redacted(text, self._secret))
 
     async def _ask(
