@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from kubechain.agents.naming import tool_call_name
-from kubechain.agents.run.history import mended
-from kubechain.agents.run.transcript import result_message
+from kubechain.agents.run.transcript import mended, result_message
 from kubechain.resources.message import Message
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import caches
 from kubechain.controllers.calls.executions import Executions
-from kubechain.controllers.runs.transcripts import Transcripts
+from kubechain.controllers.runs.checkpoints import Transcripts
 from kubechain.providers.tools.table import runners
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.document import meta_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubechain.agents.builtin.read_result import READ_RESULT
-from kubechain.controllers.runs.children import child_meta
+from kubechain.controllers.runs.checkpoints import child_meta
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.agent import ToolOrigin

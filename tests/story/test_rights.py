@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from kubechain.agents.builtin.read_result import READ_RESULT
-from kubechain.controllers.runs.children import child_meta
+from kubechain.controllers.runs.checkpoints import child_meta
 from kubechain.deploying import rbac
 from kubechain.deploying.rbac import Account
 from kubechain.errors import SettingsError

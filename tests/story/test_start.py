@@ -23,7 +23,7 @@ from kubechain.cluster.http import opened
 from kubechain.cluster.kubeconfig import load
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
-from kubechain.controllers.runs.children import child_meta
+from kubechain.controllers.runs.checkpoints import child_meta
 from kubechain.deploying.rbac import RECONCILED
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.resources.builtin import SECRETS

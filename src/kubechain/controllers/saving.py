@@ -1,27 +1,36 @@
 """Saves a status: the one way in which controllers write one.
 
 `put_status` writes once, for what another pass can do again. `save_status` is for what must not be lost, such as a
-reply that was paid for: it waits for an API that is busy, and survives the changes of others as far as the
-caller's rule allows. Both put what was written into the informer, so that the next pass reads it.
+reply that was paid for: it goes `through_trouble`, so it waits for an API that is busy or ill, and survives the
+changes of others as far as the caller's rule allows. Both put what was written into the informer, so that the next
+pass reads it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from kubechain.controllers.trouble import through_trouble
-from kubechain.errors import Conflict, NotFound
+from kubechain.errors import Conflict, InternalError, NotFound, Timeout, TooManyRequests
+from kubechain.logs import Logger
 from kubechain.resources.kind import R
 from kubechain.runtime.api import Api
+from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.ownership import key_of
 from kubechain.runtime.passes import wrote
 
 TRIES = 5
 """Versions of an object that are written over before the write is left to another pass."""
+T = TypeVar("T")
+CAP = 30.0
+"""Seconds, the longest wait between two tries that nobody asked for."""
+log = Logger(__name__)
 
 
 async def put_status(api: Api, informer: Informer[R], obj: R) -> R:
@@ -87,3 +96,17 @@ async def _newest(api: Api, informer: Informer[R], obj: R) -> R | None:
 def _newer(newest: R, than: R) -> bool:
     """Whether a read tells anything new: one that lags behind what is held does not."""
     return int(newest.metadata.resource_version) > int(than.metadata.resource_version)
+
+
+async def through_trouble(effect: Callable[[], Awaitable[T]], chance: Chance = random.random) -> T:
+    """What `effect` gives once the API takes it; doing it twice must do no harm, as with a put of one version."""
+    failures = 0
+    while True:
+        try:
+            return await effect()
+        except (TooManyRequests, InternalError, Timeout) as error:
+            failures += 1
+            if failures == 1:
+                log.warning("the API does not take a result, retrying", error=str(error))
+            asked = not_before(error.details.retry_after, chance)
+            await asyncio.sleep(max(asked, full_jitter(failures, chance, cap=CAP)))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kubechain.agents.builtin.read_result import READ_RESULT, Reading, reading
+from kubechain.agents.builtin.read_result import INLINE, READ_RESULT, Reading, reading
 from kubechain.agents.builtin.table import TABLE, offers, origin_of, step_of
-from kubechain.agents.call.offload import INLINE
 from kubechain.agents.run.scene import Ask, Call
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message

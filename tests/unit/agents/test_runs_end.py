@@ -11,16 +11,16 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
 from kubechain.agents.run import calls, checkpoint, tries
-from kubechain.agents.run.history import mended
 from kubechain.agents.run.scene import Ask, Call, Due, Idle
 from kubechain.agents.run.step import next_step
+from kubechain.agents.run.transcript import mended
 from kubechain.resources.message import Message
 from kubechain.resources.segment import TranscriptSegmentSpec
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 from tests.unit.agents.scenes import call, run, scene
 from tests.unit.agents.test_checkpoint import NOW
-from tests.unit.agents.test_history import IDS, ODD_ARGUMENTS, ODD_NAMES, calling, refusal
+from tests.unit.agents.test_transcript import IDS, ODD_ARGUMENTS, ODD_NAMES, calling, refusal
 
 OBJECT = 1_400_000
 """Bytes of a status that leave room for metadata below the 1.5 MiB of an object."""

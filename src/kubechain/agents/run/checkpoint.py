@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply, TokenCount
 from kubechain.agents.run.calls import at_work
-from kubechain.agents.run.gates import TOOL_CALLS_REQUESTED
 from kubechain.agents.run.growth import Conversation, Segments, continued
-from kubechain.agents.run.history import is_fit
 from kubechain.agents.run.outcome import CutCalls, Failure, InVain, Kept, outcome
 from kubechain.agents.run.scene import Ask, Wait
+from kubechain.agents.run.step import TOOL_CALLS_REQUESTED
+from kubechain.agents.run.transcript import is_fit
 from kubechain.agents.run.tries import cut_off
 from kubechain.agents.run.version import version_of
 from kubechain.resources.message import Message

@@ -1,6 +1,6 @@
 """What was observed of a run, and what can be due for it: the question and the answers of `next_step`.
 
-Data alone: gates.py decides, the TaskRun controller observes and acts.
+Data alone: step.py decides, the TaskRun controller observes and acts.
 """
 
 from __future__ import annotations

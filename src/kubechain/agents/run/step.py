@@ -1,12 +1,103 @@
-"""What is due for a run: the pure, total decision behind the TaskRun controller. No I/O, no clock, no await."""
+"""What is due for a run: the pure, total decision behind the TaskRun controller. No I/O, no clock, no await.
+
+It is an ordered list of small questions, `GATES`, each of which may have the answer; the first that has one gives
+it. A new reason to stop or to do something else is one function here and one line in the list.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 from kubechain.agents.run import calls
-from kubechain.agents.run.gates import GATES
-from kubechain.agents.run.history import mended
-from kubechain.agents.run.scene import Ask, Scene, Step
-from kubechain.agents.run.transcript import opening, result_message
+from kubechain.agents.run.scene import Ask, Call, Fail, Idle, Scene, Step, Wait
+from kubechain.agents.run.transcript import mended, opening, result_message
+from kubechain.agents.run.window import INVALID, problem
+from kubechain.resources.readiness import settled
+from kubechain.resources.toolcall import ToolCall
+
+Gate: TypeAlias = Callable[[Scene], Step | None]
+OUTCOME_UNKNOWN = "OutcomeUnknown"
+TOOL_CALLS_REQUESTED = "ToolCallsRequested"
+
+
+def deleted(scene: Scene) -> Step | None:
+    """A run on its way out is left alone."""
+    return Idle() if scene.run.metadata.deletion_timestamp is not None else None
+
+
+def finished(scene: Scene) -> Step | None:
+    """A finished run is left as it is."""
+    return Idle() if scene.run.status.finished else None
+
+
+def calls_missing(scene: Scene) -> Step | None:
+    """Each call that the last reply asks for has its ToolCall, even where task or agent are gone meanwhile."""
+    missing = calls.due(scene.run, scene.agent, scene.calls)
+    return Call(missing) if missing else None
+
+
+def calls_open(scene: Scene) -> Step | None:
+    """Every expected call has a result before the model is asked again."""
+    unfinished = [call for name in calls.names(scene.run) if not (call := scene.calls[name]).status.finished]
+    if not unfinished:
+        return None
+    unknown = [call for call in unfinished if call.status.phase == OUTCOME_UNKNOWN]
+    if unknown:
+        return Wait(_on_unknown(unknown, unfinished), OUTCOME_UNKNOWN)
+    return Wait(calls.at_work(calls.requested(scene.run)), TOOL_CALLS_REQUESTED)
+
+
+def task_missing(scene: Scene) -> Step | None:
+    name = scene.run.spec.task
+    return Wait(f'task:{name} (not found; create Task "{name}")') if scene.task is None else None
+
+
+def task_unfit(scene: Scene) -> Step | None:
+    """A conversation handed in that no model server would take is not begun with."""
+    task = scene.task
+    if task is None or task.spec.context_window is None or scene.run.status.turns:
+        return None
+    wrong = problem(task.spec.context_window)
+    return Fail(INVALID, f'Task "{task.metadata.name}": {wrong}') if wrong else None
+
+
+def agent_not_ready(scene: Scene) -> Step | None:
+    agent, task = scene.agent, scene.task
+    if agent is None:
+        name = task.spec.agent if task else ""
+        return Wait(f'agent:{name} (not found; create Agent "{name}")')
+    if not settled(agent.status, agent.metadata.generation):
+        return Wait(f"agent:{agent.metadata.name} ({agent.status.status_detail or 'not ready yet'})")
+    return None
+
+
+def llm_not_ready(scene: Scene) -> Step | None:
+    llm, agent = scene.llm, scene.agent
+    if llm is None:
+        return Wait(f"llm:{agent.spec.llm_ref.name if agent else ''} (not found)")
+    if not settled(llm.status, llm.metadata.generation):
+        return Wait(f"llm:{llm.metadata.name} ({llm.status.status_detail or 'not ready yet'})")
+    return None
+
+
+GATES: tuple[Gate, ...] = (
+    deleted,
+    finished,
+    calls_missing,
+    calls_open,
+    task_missing,
+    task_unfit,
+    agent_not_ready,
+    llm_not_ready,
+)
+
+
+def _on_unknown(unknown: Sequence[ToolCall], unfinished: Sequence[ToolCall]) -> str:
+    """The calls that need a person first."""
+    first = [f"tool:{call.spec.tool} (outcome unknown: see toolcall {call.metadata.name})" for call in unknown]
+    rest = [f"tool:{call.spec.tool}" for call in unfinished if call.status.phase != OUTCOME_UNKNOWN]
+    return ", ".join([*first, *rest])
 
 
 def next_step(scene: Scene) -> Step:

@@ -1,19 +1,34 @@
 """The conversation as data: how it opens, what its last reply asked for, how a tool's answer reads in it.
 
-Pure. Knows nothing of providers' wires and nothing of time.
+It keeps what was said. Where a model or a user wrote something that strict model servers refuse, only what is sent
+is made fit (`mended`); a run says in `status.mended` whether it needs that at all, so a clean conversation costs
+nothing. Pure. Knows nothing of providers' wires and nothing of time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
-from kubechain.agents.call.offload import cut_note
-from kubechain.agents.run.history import NO_TEXT
+from msgspec import Raw, json
+from msgspec.structs import replace
+
+from kubechain.agents.builtin.read_result import cut_note
+from kubechain.agents.naming import tool_name
 from kubechain.resources.agent import Agent
-from kubechain.resources.message import Message, RequestedCall
+from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from kubechain.resources.task import Task
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
+
+NO_TEXT = "(the tool returned nothing)"
+"""What stands for a result without text: servers refuse an empty one."""
+NO_RESULT = "(no result of this call is known)"
+"""What stands for the result of a call that was never answered."""
+QUOTED = 1_000
+"""Characters of unreadable arguments that the model sees again."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OBJECT = json.Decoder(dict[str, Raw])
 
 
 def opening(run: TaskRun, task: Task, agent: Agent) -> list[Message]:
@@ -46,3 +61,85 @@ def result_message(request: RequestedCall, call: ToolCall) -> Message:
         note = cut_note(call.metadata.name, len(call.status.result), call.status.stored.characters)
         text = call.status.result + note
     return Message(role="tool", tool_call_id=request.id, content=text if text.strip() else NO_TEXT)
+
+
+def is_fit(reply: Message, before: Iterable[Message] = ()) -> bool:
+    """Whether a reply can be sent back as it is, after the messages `before`."""
+    if not reply.tool_calls:
+        return True
+    taken = {call.id for message in before for call in message.tool_calls}
+    return _unique(reply, taken) and all(
+        _NAME.fullmatch(call.function.name) and _is_object(call.function.arguments) for call in reply.tool_calls
+    )
+
+
+def _unique(reply: Message, taken: set[str]) -> bool:
+    ids = {call.id for call in reply.tool_calls}
+    return len(ids) == len(reply.tool_calls) and "" not in ids and ids.isdisjoint(taken)
+
+
+def mended(messages: Sequence[Message]) -> list[Message]:
+    """The messages so that every server can read them.
+
+    Arguments are JSON objects, names legal, ids unique, results not empty; each call has one result right behind
+    its reply, and no result stands without its call.
+    """
+    made: list[Message] = []
+    taken: set[str] = set()
+    unanswered: list[tuple[str, str]] = []
+    """Calls of the last reply: the id that was given, and the one that is sent."""
+    for message in messages:
+        if message.role == "tool":
+            sent = next((pair for pair in unanswered if pair[0] == message.tool_call_id), None)
+            if sent is not None:
+                unanswered.remove(sent)
+                made.append(_result(sent[1], message))
+            continue
+        made += _unanswered(unanswered)
+        unanswered = []
+        if message.role != "assistant":
+            made.append(message)
+        elif message.tool_calls:
+            calls = [_call(call, taken) for call in message.tool_calls]
+            unanswered = [(old.id, new.id) for old, new in zip(message.tool_calls, calls, strict=True)]
+            made.append(replace(message, tool_calls=calls))
+        elif (message.content or "").strip() or message.opaque:
+            made.append(message)
+    return [*made, *_unanswered(unanswered)]
+
+
+def _result(id_: str, message: Message) -> Message:
+    text = message.content if (message.content or "").strip() else NO_TEXT
+    return replace(message, tool_call_id=id_, content=text)
+
+
+def _unanswered(calls: Iterable[tuple[str, str]]) -> list[Message]:
+    return [Message(role="tool", tool_call_id=sent, content=NO_RESULT) for _, sent in calls]
+
+
+def _call(call: RequestedCall, taken: set[str]) -> RequestedCall:
+    id_, count = call.id or "call", 1
+    while id_ in taken:
+        count += 1
+        id_ = f"{call.id or 'call'}_{count}"
+    taken.add(id_)
+    function = call.function
+    name = function.name if _NAME.fullmatch(function.name) else tool_name(function.name)
+    return RequestedCall(id=id_, function=FunctionCall(name=name, arguments=_arguments(function.arguments)))
+
+
+def _arguments(text: str) -> str:
+    if text.strip() in ("", "null"):
+        return "{}"
+    if _is_object(text):
+        return text
+    shown = text[:QUOTED].encode(errors="replace").decode()
+    return json.encode({"INVALID_JSON": shown}).decode()
+
+
+def _is_object(text: str) -> bool:
+    try:
+        _OBJECT.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

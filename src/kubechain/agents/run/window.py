@@ -1,7 +1,7 @@
 """A conversation handed in by a Task (`spec.contextWindow`): what of it no model server would take. Pure.
 
 The Task's controller shows it when the Task is applied; a run of such a Task fails. What can be made fit (a call
-without a result, blank arguments) is no problem: history.py sees to it.
+without a result, blank arguments) is no problem: transcript.py sees to it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from kubechain.agents.call.nature import Nature, Provider
 from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import Described, Environment, ToolError, ToolRun, ToolRunner
 from kubechain.controllers.calls.results import Results
-from kubechain.controllers.trouble import through_trouble
+from kubechain.controllers.saving import through_trouble
 from kubechain.errors import Terminal
 
 TIMEOUT = 60.0

@@ -9,8 +9,7 @@ import asyncio
 
 from msgspec import Struct
 
-from kubechain.agents.builtin.read_result import Reading
-from kubechain.agents.call.offload import INLINE, PART, PREVIEW, Split, cut_note, part_name, split
+from kubechain.agents.builtin.read_result import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name, split
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import NotFound
 from kubechain.resources.kind import owner_reference

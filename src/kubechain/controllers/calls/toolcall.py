@@ -22,9 +22,8 @@ from kubechain.agents.ports.tool import ToolRun
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.tools import Tool, Tools
 from kubechain.controllers.parts import Parts
-from kubechain.controllers.saving import put_status, save_status
+from kubechain.controllers.saving import put_status, save_status, through_trouble
 from kubechain.controllers.secrets import Missing
-from kubechain.controllers.trouble import through_trouble
 from kubechain.errors import ApiError, Conflict, Transient
 from kubechain.resources.model import timestamp
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus

@@ -1,20 +1,41 @@
-"""Puts a run's question to its model. The TaskRun controller calls it; what follows is decided elsewhere."""
+"""Puts a run's question to its model, and tries again at a good time where no usable reply comes.
+
+The TaskRun controller calls it; what follows from a reply is decided elsewhere. How often a run asked in vain is
+counted in the run, so that a restart does not forget it. `Outages` holds in memory which runs wait, and is no
+more than a matter of pace: what one run has learnt (the model answers again) lets the others try at once, a few
+for each reply, instead of each at its own time. A restart asks each run anew.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 
 from msgspec import Struct, field
 
 from kubechain.agents.builtin.table import offers
-from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, ToolOffer
-from kubechain.agents.run import checkpoint
-from kubechain.agents.run.history import mended
+from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, TokenCount, ToolOffer
+from kubechain.agents.run import checkpoint, tries
 from kubechain.agents.run.scene import Ask
+from kubechain.agents.run.transcript import mended
 from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.runs.checkpoints import Checkpoints
-from kubechain.resources.model import Clock
+from kubechain.errors import ApiError, Transient
+from kubechain.resources.model import Clock, timestamp
 from kubechain.resources.taskrun import TaskRun
+from kubechain.runtime.api import Key
+from kubechain.runtime.backoff import CAP, Chance, full_jitter, not_before
+from kubechain.runtime.ownership import key_of
+
+NOTHING = TokenCount()
+AT_ONCE = 8
+"""Runs that each reply lets try: twice and thrice as many follow when those are answered too."""
+ATTENTIVE = 30.0
+"""Seconds, the longest wait between two tries while few wait."""
+CROWD = 10
+"""Waiting runs for each of which the longest wait grows by itself: some of them try every few seconds anyway."""
 
 
 def no_line(endpoint: Endpoint) -> str:
@@ -48,3 +69,94 @@ class Asking(Struct, frozen=True):
         async with Progress(self._lasting, show) as progress:
             reply = await self.models.ask(endpoint, messages, tools)
         return progress.shown or run, reply
+
+
+class Retrying(Struct, frozen=True):
+    """Over the runs that `outages` paces."""
+
+    checkpoints: Checkpoints
+    outages: Outages
+    clock: Clock
+
+    async def in_vain(
+        self, run: TaskRun, ask: Ask, endpoint: Endpoint, error: Transient, used: TokenCount = NOTHING
+    ) -> checkpoint.Checkpoint:
+        """The failed run, where it was asked often enough; else raises Transient with the time of the next try."""
+        key = key_of(run)
+        run = self.checkpoints.caches.runs.get(key) or run
+        retry = tries.counted(run.status.retry, error.reason)
+        if times := tries.spent(retry):
+            self.outages.left(key)
+            said = f"{error} (asked {times} times in a row)"
+            return checkpoint.failed(run, ask, error.reason, said, self.clock())
+        wait = self.outages.failed(key, endpoint, error, retry.attempts)
+        retry.next_time = timestamp(self.clock() + timedelta(seconds=wait))
+        # Nothing that goes wrong in the telling may hide when the model wants to be asked again.
+        with suppress(ApiError):
+            await self.checkpoints.save(run, checkpoint.in_vain(run, ask, retry, str(error), used))
+        raise Transient(str(error), reason=error.reason, wait=wait) from error
+
+    def answered(self, run: TaskRun, endpoint: Endpoint) -> None:
+        """The model answers: others that wait for it try at once."""
+        self.outages.answered(key_of(run), endpoint)
+
+    def left(self, run: TaskRun) -> None:
+        """The run waits no longer."""
+        self.outages.left(key_of(run))
+
+
+def _nobody(key: Key) -> None:
+    """Nobody listens yet."""
+
+
+class Outages:
+    """`wake` has a run looked at at once."""
+
+    def __init__(self, wake: Callable[[Key], None] = _nobody, chance: Chance = random.random) -> None:
+        self._wake = wake
+        self._chance = chance
+        self._waiting: dict[str, dict[Key, None]] = {}
+        self._place: dict[Key, str] = {}
+
+    def failed(self, key: Key, endpoint: Endpoint, error: Transient, attempts: int) -> float:
+        """A run was not answered, `attempts` times in a row: how many seconds it waits now."""
+        self.left(key)
+        if error.retry_after is not None and error.reason != "QuotaExceeded":  # a time that is kept to
+            return max(not_before(error.retry_after, self._chance), full_jitter(attempts, self._chance))
+        place = _place(endpoint, error.reason)
+        waiting = self._waiting.setdefault(place, {})
+        waiting[key] = None
+        self._place[key] = place
+        if error.retry_after is not None:
+            return not_before(error.retry_after, self._chance)
+        cap = min(CAP, ATTENTIVE * (1 + len(waiting) // CROWD))
+        return full_jitter(attempts, self._chance, cap=cap)
+
+    def answered(self, key: Key, endpoint: Endpoint) -> None:
+        """A run got a reply: the next few that wait for the same model try at once."""
+        if not self._place:
+            return
+        self.left(key)
+        for place in (_place(endpoint, "Unreachable"), _place(endpoint, "")):
+            for other in list(self._waiting.get(place, ()))[:AT_ONCE]:
+                self.left(other)
+                self._wake(other)
+
+    def left(self, key: Key) -> None:
+        """A run waits no longer: it is asked, finished or gone."""
+        place = self._place.pop(key, None)
+        if place is None:
+            return
+        waiting = self._waiting[place]
+        waiting.pop(key, None)
+        if not waiting:
+            del self._waiting[place]
+
+
+def _place(endpoint: Endpoint, reason: str) -> str:
+    """What has to work again: the way to a server, or one model there for one account."""
+    llm = endpoint.llm
+    server = endpoint.base_url or llm.spec.parameters.base_url or llm.spec.provider
+    if reason == "Unreachable":
+        return server
+    return f"{server} {llm.model_name} {hash(endpoint.api_key)}"

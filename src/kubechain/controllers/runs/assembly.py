@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.runs.asking import Asking, no_line
-from kubechain.controllers.runs.checkpoints import Checkpoints
-from kubechain.controllers.runs.outages import Outages
-from kubechain.controllers.runs.retrying import Retrying
+from kubechain.controllers.runs.asking import Asking, Outages, Retrying, no_line
+from kubechain.controllers.runs.checkpoints import Checkpoints, Transcripts
 from kubechain.controllers.runs.taskrun import TaskRunController
-from kubechain.controllers.runs.transcripts import Transcripts
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import Api
 from kubechain.runtime.recorder import EventRecorder

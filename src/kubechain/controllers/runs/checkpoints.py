@@ -1,12 +1,15 @@
-"""Writes what becomes of a run: a checkpoint with its segments and calls, or why the run waits or fails.
+"""Keeps a run in the API: its status as it becomes, and with it its calls and the segments of its transcript.
 
-The TaskRun controller calls it. A checkpoint holds what was paid for, so it survives a busy API and the changes of
-others; what does not fit into an object is said in the run.
+The TaskRun controller calls it. A checkpoint holds what was paid for, so it survives a busy API and the changes
+of others; what does not fit into an object is said in the run. Segments never change, so those that were read
+are kept in memory; the least used are let go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -16,15 +19,20 @@ from msgspec.structs import replace
 from kubechain.agents.run import calls, checkpoint
 from kubechain.agents.run.scene import Ask
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.runs.children import child_meta
-from kubechain.controllers.runs.transcripts import Transcripts
-from kubechain.controllers.saving import put_status, remembered, save_status
-from kubechain.controllers.trouble import through_trouble
+from kubechain.controllers.saving import put_status, remembered, save_status, through_trouble
 from kubechain.errors import TooLarge
 from kubechain.resources.agent import Agent
+from kubechain.resources.kind import GROUP, owner_reference
+from kubechain.resources.message import Message
+from kubechain.resources.model import ObjectMeta
+from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment, TranscriptSegmentSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api
+
+CAPACITY = 1_000
+"""Segments kept in memory, some 16 KB each."""
+MAX_LABEL = 63
 
 
 class Checkpoints(Struct, frozen=True):
@@ -80,4 +88,53 @@ def _goes_on(run: TaskRun, newest: TaskRun) -> bool:
         newest.status.turns == run.status.turns
         and not newest.status.finished
         and newest.metadata.deletion_timestamp is None
+    )
+
+
+class Transcripts:
+    """`capacity` is how many segments are kept in memory."""
+
+    def __init__(self, api: Api, capacity: int = CAPACITY) -> None:
+        self._api = api
+        self._capacity = capacity
+        self._kept: OrderedDict[tuple[str, str], TranscriptSegmentSpec] = OrderedDict()
+
+    async def before_window(self, run: TaskRun) -> list[Message]:
+        """Every message before the window, oldest first."""
+        segments: list[TranscriptSegmentSpec] = []
+        name = run.status.history.last
+        while name:
+            segments.append(await self._read(run.metadata.namespace, name))
+            name = segments[-1].previous
+        return [message for segment in reversed(segments) for message in segment.messages]
+
+    async def seal(self, run: TaskRun, segments: Sequence[tuple[str, TranscriptSegmentSpec]]) -> None:
+        """Makes sure that the segments exist: the same name is the same content."""
+        made = (TranscriptSegment(metadata=child_meta(run, name), spec=spec) for name, spec in segments)
+        await asyncio.gather(*(self._api.ensure(TRANSCRIPT_SEGMENTS, segment) for segment in made))
+        for name, spec in segments:
+            self._keep(run.metadata.namespace, name, spec)
+
+    async def _read(self, namespace: str, name: str) -> TranscriptSegmentSpec:
+        kept = self._kept.get((namespace, name))
+        if kept is None:
+            kept = (await self._api.get(TRANSCRIPT_SEGMENTS, name, namespace)).spec
+        self._keep(namespace, name, kept)
+        return kept
+
+    def _keep(self, namespace: str, name: str, spec: TranscriptSegmentSpec) -> None:
+        self._kept[namespace, name] = spec
+        self._kept.move_to_end((namespace, name))
+        if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+
+
+def child_meta(run: TaskRun, name: str) -> ObjectMeta:
+    """Metadata of a child of the run."""
+    labels = {"agent": run.status.agent, "task": run.spec.task, "taskrun": run.metadata.name}
+    return ObjectMeta(
+        name=name,
+        namespace=run.metadata.namespace,
+        labels={f"{GROUP}/{label}": value[:MAX_LABEL].rstrip("-.") for label, value in labels.items() if value},
+        owner_references=[owner_reference(TASK_RUNS, run.metadata)],
     )

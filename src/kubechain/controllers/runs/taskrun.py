@@ -2,7 +2,7 @@
 
 Observe -> `next_step` -> one effect. A reply is paid for, so the version held is confirmed right before the
 model is asked, if it is not what the API told us a moment ago; and the reply is saved even when somebody labelled
-the run meanwhile.
+the run meanwhile. What people hear of it is told as Events, after the checkpoint was saved.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run.checkpoint import FINAL_ANSWER, SUCCEEDED, answered
 from kubechain.agents.run.scene import Ask, Call, Fail, Idle, Wait
-from kubechain.agents.run.step import next_step
-from kubechain.controllers.runs import narration
-from kubechain.controllers.runs.asking import Asking
+from kubechain.agents.run.step import OUTCOME_UNKNOWN, TOOL_CALLS_REQUESTED, next_step
+from kubechain.controllers.runs.asking import Asking, Retrying
 from kubechain.controllers.runs.checkpoints import Checkpoints
-from kubechain.controllers.runs.observing import missing_calls, observe
-from kubechain.controllers.runs.retrying import Retrying
+from kubechain.controllers.runs.dependencies import missing_calls, observe
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.model import Clock
-from kubechain.resources.taskrun import TASK_RUNS, TaskRun
+from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.recorder import EventRecorder
 
@@ -65,7 +64,7 @@ class TaskRunController(Struct):
         status = checkpoint.waiting(run, wait, self.clock())
         if status != run.status:
             await self.checkpoints.put(run, status)
-            narration.waits(self.events, run, wait)
+            _tell_of_wait(self.events, run, wait)
 
     async def _ask(self, run: TaskRun, ask: Ask) -> Next:
         caches = self.checkpoints.caches
@@ -93,7 +92,29 @@ class TaskRunController(Struct):
         saved = await self.checkpoints.keep(run, ask, made, self.clock())
         if saved is None:
             return Done()
-        narration.narrate(self.events, run, ask, saved.status)
+        _narrate(self.events, run, ask, saved.status)
         if not saved.status.finished and not calls.names(saved):
             return After(0)  # its reply runs nothing, so the model is asked again
         return After(0) if missing_calls(self.checkpoints.caches, saved) else Done()
+
+
+def _tell_of_wait(events: EventRecorder, run: TaskRun, wait: Wait) -> None:
+    """Only what a person has to do something about is told."""
+    if wait.reason == OUTCOME_UNKNOWN:
+        events.warning(TASK_RUNS, run, OUTCOME_UNKNOWN, wait.on)
+
+
+def _narrate(events: EventRecorder, run: TaskRun, ask: Ask, status: TaskRunStatus) -> None:
+    """`run` as it was before `status` was saved."""
+    condition = next(c for c in status.conditions if c.type == SUCCEEDED)
+    if run.status.turns == 0 and status.turns:
+        note = f"Agent {ask.agent.metadata.name} works on task {run.spec.task}"
+        events.normal(TASK_RUNS, run, "Started", note)
+    match condition.reason:
+        case "ToolCallsRequested":
+            names = ", ".join(call.function.name for call in status.messages[-1].tool_calls)
+            events.normal(TASK_RUNS, run, TOOL_CALLS_REQUESTED, f"Turn {status.turns}: {names}")
+        case "FinalAnswer":
+            events.normal(TASK_RUNS, run, FINAL_ANSWER, answered(status))
+        case reason:
+            events.warning(TASK_RUNS, run, reason, condition.message)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kubechain.controllers.parts import Parts
+from kubechain.controllers.runs.asking import Outages
 from kubechain.controllers.runs.assembly import controller
-from kubechain.controllers.runs.outages import Outages
-from kubechain.controllers.runs.wakes import wakes
+from kubechain.controllers.runs.dependencies import wakes
 from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key
 from kubechain.runtime.replicas.share import Sharded

@@ -11,11 +11,10 @@ from msgspec import json
 
 from kubechain.agents.ports.model import Reply
 from kubechain.agents.run import calls, checkpoint
-from kubechain.agents.run.history import NO_RESULT, NO_TEXT, is_fit, mended
 from kubechain.agents.run.outcome import Kept
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.step import next_step
-from kubechain.agents.run.transcript import result_message
+from kubechain.agents.run.transcript import NO_RESULT, NO_TEXT, is_fit, mended, result_message
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from tests.unit.agents.scenes import ask, asks_for, call, run, scene, task
 from tests.unit.agents.test_checkpoint import NOW

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 
-from kubechain.agents.call.offload import INLINE, PART, split
+from kubechain.agents.builtin.read_result import INLINE, PART, split
 from kubechain.agents.run.transcript import result_message
 from kubechain.resources.toolcall import StoredResult
 from tests.unit.agents.scenes import asks_for, call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubechain.agents.ports.model import Endpoint
-from kubechain.controllers.runs.outages import AT_ONCE, ATTENTIVE, Outages
+from kubechain.controllers.runs.asking import AT_ONCE, ATTENTIVE, Outages
 from kubechain.errors import Transient
 from kubechain.resources.llm import LLM, LLMSpec, Parameters
 from kubechain.resources.model import ObjectMeta
