@@ -75,7 +75,7 @@ class _Bench:
         ran.why = what
         match what:
             case "death":
-                raise Transient(f"{ran.tool}: the worker process died (killed by signal 9)", reason="WorkerDied")
+                raise Transient(f"{ran.tool}: the tool process died (killed by signal 9)", reason="WorkerDied")
             case "hang":
                 await asyncio.sleep(timeout)
                 raise Transient(f"{ran.tool} did not answer within {timeout:g} s", reason="Timeout")

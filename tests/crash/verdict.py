@@ -7,7 +7,7 @@ import msgspec
 from kubechain.resources.json import JsonObject
 from tests.crash.world import World
 
-CUT_OFF = "Error: the call was cut off in its middle and is not repeated (onInterrupt: Fail)"
+CUT_OFF = "Error: the call was interrupted and is not repeated (onInterrupt: Fail)"
 
 
 async def judge(world: World, clean: JsonObject) -> None:

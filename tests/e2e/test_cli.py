@@ -190,7 +190,7 @@ def test_the_demo_survives_its_kill_and_leaves_nothing_behind(tmp_path: Path, ke
     done = program("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is killed: 3 messages are stored" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("It held. ")
+    assert done.stdout.splitlines()[-1].startswith("Passed. ")
     assert "5 messages: 3 from before the kill, unchanged, and 2 after it." in done.stdout
     assert done.stdout.count("Echo: Hello, World!") == 3  # the ToolCall, the tool's message, the answer
     assert "\x1b" not in done.stdout

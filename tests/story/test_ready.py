@@ -58,9 +58,9 @@ async def test_a_replica_that_lost_its_lease_is_not_ready_until_it_sees_everythi
                         await informer.synced.wait()
                     assert await ask(program.running.port) == (200, "ok")
                     cable.cut()
-                    await heard.one_with("cut off, beginning anew")
+                    await heard.one_with("cut off, starting again")
                     code, why = await ask(program.running.port)
-                    assert (code, why.split(",")[0]) == (503, "not ready: cut off from the Kubernetes API")
+                    assert (code, why.split(";")[0]) == (503, "not ready: cut off from the Kubernetes API")
                     cable.mend()
                     await until_judged(made)
                     assert program.loops is not first

@@ -22,12 +22,12 @@ from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.worker import Worker
 
 BUILD = Family("kubechain_build_info", "gauge", "Always 1; the version is the label.", ("version",))
-PASSES = Family("kubechain_reconciles_total", "counter", "Passes over objects begun.", ("kind",))
+PASSES = Family("kubechain_reconciles_total", "counter", "Passes over objects that were started.", ("kind",))
 FAILURES = Family(
     "kubechain_reconcile_failures_total", "counter", "Passes that failed, by reason.", ("kind", "reason")
 )
-DEPTH = Family("kubechain_queue_depth", "gauge", "Objects that are due and not in hand.", ("kind",))
-RUNNING = Family("kubechain_reconciles_running", "gauge", "Passes in hand.", ("kind",))
+DEPTH = Family("kubechain_queue_depth", "gauge", "Objects that are due and wait for a pass.", ("kind",))
+RUNNING = Family("kubechain_reconciles_running", "gauge", "Passes in progress.", ("kind",))
 FAILING = Family("kubechain_failing_objects", "gauge", "Objects whose last pass failed.", ("kind",))
 OBJECTS = Family("kubechain_cached_objects", "gauge", "Objects that this replica sees.", ("kind",))
 SYNCED = Family("kubechain_cache_synced", "gauge", "1 once the first list of the kind is there.", ("kind",))
@@ -51,7 +51,7 @@ MODEL_SECONDS = Family(
 MODEL_WAITING = Family(
     "kubechain_model_requests_waiting",
     "gauge",
-    "Requests that wait for their turn: by LLM with a maxConcurrent, or by server that is asked one at a time.",
+    "Requests that wait to be sent, by LLM with a maxConcurrent, or by server that is asked one at a time.",
     ("line",),
 )
 TOKENS = Family(
@@ -67,7 +67,10 @@ REQUESTS = Family(
     ("method", "code", "reason"),
 )
 DROPPED = Family(
-    "kubechain_events_dropped_total", "counter", "Events never written: no room for them, or refused.", ("cause",)
+    "kubechain_events_dropped_total",
+    "counter",
+    "Events that were not written: the queue was full, or the API refused them.",
+    ("cause",),
 )
 
 FAMILIES = (

@@ -87,6 +87,6 @@ async def _probe(
 def _waiting(lives: Lives[ControlLoops]) -> str:
     """Why this replica is not ready, "" where it is."""
     if not lives.acting:
-        return "cut off from the Kubernetes API, it begins anew once it can take its Lease again"
+        return "cut off from the Kubernetes API; it starts again when it can take its Lease"
     missing = sorted(i.kind.kind for i in lives.loops.caches.all() if not i.synced.is_set())
-    return f"no first list yet of {', '.join(missing)}" if missing else ""
+    return f"waiting for the first list of {', '.join(missing)}" if missing else ""

@@ -240,7 +240,7 @@ class Demo:
         every = "Its one tool call has" if len(asked) == 1 else f"Each of its {len(asked)} tool calls has"
         click.echo(f"{every} exactly one result, and no message appears twice.")
         held = f"{len(after)} messages: {len(before)} from before the kill, unchanged, and {new} after it."
-        return click.style("It held. ", bold=True, fg="green") + held
+        return click.style("Passed. ", bold=True, fg="green") + held
 
     def stop(self) -> None:
         """Leaves no process behind."""

@@ -97,7 +97,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     "--service-account",
     type=values.OBJECT,
     metavar="NAME",
-    help="An existing ServiceAccount of the operator's namespace to run as; default: makes one.",
+    help="An existing ServiceAccount of the operator's namespace to run as; default: one is created.",
 )
 def install(
     crds: bool,

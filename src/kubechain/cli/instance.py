@@ -160,7 +160,7 @@ def stop(state: Path, grace: float) -> list[str] | None:
     with suppress(ProcessLookupError):
         os.kill(instance.pid, signal.SIGKILL)
     if _freed(state, _MARGIN):
-        return ["everything it was doing: it did not end by itself and was killed"]
+        return ["everything that was in progress: the process did not stop by itself and was killed"]
     raise CommandError(f"process {instance.pid} does not end, even after SIGKILL: look with `ps {instance.pid}`")
 
 

@@ -64,7 +64,13 @@ def state_option(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--detach", is_flag=True, help="Run in the background; `kubechain down` stops it.")
 @click.option("--bare", is_flag=True, help="Do not put the sample tools into a new store.")
 @options.logging
-@click.option("--ready-fd", type=int, default=-1, hidden=True, help="Where to say, in JSON, that it serves.")
+@click.option(
+    "--ready-fd",
+    type=int,
+    default=-1,
+    hidden=True,
+    help="File descriptor to which it writes, in JSON, that it is ready.",
+)
 @click.option("--parent", type=int, default=0, hidden=True, help="End when the process of this id does.")
 def up(
     state: Path,

@@ -78,7 +78,7 @@ def parse(document: str) -> JsonObject:
         config = yamltext.texts(document)
     config = _told(config)
     if not isinstance(config, dict | None):
-        raise ValueError("it holds no mapping")
+        raise ValueError("it contains no mapping")
     return config or {}
 
 

@@ -165,7 +165,9 @@ class Plugin:
             async with asyncio.timeout(PLUGIN_SECONDS):
                 printed, _ = await process.communicate()
         except TimeoutError:
-            raise Unauthorized(f"credential plugin {command} gave no answer in {PLUGIN_SECONDS:.0f} s") from None
+            raise Unauthorized(
+                f"credential plugin {command} did not answer within {PLUGIN_SECONDS:.0f} s"
+            ) from None
         finally:
             if process.returncode is None:
                 process.kill()

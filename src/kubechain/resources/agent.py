@@ -17,7 +17,7 @@ from kubechain.resources.tool import Effect, Interrupt
 class AgentSpec(Model, kw_only=True, gc=False):
     """What the agent thinks with, how it is instructed, what it may use."""
 
-    llm_ref: Annotated[Reference, doc("The LLM it thinks with.")]
+    llm_ref: Annotated[Reference, doc("The LLM that the agent uses.")]
     system: Annotated[str, doc("System prompt; reaches the model exactly as written here.")] = ""
     description: Annotated[str, doc("What the agent is for, for people and for other agents.")] = ""
     tools: Annotated[list[Reference], doc("Tools it may use.")] = []
@@ -51,7 +51,7 @@ class ResolvedTool(Model, kw_only=True, gc=False):
     parameters: Annotated[Raw, doc("JSON Schema of its arguments.")] = Raw(b"{}")
     origin: Annotated[ToolOrigin, doc("The object that provides it.")]
     effect: Annotated[Effect, doc("What a repeated call does.")] = "NonIdempotent"
-    on_interrupt: Annotated[Interrupt, doc("What happens to a call cut off in its middle.")] = "Ask"
+    on_interrupt: Annotated[Interrupt, doc("What happens to a call that a crash interrupts.")] = "Ask"
     timeout: Annotated[str, doc("Longest time one call may take.")] = ""
 
 
@@ -79,7 +79,7 @@ AGENTS = our_kind(
     Agent,
     "agents",
     columns=(
-        Column("LLM", ".spec.llmRef.name", description="The LLM it thinks with"),
+        Column("LLM", ".spec.llmRef.name", description="The LLM that the agent uses"),
         READY,
         STATUS,
         DETAIL,

@@ -73,14 +73,15 @@ class Parameters(Model, kw_only=True, gc=False):
         Annotated[
             str,
             doc(
-                "Longest wait for a reply, as in 90s; default 10m. With stream: longest wait for more of it.",
+                "Longest wait for a reply, as in 90s; default 10m. With stream: longest wait for its next piece.",
                 pattern=PATTERN,
             ),
         ]
         | None
     ) = None
     stream: (
-        Annotated[bool, doc("Ask for the reply piece by piece, so that the timeout measures silence.")] | None
+        Annotated[bool, doc("Whether to stream the reply. The timeout then limits the wait for each piece.")]
+        | None
     ) = None
 
 
@@ -115,13 +116,13 @@ class LLMSpec(Model, kw_only=True, gc=False):
         ),
     )
 
-    provider: Annotated[Provider, doc("Whose wire is spoken.")]
+    provider: Annotated[Provider, doc("The provider, whose API is used.")]
     api_key_from: Annotated[SecretSource, doc("The API key, from a Secret.")] | None = None
-    parameters: Annotated[Parameters, doc("What is sent with every call.")] = msgspec.field(
+    parameters: Annotated[Parameters, doc("What is sent with every request.")] = msgspec.field(
         default_factory=Parameters
     )
     headers: Annotated[list[Header], doc("Extra HTTP headers of every call.", max_length=100)] = []
-    rate_limit: Annotated[RateLimit, doc("How much of this model the runs may use.")] | None = None
+    rate_limit: Annotated[RateLimit, doc("How much the runs may use this model.")] | None = None
     proxy_url: (
         Annotated[
             str,
@@ -134,10 +135,12 @@ class LLMSpec(Model, kw_only=True, gc=False):
         | None
     ) = None
     ca_bundle: (
-        Annotated[str, doc("Certificate authorities (PEM) that are trusted beside the system's.", min_length=1)]
+        Annotated[
+            str, doc("Certificate authorities (PEM) to trust in addition to those of the system.", min_length=1)
+        ]
         | None
     ) = None
-    ca_bundle_from: Annotated[SecretSource, doc("More of them, from a Secret.")] | None = None
+    ca_bundle_from: Annotated[SecretSource, doc("Further certificate authorities, from a Secret.")] | None = None
 
 
 class LLMStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
@@ -162,7 +165,7 @@ LLMS = our_kind(
     LLM,
     "llms",
     columns=(
-        Column("Provider", ".spec.provider", description="Whose wire is spoken"),
+        Column("Provider", ".spec.provider", description="The provider, whose API is used"),
         READY,
         STATUS,
         DETAIL,

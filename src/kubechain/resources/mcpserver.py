@@ -16,12 +16,14 @@ from kubechain.resources.tool import Effect
 
 
 class MCPServerSpec(Model, kw_only=True, gc=False):
-    """How the server is started and talked to."""
+    """How KubeChain starts the server and connects to it."""
 
-    transport: Annotated[Literal["stdio"], doc("How it is talked to: stdio, a child process.")]
+    transport: Annotated[Literal["stdio"], doc("How KubeChain connects to the server: stdio, to a child process.")]
     command: Annotated[str, doc("The program to start.", min_length=1)]
     args: Annotated[list[str], doc("Its arguments.")] = []
-    env: Annotated[list[EnvVar], doc("Its whole environment, beside PATH and HOME.", max_length=100)] = []
+    env: Annotated[
+        list[EnvVar], doc("Its environment variables. It gets no others, except PATH and HOME.", max_length=100)
+    ] = []
     timeout: (
         Annotated[str, doc("Longest time one call may take, as in 30s; default 5m.", pattern=PATTERN)] | None
     ) = None
@@ -37,11 +39,11 @@ class MCPTool(Model, kw_only=True, gc=False):
 
 
 class ServerInfo(Model, kw_only=True, gc=False):
-    """What the server says it is."""
+    """The name and version that the server reports."""
 
     name: Annotated[str, doc("Its name.")] = ""
     version: Annotated[str, doc("Its version.")] = ""
-    protocol: Annotated[str, doc("The protocol revision agreed on.")] = ""
+    protocol: Annotated[str, doc("The revision of the protocol that both sides use.")] = ""
 
 
 class MCPServerStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
@@ -55,7 +57,9 @@ class MCPServerStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
         ),
     ] = []
     tool_count: Annotated[int, doc("How many tools it offers.")] = 0
-    server: Annotated[ServerInfo, doc("What the server says it is.")] = msgspec.field(default_factory=ServerInfo)
+    server: Annotated[ServerInfo, doc("The name and version that the server reports.")] = msgspec.field(
+        default_factory=ServerInfo
+    )
 
 
 class MCPServer(Resource, kw_only=True, gc=False):
@@ -74,7 +78,7 @@ MCP_SERVERS = our_kind(
     MCPServer,
     "mcpservers",
     columns=(
-        Column("Transport", ".spec.transport", description="How it is talked to"),
+        Column("Transport", ".spec.transport", description="How KubeChain connects to the server"),
         READY,
         STATUS,
         Column("Tools", ".status.toolCount", "integer", description="How many tools it offers"),

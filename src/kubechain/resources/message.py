@@ -35,7 +35,7 @@ class Message(Model, kw_only=True, gc=False):
     opaque: Annotated[
         str,
         doc(
-            "What the provider must get back byte for byte (reasoning signatures), as JSON in a string. "
-            "Written and read by KubeChain alone."
+            "What must be sent back to the provider byte for byte (reasoning signatures), as JSON in a string. "
+            "Only KubeChain writes and reads it."
         ),
     ] = ""

@@ -112,11 +112,11 @@ class Condition(Model, omit_defaults=False, kw_only=True, gc=False):
     """metav1.Condition: one claim about the object that is True, False or Unknown."""
 
     type: Annotated[str, doc("What is claimed, in CamelCase: Ready, Succeeded, ...", max_length=316)]
-    status: Annotated[Literal["True", "False", "Unknown"], doc("Whether the claim holds.")]
+    status: Annotated[Literal["True", "False", "Unknown"], doc("Status of the condition: True, False or Unknown.")]
     reason: Annotated[str, doc("Why, as one CamelCase word.", min_length=1, max_length=1024)]
     message: Annotated[str, doc("Why, as a sentence for people.", max_length=32768)]
     last_transition_time: Annotated[str, doc("When status last changed (RFC 3339).")]
-    observed_generation: Annotated[int, doc("metadata.generation this was judged on.")] = 0
+    observed_generation: Annotated[int, doc("metadata.generation for which the condition was determined.")] = 0
 
 
 def timestamp(moment: datetime) -> str:

@@ -17,18 +17,22 @@ class ReadyStatus(Model, omit_defaults=False, kw_only=True, gc=False):
 
     initial = {"ready": False, "status": "Pending"}
 
-    ready: Annotated[bool, doc("Whether other objects can rely on this one.")] = False
-    status: Annotated[Summary, doc("Pending: waits for something that is not there yet. Ready. Error.")] = (
-        "Pending"
-    )
-    status_detail: Annotated[str, doc("One sentence: why it is in this status, and the next move.")] = ""
-    observed_generation: Annotated[int, doc("metadata.generation this status was judged on.")] = 0
+    ready: Annotated[bool, doc("Whether other objects can use this one.")] = False
+    status: Annotated[
+        Summary,
+        doc(
+            "Ready, Pending (it waits for something that does not exist or is not ready), or Error (correct what "
+            "statusDetail says)."
+        ),
+    ] = "Pending"
+    status_detail: Annotated[str, doc("One sentence: why it has this status, and what to do next.")] = ""
+    observed_generation: Annotated[int, doc("metadata.generation for which this status was determined.")] = 0
     conditions: Annotated[
-        list[Condition], doc("The claims that the summary is derived from.", schema=CONDITION_LIST)
+        list[Condition], doc("The conditions that the fields above summarise.", schema=CONDITION_LIST)
     ] = []
 
 
-READY = Column("Ready", ".status.ready", "boolean", description="Whether other objects can rely on it")
+READY = Column("Ready", ".status.ready", "boolean", description="Whether other objects can use it")
 STATUS = Column("Status", ".status.status", description="Pending, Ready or Error")
 DETAIL = Column("Detail", ".status.statusDetail", wide=True, description="Why, in one sentence")
 

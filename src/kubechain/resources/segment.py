@@ -33,6 +33,6 @@ TRANSCRIPT_SEGMENTS = our_kind(
     columns=(
         Column("TaskRun", ".spec.taskRun", description="The run it belongs to"),
         Column("First", ".spec.first", "integer", description="Messages before it"),
-        Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was sealed"),
+        Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was created"),
     ),
 )

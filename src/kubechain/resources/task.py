@@ -29,7 +29,7 @@ class TaskSpec(Model, kw_only=True, gc=False):
 
     agent: Annotated[str, doc("Name of the Agent that does it.", min_length=1, max_length=253)]
     user_message: Annotated[str, doc("What the agent is asked.", min_length=1)] | None = None
-    context_window: Annotated[list[Message], doc("A conversation so far, to go on from.")] | None = None
+    context_window: Annotated[list[Message], doc("A conversation to continue.")] | None = None
 
 
 class Task(Resource, kw_only=True, gc=False):

@@ -21,7 +21,9 @@ class TaskRunSpec(Model, kw_only=True, gc=False):
     rules = (immutable("a TaskRun cannot be changed; create another one"),)
 
     task: Annotated[str, doc("Name of the Task.", min_length=1, max_length=253)]
-    user_message: Annotated[str, doc("Asked in place of the task's own message.", min_length=1)] | None = None
+    user_message: Annotated[str, doc("User message that replaces the one of the Task.", min_length=1)] | None = (
+        None
+    )
 
 
 class Usage(Model, kw_only=True, gc=False):
@@ -45,51 +47,56 @@ class AgentVersion(Model, kw_only=True, gc=False):
 
     uid: Annotated[str, doc("metadata.uid of the agent.")] = ""
     generation: Annotated[int, doc("metadata.generation of the agent.")] = 0
-    llm: Annotated[str, doc("Name of the LLM that the run thinks with.")] = ""
+    llm: Annotated[str, doc("Name of the LLM that the run uses.")] = ""
     tools: Annotated[list[str], doc("Names of the Tools that the agent listed.")] = []
     mcp_servers: Annotated[list[str], doc("Names of the MCPServers that the agent listed.")] = []
     offered_tools: Annotated[Literal["Accept", "Ignore"], doc("Whether it takes offered tools.")] | None = None
 
 
 class Retry(Model, kw_only=True, gc=False):
-    """Requests in a row that brought no usable reply; absent once one did."""
+    """Requests in a row that brought no usable reply. Absent after a usable one."""
 
-    reason: Annotated[str, doc("Why the last one brought none.")] = ""
-    attempts: Annotated[int, doc("How many there were.")] = 0
-    unusable: Annotated[int, doc("How many brought a reply that could not be used: the run fails at three.")] = 0
-    timeouts: Annotated[int, doc("How many brought nothing in time: the run fails at ten.")] = 0
+    reason: Annotated[str, doc("Why the last request brought no usable reply.")] = ""
+    attempts: Annotated[int, doc("Number of these requests.")] = 0
+    unusable: Annotated[int, doc("Number of replies that could not be used. At three, the run fails.")] = 0
+    timeouts: Annotated[int, doc("Number of requests without a reply in time. At ten, the run fails.")] = 0
     next_time: Annotated[str, doc("When the model is asked again.", schema={"format": "date-time"})] = ""
 
 
 class TaskRunStatus(Model, kw_only=True, gc=False):
-    """The conversation so far and where it stands: the checkpoint a run goes on from."""
+    """The phase of the run and the conversation so far: the checkpoint that a run continues from."""
 
     initial = {"phase": "Pending"}
 
     phase: Annotated[Phase, doc("Pending, Running, FinalAnswer or Failed.")] | None = None
     agent: Annotated[str, doc("Name of the agent that does it.")] = ""
     version: (
-        Annotated[AgentVersion, doc("The version of the agent that the run began with and keeps to.")] | None
+        Annotated[
+            AgentVersion, doc("The version of the agent that the run uses from its first request to its end.")
+        ]
+        | None
     ) = None
-    start_time: Annotated[str, doc("When it was first worked on.", schema={"format": "date-time"})] = ""
+    start_time: Annotated[str, doc("When work on the run started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it finished.", schema={"format": "date-time"})] = ""
-    waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
+    waiting_on: Annotated[str, doc("What it waits for, in one line.")] = ""
     history: Annotated[History, doc("Where the messages before the current window are.")] = msgspec.field(
         default_factory=History
     )
     messages: Annotated[list[Message], doc("The conversation; of a long one, the current window.")] = []
     mended: Annotated[
         bool,
-        doc("Whether the conversation is made fit where it is sent to a model; here it stands as it was said."),
+        doc(
+            "Whether what is sent to the model is corrected so that it is accepted; this status has the original."
+        ),
     ] = False
     stored_results: Annotated[int, doc("How many tool results were too big to be shown whole.")] = 0
-    retry: Annotated[Retry, doc("How often the model was asked in vain since its last reply.")] | None = None
+    retry: Annotated[Retry, doc("Requests since the last reply that brought no usable one.")] | None = None
     output: Annotated[str, doc("The final answer.")] = ""
-    error: Annotated[str, doc("Why it failed, and the next move.")] = ""
+    error: Annotated[str, doc("Why it failed, and what to do next.")] = ""
     turns: Annotated[int, doc("Replies of the model so far.")] = 0
     tokens: Annotated[int, doc("Tokens read and written so far.")] = 0
     usage: Annotated[Usage, doc("Tokens by kind; absent where no provider told any.")] | None = None
-    observed_generation: Annotated[int, doc("metadata.generation this status was judged on.")] = 0
+    observed_generation: Annotated[int, doc("metadata.generation for which this status was determined.")] = 0
     conditions: Annotated[list[Condition], doc("Succeeded.", schema=CONDITION_LIST)] = []
 
     @property
@@ -109,7 +116,7 @@ TASK_RUNS = our_kind(
     "taskruns",
     columns=(
         Column("Task", ".spec.task", description="The task being done"),
-        Column("Phase", ".status.phase", description="Where it stands"),
+        Column("Phase", ".status.phase", description="Phase of the run"),
         Column("Age", ".metadata.creationTimestamp", "date", description="Time since it was created"),
         Column("Agent", ".status.agent", wide=True, description="The agent that does it"),
         Column("Turns", ".status.turns", "integer", wide=True, description="Replies of the model so far"),
@@ -120,7 +127,7 @@ TASK_RUNS = our_kind(
             wide=True,
             description="How it ended, or what it is doing, in one word",
         ),
-        Column("WaitingOn", ".status.waitingOn", wide=True, description="Why it is not moving"),
+        Column("WaitingOn", ".status.waitingOn", wide=True, description="What it waits for"),
     ),
     selectable=("spec.task", "status.agent", "status.phase"),
 )

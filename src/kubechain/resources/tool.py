@@ -18,7 +18,7 @@ Interrupt = Literal["Retry", "Fail", "Ask"]
 
 
 class FunctionTool(Model, kw_only=True, gc=False):
-    """A Python function, run in a worker process of its own, never in the controller."""
+    """A Python function. It runs in a tool process, never in the controller."""
 
     entrypoint: Annotated[
         str,
@@ -27,7 +27,9 @@ class FunctionTool(Model, kw_only=True, gc=False):
             pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
         ),
     ]
-    env: Annotated[list[EnvVar], doc("The whole environment of the worker process.", max_length=100)] = []
+    env: Annotated[
+        list[EnvVar], doc("The environment variables of the tool process. It gets no others.", max_length=100)
+    ] = []
 
 
 class ExternalTool(Model, kw_only=True, gc=False):
@@ -63,7 +65,7 @@ class ToolSpec(Model, kw_only=True, gc=False):
         Annotated[
             Interrupt,
             doc(
-                "What happens to a call that a crash cut off: Retry it, Fail it, or Ask a person. "
+                "What happens to a call that a crash interrupts: Retry it, Fail it, or Ask a person. "
                 "Default: Retry for ReadOnly and Idempotent, else Ask."
             ),
         ]

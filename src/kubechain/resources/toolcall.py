@@ -29,7 +29,7 @@ class ToolCallSpec(Model, kw_only=True, gc=False):
 
 
 class StoredResult(Model, kw_only=True, gc=False):
-    """A result too big for the ToolCall: where the whole of it is."""
+    """A result that is too long for the ToolCall: where all of it is stored."""
 
     name: Annotated[str, doc("Its parts are the ToolResults NAME-1, NAME-2, ...")]
     parts: Annotated[int, doc("How many parts there are.")]
@@ -37,14 +37,14 @@ class StoredResult(Model, kw_only=True, gc=False):
 
 
 class ExternalWork(Model, kw_only=True, gc=False):
-    """Work that goes on outside of KubeChain's process: what names it there."""
+    """Work outside KubeChain's process, which this call waits for."""
 
-    id: Annotated[str, doc("How it is found again after a restart.")]
+    id: Annotated[str, doc("What identifies the work after a restart.")]
     url: Annotated[str, doc("Where a person can look at it.")] = ""
 
 
 class ToolCallStatus(Model, kw_only=True, gc=False):
-    """How far the call is, and its result."""
+    """The phase of the call, and its result."""
 
     initial = {"phase": "Pending"}
 
@@ -53,12 +53,15 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
     result: Annotated[str, doc("What the tool returned; of a big result, its beginning.")] = ""
     stored: Annotated[StoredResult, doc("Where the whole of a big result is.")] | None = None
     error: Annotated[str, doc("Why it failed; this text is told to the model.")] = ""
-    waiting_on: Annotated[str, doc("Why it is not moving, in one line.")] = ""
+    waiting_on: Annotated[str, doc("What it waits for, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
-    external: Annotated[ExternalWork, doc("What runs elsewhere for this call, where anything does.")] | None = None
-    deaths: Annotated[int, doc("How often the tool's process died during this call.")] = 0
-    holder: Annotated[str, doc("Which replica of the operator is at work on it; empty for none.")] = ""
+    external: (
+        Annotated[ExternalWork, doc("The work outside KubeChain's process that this call waits for, if any.")]
+        | None
+    ) = None
+    deaths: Annotated[int, doc("How often the tool process died during this call.")] = 0
+    holder: Annotated[str, doc("The replica of the operator that is working on the call; empty if none is.")] = ""
 
     @property
     def finished(self) -> bool:
@@ -76,7 +79,7 @@ TOOL_CALLS = our_kind(
     ToolCall,
     "toolcalls",
     columns=(
-        Column("Phase", ".status.phase", description="How far it is"),
+        Column("Phase", ".status.phase", description="Phase of the call"),
         Column("TaskRun", ".spec.taskRun", description="The run it belongs to"),
         Column("Tool", ".spec.tool", description="The tool called"),
         Column("Started", ".status.startTime", "date", wide=True, description="Since the tool was started"),

@@ -114,7 +114,7 @@ class Worker(Generic[R]):
 
     @property
     def running(self) -> int:
-        """Passes in hand."""
+        """Passes in progress."""
         return self._running
 
     @property
@@ -174,7 +174,9 @@ class Worker(Generic[R]):
         except Exception as error:
             changed = new if new is not None else old
             about = "" if changed is None else str(key_of(changed))
-            log.error("bug: a change woke nobody", kind=self._controller.kind.kind, changed=about, exc_info=error)
+            log.error(
+                "bug: a change woke no controller", kind=self._controller.kind.kind, changed=about, exc_info=error
+            )
 
     def _forget(self, key: Key) -> None:
         self._retries.forget(key)

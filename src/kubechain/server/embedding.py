@@ -79,7 +79,7 @@ def _load(config: Any, listening: socket.socket) -> None:
     except OSError as error:
         listening.close()
         text = f"cannot use the certificate {config.ssl_certfile} with the key {config.ssl_keyfile}"
-        raise SettingsError(f"{text}: {error}; remove both, and they are made anew") from error
+        raise SettingsError(f"{text}: {error}; remove both files, and start again to get new ones") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -70,7 +70,7 @@ class Probes(Struct, frozen=True):
             except Forbidden as error:
                 return PlainTextResponse(f"{error}\n", 403)
             except ApiError as error:
-                return PlainTextResponse(f"the Kubernetes API cannot say who asks: {error}\n", 503)
+                return PlainTextResponse(f"the Kubernetes API cannot check the token: {error}\n", 503)
         from kubechain.server.exposition import exposition
 
         return exposition(self.metrics(), request.headers.get("accept", ""))

@@ -1,4 +1,4 @@
-"""An own certificate authority, a server certificate and the kubeconfig that trusts it.
+"""A certificate authority of the instance, a server certificate, and a kubeconfig that trusts them.
 
 Called by the composition root before the server starts. Keys lie in files of mode 0600; the authority is kept
 across restarts, so that kubeconfigs stay good. Never overwrites an authority.
@@ -36,7 +36,7 @@ class TlsFiles:
 def ensure(directory: Path, clock: Clock, hosts: tuple[str, ...] = ()) -> TlsFiles:
     """The TLS files of a directory, made where they are missing; `hosts` are further names and addresses.
 
-    The server certificate is made anew when it ends within 30 days or does not name every host.
+    The server certificate is replaced when it expires within 30 days or does not name every host.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = {name: directory / name for name in ("ca.crt", "ca.key", "server.crt", "server.key")}
@@ -134,7 +134,7 @@ def _server(ca_pem: bytes, ca_key_pem: bytes, hosts: tuple[str, ...], now: datet
     ca = x509.load_pem_x509_certificate(ca_pem)
     ca_key = serialization.load_pem_private_key(ca_key_pem, None)
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise TypeError("ca.key holds no elliptic curve key: remove ca.crt and ca.key, and they are made anew")
+        raise TypeError("ca.key is no elliptic curve key: remove ca.crt and ca.key, then start again")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kubechain")])
     names: list[x509.GeneralName] = []

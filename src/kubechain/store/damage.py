@@ -45,8 +45,8 @@ def examine(path: Path) -> None:
         problem = str(error)
     if problem:
         raise SettingsError(
-            f"{path} is damaged ({problem}) and was left as it is. Restore a backup, or start with another "
-            "folder. What can still be read, the program sqlite3 prints with .dump or .recover, best from a copy"
+            f"{path} is damaged ({problem}) and was not changed. Restore a backup, or start with another "
+            "folder. To read what is left, use .dump or .recover of the program sqlite3, best on a copy"
         )
 
 

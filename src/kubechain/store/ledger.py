@@ -232,4 +232,4 @@ class Ledger:
 
 def _way_on(error: Exception) -> str:
     busy = isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-    return "end the transaction of the other program that writes to its file" if busy else "free the disk"
+    return "end the transaction of the other program that writes to its file" if busy else "free some disk space"

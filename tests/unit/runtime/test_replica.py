@@ -241,7 +241,7 @@ async def test_one_that_is_killed_is_dead_when_its_lease_has_run_out() -> None:
         assert (members(b), b.share.leading) == ([{"b"}], True)
         assert not b.share.alive
         await settle()
-        lost = f"{a.share.holder} was silent for 12 s: others take its runs over"
+        lost = f"{a.share.holder} was silent for 12 s: others take over its runs"
         assert ("ReplicaLost", "kubechain-leader", lost) in events(api)
         assert [note for reason, _, note in events(api) if reason == "LeaderElection"] == [
             f"{life.share.holder} became leader" for life in (a, b)

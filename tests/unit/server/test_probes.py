@@ -42,10 +42,10 @@ async def get(session: aiohttp.ClientSession, path: str, **headers: str) -> tupl
 
 
 async def test_it_is_alive_at_once_and_ready_when_nothing_is_waited_for() -> None:
-    waiting = ["no first list yet of TaskRun", ""]
+    waiting = ["waiting for the first list of TaskRun", ""]
     async with asking(Probes(lambda: waiting[0], list)) as session:
         assert await get(session, "/healthz") == (200, "ok")
-        assert await get(session, "/readyz") == (503, "not ready: no first list yet of TaskRun\n")
+        assert await get(session, "/readyz") == (503, "not ready: waiting for the first list of TaskRun\n")
         del waiting[0]
         assert await get(session, "/readyz") == (200, "ok")
 

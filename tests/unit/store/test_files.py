@@ -240,7 +240,7 @@ async def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, harm:
     before = path.read_bytes()
     text = await refusal(path)
     assert f"{path} is damaged (" in text
-    assert "Restore a backup, or start with another folder. What can still be read, the program sqlite3" in text
+    assert "Restore a backup, or start with another folder. To read what is left, use .dump or" in text
     assert path.read_bytes() == before
 
 

@@ -167,7 +167,7 @@ async def test_a_full_disk_fails_the_writes_that_were_on_their_way_and_no_others
     writes = [store.create(TASKS, task(f"big{n}", "x" * 5000)) for n in range(4)]
     for result in await asyncio.gather(*writes, return_exceptions=True):
         assert isinstance(result, InternalError)
-        assert "database or disk is full; free the disk, then retry" in str(result)
+        assert "database or disk is full; free some disk space, then retry" in str(result)
     writing.execute("PRAGMA max_page_count = 1000000")
     with pytest.raises(NotFound):
         await store.get(TASKS, "big0", "default")

@@ -189,9 +189,9 @@ def _found_running(scene: CallScene) -> CallStep | None:
         return None
     match _nature(scene).on_interrupt:
         case "Fail":
-            return Refuse("the call was cut off in its middle and is not repeated (onInterrupt: Fail)")
+            return Refuse("the call was interrupted and is not repeated (onInterrupt: Fail)")
         case "Ask":
-            return LoseTrack("it was cut off in its middle")
+            return LoseTrack("it was interrupted")
         case "Retry":
             return None
 

@@ -93,7 +93,7 @@ class ToolCallController(Struct):
         if mark:
             call = await self._put(call, self._running(call, started))
             if not self.parts.share.good():
-                raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up, and is taken for dead")
+                raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up and is considered dead")
         run = ToolRun(call, tool.provider, nature.timeout, env)
         self.parts.executions.begin(call, nature, started, partial(tool.runner.start, run))
         if mark:
@@ -141,7 +141,9 @@ class ToolCallController(Struct):
         raise Transient(error, reason="Interrupted")
 
     async def _lose_track(self, call: ToolCall, why: str) -> None:
-        error = f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated unasked"
+        error = (
+            f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated without asking you"
+        )
         ran = self.parts.executions.holds(call)
         status = replace(self._at_work(call), phase="OutcomeUnknown", error=error, holder="")
         saved = await self._save(call, status, ran=ran)

@@ -56,7 +56,7 @@ class Lives(Generic[L]):
             try:
                 await self._live()
             except* LeaseLost as lost:
-                log.warning("cut off, beginning anew", why=str(lost.exceptions[0]))
+                log.warning("cut off, starting again", why=str(lost.exceptions[0]))
             finally:
                 self.replica = None
                 self.begun.clear()

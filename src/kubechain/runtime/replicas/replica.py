@@ -218,8 +218,10 @@ class Replica:
     def _lost(self, lease: Lease) -> None:
         """Tells people of a replica that died: on the leader's Lease, for its own is gone."""
         said, about = lease.spec, self.members.leader() or lease
-        told = f"{said.holder_identity} was silent for {said.lease_duration_seconds} s: others take its runs over"
-        self.events.warning(LEASES, about, "ReplicaLost", told, action="TakeOver")
+        silent = f"{said.holder_identity} was silent for {said.lease_duration_seconds} s"
+        self.events.warning(
+            LEASES, about, "ReplicaLost", f"{silent}: others take over its runs", action="TakeOver"
+        )
 
     def _follow(self) -> None:
         self._leading = None

@@ -125,6 +125,6 @@ def _out_of_turn(reply: Reply, env: Environment) -> Terminal:
         case Unusable():
             return Terminal(redacted(reply.message, secrets(env)), reason=reply.reason)
         case Described() | Returned() | Failed() | Printed():
-            return Terminal("the worker process answered another question", reason="WorkerBroken")
+            return Terminal("the tool process answered another request", reason="WorkerBroken")
         case _:
             assert_never(reply)

@@ -192,7 +192,7 @@ class WorkerProcess:
             if not answer.done():
                 words = self._words[number].tail
                 printed = f"; it printed last: {words}" if words else ""
-                text = f"the worker process {self._end} before it answered{printed}"
+                text = f"the tool process {self._end} before it answered{printed}"
                 answer.set_exception(Transient(text, reason="WorkerDied"))
 
 

@@ -200,4 +200,4 @@ def failure(error: BaseException) -> str:
     """Why a server cannot be talked to: the first error in a group, however deep."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"cannot be talked to: {error}"
+    return f"cannot be reached: {error}"

@@ -233,7 +233,7 @@ class Session:
             finally:
                 late.cancel()
             if ended.done():
-                return "cannot be talked to any more" if ended.cancelled() else ended.result()
+                return "cannot be reached any more" if ended.cancelled() else ended.result()
             self._late.clear()
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
@@ -241,7 +241,7 @@ class Session:
             except TimeoutError:
                 self._hangs = True
                 if not self._asking:
-                    return f"hangs: it gave no sign of life within {CHECK_SECONDS:g} s and was killed"
+                    return f"hangs: it did not respond within {CHECK_SECONDS:g} s and was killed"
             except Transient:
                 continue
 
