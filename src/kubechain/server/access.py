@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 
@@ -16,8 +15,7 @@ from kubechain.errors import BadRequest, Details, Forbidden, Unauthorized
 from kubechain.resources.builtin import NAMESPACES
 from kubechain.runtime.api import Api
 from kubechain.runtime.selectors import parse_fields
-from kubechain.server import accounts, roles
-from kubechain.server.causes import shown
+from kubechain.server import accounts, impersonation, roles
 from kubechain.server.paths import Target
 from kubechain.server.settings import ServerSettings, User
 
@@ -31,7 +29,7 @@ async def who(api: Api, settings: ServerSettings, headers: Headers) -> User:
     user = await holder(api, settings, token.strip()) if scheme.lower() == "bearer" else None
     if user is None:
         raise Unauthorized("Unauthorized")
-    return impersonated(user, headers)
+    return await impersonated(api, user, headers)
 
 
 async def holder(api: Api, settings: ServerSettings, token: str) -> User | None:
@@ -44,28 +42,18 @@ async def holder(api: Api, settings: ServerSettings, token: str) -> User | None:
     if found is None and token.count(".") == 2:
         claims = accounts.verify(token, settings.signing_key, settings.clock().timestamp())
         found = await accounts.account(api, claims) if claims else None
-    return _authenticated(found) if found else None
+    return impersonation.authenticated(found) if found else None
 
 
-def impersonated(user: User, headers: Headers) -> User:
-    """The user that the Impersonate-* headers name, else the user. Raises Forbidden."""
-    name = headers.get("impersonate-user", "")
-    groups = tuple(headers.getlist("impersonate-group"))
-    if not name and not groups:
+async def impersonated(api: Api, user: User, headers: Headers) -> User:
+    """The user that the Impersonate-* headers name, else the user. Raises BadRequest, Forbidden."""
+    wanted = impersonation.wanted(headers)
+    if wanted is None:
         return user
-    if not name:
-        asked = f"Groups:[]string{{{', '.join(map(shown, groups))}}}, Extra:map[string][]string(nil)"
-        user_info = f'&user.DefaultInfo{{Name:"", UID:"", {asked}}}'
-        raise BadRequest(f"requested {user_info} without impersonating a user name")
-    if roles.MASTERS not in user.groups:
-        text = f'users "{name}" is forbidden: User "{user.name}" cannot impersonate resource "users"'
-        raise Forbidden(f'{text} in API group "" at the cluster scope', Details(name=name, kind="users"))
-    extra: dict[str, tuple[str, ...]] = {}
-    for header, value in headers.items():
-        if header.startswith("impersonate-extra-"):
-            key = unquote(header.removeprefix("impersonate-extra-"))
-            extra[key] = (*extra.get(key, ()), value)
-    return _authenticated(User(name, groups, headers.get("impersonate-uid", ""), extra))
+    for request in impersonation.needed(wanted):
+        if not await roles.allows(api, user, request):
+            raise refusal(user, request)
+    return impersonation.completed(wanted)
 
 
 async def check(api: Api, user: User, verb: str, target: Target, query: Mapping[str, str]) -> None:
@@ -105,11 +93,3 @@ def _selected(query: Mapping[str, str]) -> str:
         return parse_fields(query.get("fieldSelector", "")).equal_to("metadata.name") or ""
     except BadRequest:
         return ""
-
-
-def _authenticated(user: User) -> User:
-    """The user with the group that everyone who is someone belongs to."""
-    group = "system:unauthenticated" if user.name == "system:anonymous" else "system:authenticated"
-    if group in user.groups:
-        return user
-    return User(user.name, (*user.groups, group), user.uid, user.extra)

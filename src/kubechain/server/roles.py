@@ -11,11 +11,13 @@ import msgspec
 
 from kubechain.errors import NotFound
 from kubechain.resources.builtin import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import GROUP
 from kubechain.runtime.api import Api
 from kubechain.server.settings import User
 
 MASTERS = "system:masters"
+RBAC = "rbac.authorization.k8s.io"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -47,6 +49,20 @@ class PolicyRule(msgspec.Struct, rename="camel", omit_defaults=True):
         if not _one_of(self.api_groups, request.group) or not self._names_resource(request):
             return False
         return not self.resource_names or request.name in self.resource_names
+
+    def covers(self, part: PolicyRule) -> bool:
+        """Whether whoever has this rule has the part too: a rule of one verb on one thing."""
+        return (
+            all(_one_of(self.verbs, verb) for verb in part.verbs)
+            and all(_one_of(self.api_groups, group) for group in part.api_groups)
+            and all(self._covers_resource(resource) for resource in part.resources)
+            and (not self.resource_names or _all_in(part.resource_names, self.resource_names))
+            and all(any(_path_covers(u, url) for u in self.non_resource_urls) for url in part.non_resource_urls)
+        )
+
+    def _covers_resource(self, resource: str) -> bool:
+        _, slash, subresource = resource.partition("/")
+        return _one_of(self.resources, resource) or (bool(slash) and f"*/{subresource}" in self.resources)
 
     def _names_resource(self, request: Request) -> bool:
         if not request.subresource:
@@ -95,8 +111,9 @@ EVERYONE = (
 )
 """What every authenticated user may do."""
 
+EVERYTHING = [PolicyRule(["*"], ["*"], ["*"]), PolicyRule(["*"], non_resource_urls=["*"])]
 DEFAULT_ROLES: dict[str, list[PolicyRule]] = {
-    "cluster-admin": [PolicyRule(["*"], ["*"], ["*"]), PolicyRule(["*"], non_resource_urls=["*"])],
+    "cluster-admin": EVERYTHING,
     "admin": [PolicyRule(["*"], ["", "events.k8s.io", GROUP, "rbac.authorization.k8s.io"], ["*"])],
     "edit": [PolicyRule(["*"], [GROUP], ["*"]), PolicyRule(["*"], [""], [*_CONTENT, "secrets"])],
     "view": [
@@ -124,7 +141,7 @@ async def allows(api: Api, user: User, request: Request) -> bool:
 async def granted(api: Api, user: User, namespace: str) -> AsyncIterator[Iterable[PolicyRule]]:
     """The rules that hold for the user, everywhere and in the namespace (where one is given)."""
     if MASTERS in user.groups:
-        yield DEFAULT_ROLES["cluster-admin"]
+        yield EVERYTHING
         return
     if "system:authenticated" in user.groups:
         yield EVERYONE
@@ -135,25 +152,54 @@ async def granted(api: Api, user: User, namespace: str) -> AsyncIterator[Iterabl
             yield await _bound(api, user, document, namespace)
 
 
+async def held(api: Api, user: User, namespace: str) -> list[PolicyRule]:
+    """The same, in one list."""
+    return [rule async for rules in granted(api, user, namespace) for rule in rules]
+
+
+async def rules_of(api: Api, kind: str, name: str, namespace: str) -> list[PolicyRule]:
+    """The rules of a Role or ClusterRole. Raises NotFound."""
+    try:
+        document = await (
+            api.get(ROLES.raw, name, namespace) if kind == "Role" else api.get(CLUSTER_ROLES.raw, name)
+        )
+    except NotFound:
+        if kind == "ClusterRole" and name in DEFAULT_ROLES:
+            return DEFAULT_ROLES[name]
+        raise
+    return _ROLE.decode(document).rules or []
+
+
+def rules_in(role: JsonObject) -> list[PolicyRule]:
+    """The rules of a role as a client sends it."""
+    rules = role.get("rules")
+    sent = [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+    said = [{name: value for name, value in rule.items() if value is not None} for rule in sent]
+    return msgspec.convert(said, list[PolicyRule])
+
+
 async def _bound(api: Api, user: User, document: bytes, namespace: str) -> list[PolicyRule]:
     """The rules of the role in a binding, none where the binding is not about this user."""
     binding = _BINDING.decode(document)
     if not any(subject.is_user(user, namespace) for subject in binding.subjects or ()):
         return []
-    name = binding.role_ref.name
     try:
-        if binding.role_ref.kind == "Role":
-            role = await api.get(ROLES.raw, name, namespace)
-        else:
-            role = await api.get(CLUSTER_ROLES.raw, name)
+        return await rules_of(api, binding.role_ref.kind, binding.role_ref.name, namespace)
     except NotFound:
-        return DEFAULT_ROLES.get(name, []) if binding.role_ref.kind == "ClusterRole" else []
-    return _ROLE.decode(role).rules or []
+        return []
 
 
 def _one_of(allowed: list[str], wanted: str) -> bool:
     return "*" in allowed or wanted in allowed
 
 
+def _all_in(names: list[str], allowed: list[str]) -> bool:
+    return bool(names) and all(name in allowed for name in names)
+
+
 def _path_matches(pattern: str, path: str) -> bool:
     return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
+
+
+def _path_covers(pattern: str, path: str) -> bool:
+    return path == pattern or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))

@@ -18,7 +18,7 @@ from kubechain.resources.json import JsonObject, JsonValue, exceeds
 from kubechain.resources.kind import Kind
 from kubechain.runtime.api import Deletion
 from kubechain.runtime.patches import merge_patch
-from kubechain.server import identity, strict
+from kubechain.server import escalation, identity, strict
 from kubechain.server.accept import Form, form_of
 from kubechain.server.admission import admit, match_request
 from kubechain.server.bodies import media_type, object_in, plain_in, report, unsupported, weight, yaml_value
@@ -246,6 +246,7 @@ def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
 
 
 async def _create(call: Call, options: WriteOptions, body: JsonObject, size: int, *, applied: bool) -> bytes:
+    await escalation.confirm(call, None, body)
     document, warnings = await call.work(size, _created, call, options, body, applied=applied)
     call.warnings.extend(warnings)
     stored = await call.api.create(call.target.served.stored, document, dry_run=options.dry_run)
@@ -269,6 +270,8 @@ async def _update(call: Call, options: WriteOptions, change: Change, size: int, 
         stored = await call.api.get(served.stored, target.name, target.namespace)
         larger = max(size, len(stored))
         new, again = await call.work(larger, _changed, call, options, change, stored, applied=applied)
+        if escalation.guarded(call):
+            await escalation.confirm(call, msgspec.json.decode(stored), msgspec.json.decode(new))
         try:
             document = await _put(call, options, new)
         except Conflict:

@@ -71,7 +71,7 @@ async def _answer(server: Server, step: Step, names: Names) -> Answer:
     body = None if text is None else names.filled(text).encode()
     headers = {"Accept": "application/json", "User-Agent": "tester/1.0"}
     headers |= {"Content-Type": "application/json"} if body is not None else {}
-    headers |= step.get("headers", {})
+    headers |= {key: names.filled(value) for key, value in step.get("headers", {}).items()}
     return await server.ask(method, path, {k: v for k, v in headers.items() if v}, body, step.get("until", ""))
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from starlette.datastructures import Headers
 
-from kubechain.errors import Forbidden
 from kubechain.server import access, accounts, tls
 from kubechain.server.roles import PolicyRule, Request
 from kubechain.server.settings import ADMIN, ServerSettings, User
@@ -46,14 +44,6 @@ def test_a_refusal_reads_as_that_of_a_real_server() -> None:
     assert access.refusal(User("nobody"), Request("list", "", "namespaces")).message.endswith(
         "at the cluster scope"
     )
-
-
-def test_only_masters_impersonate() -> None:
-    headers = Headers(raw=[(b"impersonate-user", b"jane"), (b"impersonate-group", b"dev")])
-    jane = access.impersonated(ADMIN, headers)
-    assert (jane.name, jane.groups) == ("jane", ("dev", "system:authenticated"))
-    with pytest.raises(Forbidden, match='User "joe" cannot impersonate'):
-        access.impersonated(User("joe"), headers)
 
 
 def test_a_token_of_an_account_is_good_until_it_expires_and_only_under_its_key() -> None:
