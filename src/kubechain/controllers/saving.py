@@ -19,10 +19,9 @@ from msgspec.structs import replace
 from kubechain.errors import Conflict, InternalError, NotFound, Timeout, TooManyRequests
 from kubechain.logs import Logger
 from kubechain.resources.kind import R
-from kubechain.runtime.api import Api
+from kubechain.runtime.api import Api, key_of
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.passes import wrote
 
 TRIES = 5

@@ -5,6 +5,7 @@ One `Kind` per kind and version, each declared beside its model. Read by every r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
@@ -180,3 +181,17 @@ def owner_reference(kind: Kind[R], meta: ObjectMeta) -> OwnerReference:
         controller=True,
         block_owner_deletion=True,
     )
+
+
+def controller_of(obj: Resource) -> OwnerReference | None:
+    """The one owner that controls the object, or None."""
+    for reference in obj.metadata.owner_references:
+        if reference.controller is True:
+            return reference
+    return None
+
+
+def owner_uids(obj: Resource) -> Iterable[str]:
+    """The controlling owner's uid: an index function, so that an owner finds its children (`by("owner", uid)`)."""
+    reference = controller_of(obj)
+    return () if reference is None else (reference.uid,)

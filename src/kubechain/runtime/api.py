@@ -15,6 +15,7 @@ import msgspec
 
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R
+from kubechain.resources.model import Resource
 from kubechain.runtime.selectors import FieldSelector, LabelSelector
 
 T = TypeVar("T")
@@ -30,6 +31,11 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def key_of(obj: Resource) -> Key:
+    """The object's key."""
+    return Key(obj.metadata.namespace, obj.metadata.name)
 
 
 class ListOptions(msgspec.Struct, frozen=True):

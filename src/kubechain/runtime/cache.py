@@ -17,8 +17,7 @@ from typing import Generic, TypeVar
 
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
-from kubechain.runtime.api import Key
-from kubechain.runtime.ownership import key_of
+from kubechain.runtime.api import Key, key_of
 
 R = TypeVar("R", bound=Resource)
 RECENT = 256

@@ -21,10 +21,9 @@ from kubechain.errors import ApiError, Forbidden, Gone
 from kubechain.logs import Logger
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import Resource
-from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions
+from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions, key_of
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.cache import Cache
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.selectors import FieldSelector
 
 R = TypeVar("R", bound=Resource)

@@ -1,18 +1,27 @@
-"""A keyed, de-duplicating work queue. One per worker; informer handlers add, the worker takes.
+"""What a worker has to look at, and when: a keyed, de-duplicating work queue, and the memory of what failed.
 
-Guarantees: a key is held once however often it is added; a key that is being processed is never handed out a
-second time, but again after `done` when it was added meanwhile; of several times for a key the earliest wins;
-first in, first out. Nothing polls: one timer for the earliest delay, none when there is no delay.
-Everything is synchronous and belongs to the event loop's thread. It knows nothing of what the keys mean.
+The queue guarantees: a key is held once however often it is added; a key that is being processed is never handed
+out a second time, but again after `done` when it was added meanwhile; of several times for a key the earliest
+wins; first in, first out. Nothing polls: one timer for the earliest delay, none when there is no delay.
+
+`Retries` only decides. A status written by a failing pass must not wake its own retry, nor may the status of
+another object: a wait that somebody asked for is kept. A new spec ends it, and so does a change of what the object
+uses. Everything is synchronous and belongs to the event loop's thread, and knows nothing of what the keys mean.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from kubechain.runtime.api import Key
+from kubechain.runtime.backoff import Chance
+from kubechain.runtime.failure import Verdict, judge
 
 K = TypeVar("K", bound=Hashable)
 _NEVER = (inf, 0)
@@ -138,3 +147,66 @@ class WorkQueue(Generic[K]):
             if self._counts(entry):
                 self.add(entry[2])
         self._arm()
+
+
+class _Failing(Struct, frozen=True):
+    """Failures in a row, what was said about them, and the time before which a status change wakes nobody."""
+
+    attempts: int
+    message: str
+    firm_until: float
+
+
+class Retries:
+    """`now` is the time of the event loop."""
+
+    def __init__(self, now: Callable[[], float], chance: Chance) -> None:
+        self.failures: Counter[str] = Counter()
+        """Failures so far, by reason; lost races among them."""
+        self._now = now
+        self._chance = chance
+        self._failing: dict[Key, _Failing] = {}
+        self._urgent: set[Key] = set()
+        """Keys woken, since their last pass began, because something else is asked of them or of what they use."""
+        self._nudged: set[Key] = set()
+        """Keys woken since then by the status of another object, which ends no wait but one without end."""
+
+    def __len__(self) -> int:
+        return len(self._failing)
+
+    def woken(self, key: Key, *, urgent: bool) -> None:
+        """Something that the key depends on changed: `urgent` when it was more than a status."""
+        (self._urgent if urgent else self._nudged).add(key)
+
+    def begun(self, key: Key) -> None:
+        """A pass over the key begins: it sees all that the key was woken for."""
+        self._urgent.discard(key)
+        self._nudged.discard(key)
+
+    def wait(self, key: Key) -> float:
+        """Seconds before the next try is due; 0 where nothing is in its way, `inf` until something changes."""
+        failing = self._failing.get(key)
+        if failing is None or key in self._urgent or (key in self._nudged and failing.firm_until == inf):
+            return 0.0
+        return max(0.0, failing.firm_until - self._now())
+
+    def succeeded(self, key: Key) -> None:
+        """A successful pass forgets all failures."""
+        self._failing.pop(key, None)
+
+    def failed(self, key: Key, error: BaseException) -> tuple[Verdict, bool]:
+        """What follows, and whether people have heard the like of it already."""
+        before = self._failing.get(key)
+        attempts = 1 if before is None else before.attempts + 1
+        verdict = judge(error, attempts, self._chance)
+        self.failures[verdict.reason] += 1
+        heard = before.message if before is not None else ""
+        message = heard if verdict.audience == "nobody" else f"{verdict.reason}: {error}"
+        until = self._now() + verdict.wait if verdict.firm else 0.0
+        self._failing[key] = _Failing(attempts, message, until)
+        return verdict, message == heard
+
+    def forget(self, key: Key) -> None:
+        """The key is gone, at rest, or somebody else's."""
+        self._failing.pop(key, None)
+        self.begun(key)

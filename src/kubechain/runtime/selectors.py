@@ -1,20 +1,34 @@
-"""Label and field selectors: parsed once, matched often.
+"""Which objects a list or a watch is about: label and field selectors, parsed once, matched often.
 
-The server parses them from query strings, the store matches with them, a cluster client prints them.
-Pure.
+The server parses them from query strings, a cluster client prints them, and the store matches documents with them
+(`Matcher`, which looks into a document only when a selector asks for more than its name). Pure.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from kubechain.errors import BadRequest
+from kubechain.resources.builtin import EVENTS
+from kubechain.resources.document import meta_of
+from kubechain.resources.fields import reader
+from kubechain.resources.kind import Kind
 
 Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
+_TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+|$)")
+_OPERATORS: dict[str, Operator] = {
+    "in": "in", "notin": "notin", "=": "=", "==": "=", "!=": "!=", ">": "gt", "<": "lt",
+}  # fmt: skip
+_BY_ADDRESS = ("metadata.name", "metadata.namespace")
+_EVENT_FIELDS = {
+    "involvedObject": "regarding",
+    "source": "deprecatedSource.component",
+    "reportingComponent": "reportingController",
+}
 
 
 class Requirement(Struct, frozen=True):
@@ -103,12 +117,6 @@ def parse_labels(text: str) -> LabelSelector:
     return LabelSelector(tuple(_Parser(text).requirements()))
 
 
-_TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+|$)")
-_OPERATORS: dict[str, Operator] = {
-    "in": "in", "notin": "notin", "=": "=", "==": "=", "!=": "!=", ">": "gt", "<": "lt",
-}  # fmt: skip
-
-
 class _Parser:
     """A reader of label selectors, clause after clause; its refusals are those of a Kubernetes API server."""
 
@@ -187,3 +195,49 @@ def parse_fields(text: str) -> FieldSelector:
             raise BadRequest(f"invalid selector: '{text}'; can't understand '{clause}'")
         requirements.append(Requirement(found[1], "!=" if found[2] == "!=" else "=", (found[3],)))
     return FieldSelector(tuple(requirements))
+
+
+class Matcher:
+    """The conditions of one list or watch, parsed once. Raises BadRequest for a field that none may select by."""
+
+    def __init__(self, kind: Kind[Any], namespace: str, labels: LabelSelector, fields: FieldSelector) -> None:
+        for requirement in fields.requirements:
+            if not _selectable(kind, requirement.key):
+                raise BadRequest(f"field label not supported: {requirement.key}")
+        self._labels = labels
+        self._address = FieldSelector(tuple(r for r in fields.requirements if r.key in _BY_ADDRESS))
+        self._fields = FieldSelector(tuple(r for r in fields.requirements if r.key not in _BY_ADDRESS))
+        stored = _stored_event_path if kind.key == EVENTS.key else str
+        self._read = reader({r.key: stored(r.key) for r in self._fields.requirements})
+        self.namespace = namespace or fields.equal_to("metadata.namespace") or ""
+        self.name = fields.equal_to("metadata.name")
+        self.looks_inside = bool(labels or self._fields)
+        self.selects = bool(labels or fields)
+
+    def accepts_address(self, namespace: str, name: str) -> bool:
+        if self.namespace and namespace != self.namespace:
+            return False
+        if not self._address:
+            return True
+        return self._address.matches(lambda path: name if path == "metadata.name" else namespace)
+
+    def accepts(self, body: bytes) -> bool:
+        """Whether a document, its address accepted already, is what is asked for."""
+        if self._labels and not self._labels.matches(meta_of(body).labels):
+            return False
+        if not self._fields:
+            return True
+        texts = self._read(body)
+        return self._fields.matches(lambda path: texts[path])
+
+
+def _selectable(kind: Kind[Any], path: str) -> bool:
+    if path in _BY_ADDRESS or path in kind.selectable:
+        return True
+    return kind.key == EVENTS.key and path.replace("regarding.", "involvedObject.") in kind.selectable
+
+
+def _stored_event_path(path: str) -> str:
+    """Events are selected by the names of core/v1 and stored under those of events.k8s.io/v1."""
+    head, dot, rest = path.partition(".")
+    return _EVENT_FIELDS.get(head, head) + dot + rest

@@ -11,10 +11,10 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from kubechain.resources.kind import Kind, controller_of
 from kubechain.resources.model import Resource
-from kubechain.runtime.api import Key
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import controller_of, key_of, owner_key
 
 D = TypeVar("D", bound=Resource)
 R = TypeVar("R", bound=Resource)
@@ -52,9 +52,18 @@ def owned(informer: Source[D], owners: Informer[R]) -> Wake[D]:
 
 
 def _owner(child: Resource, owners: Informer[R]) -> Key | None:
-    key, reference = owner_key(child, owners.kind), controller_of(child)
+    key, reference = _owner_key(child, owners.kind), controller_of(child)
     held = owners.get(key) if key is not None else None
     return key if held is not None and reference is not None and held.metadata.uid == reference.uid else None
+
+
+def _owner_key(obj: Resource, owner_kind: Kind[R]) -> Key | None:
+    """The key of the controlling owner where it is of that kind (any version of it), else None."""
+    reference = controller_of(obj)
+    if reference is None or reference.kind != owner_kind.kind:
+        return None
+    group = reference.api_version.rpartition("/")[0]
+    return Key(obj.metadata.namespace, reference.name) if group == owner_kind.group else None
 
 
 def referred(informer: Source[D], through: Informer[R], index: str) -> Wake[D]:

@@ -19,17 +19,15 @@ from typing import Any, Generic, TypeVar, assert_never
 
 from kubechain.logs import Logger
 from kubechain.resources.model import Resource
-from kubechain.runtime.api import Key
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.backoff import Chance
 from kubechain.runtime.controller import After, Controller, Done, Next
 from kubechain.runtime.failure import Verdict
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.passes import Pass
-from kubechain.runtime.queue import WorkQueue
+from kubechain.runtime.queue import Retries, WorkQueue
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Turn, Turns
-from kubechain.runtime.retries import Retries
 from kubechain.runtime.wakes import Wake
 
 R = TypeVar("R", bound=Resource)

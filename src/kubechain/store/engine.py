@@ -38,7 +38,7 @@ from kubechain.runtime.api import (
     Page,
     WatchOptions,
 )
-from kubechain.runtime.matching import Matcher
+from kubechain.runtime.selectors import Matcher
 from kubechain.store import database, files, hub, pages
 from kubechain.store.decisions import IMMORTAL
 from kubechain.store.files import Synchronous

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from kubechain.resources.document import stamped
 from kubechain.resources.kind import Kind
 from kubechain.resources.refusals import too_old_version
-from kubechain.runtime.matching import Matcher
+from kubechain.runtime.selectors import Matcher
 from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
 
 _QUEUE = 512

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from kubechain.errors import BadRequest
-from kubechain.runtime.matching import Matcher
+from kubechain.runtime.selectors import Matcher
 
 
 class Place(NamedTuple):

@@ -21,8 +21,8 @@ from kubechain.resources.model import ObjectMeta
 from kubechain.resources.reference import Reference
 from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec
+from kubechain.runtime.api import key_of
 from kubechain.runtime.clock import now
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.store.engine import Store
 

@@ -23,10 +23,10 @@ from kubechain.resources.mcpserver import (
     MCPTool,
 )
 from kubechain.resources.model import ObjectMeta
+from kubechain.runtime.api import key_of
 from kubechain.runtime.clock import now
 from kubechain.runtime.controller import Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.worker import Worker
 from tests.unit.runtime.faketime import on_fake_time, settle

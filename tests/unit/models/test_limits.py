@@ -9,8 +9,7 @@ import pytest
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.errors import Transient
-from kubechain.providers.models.interruptions import AT_A_TIME, Server
-from kubechain.providers.models.limits import Limited
+from kubechain.providers.models.limits import AT_A_TIME, Limited, Server
 from kubechain.resources.llm import RateLimit
 from kubechain.resources.message import Message
 from tests.unit.models.world import endpoint, user

@@ -13,7 +13,7 @@ import pytest
 
 from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.models.network import direct
+from kubechain.providers.models.connections import direct
 from kubechain.providers.models.router import Models
 from kubechain.server import tls
 from tests.unit.models.test_connections import answer, replying, speaking

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from kubechain.resources.kind import owner_uids
 from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key
 from kubechain.runtime.cache import TOLD, Cache
-from kubechain.runtime.ownership import owner_uids
 from kubechain.runtime.wakes import local
 from tests.unit.runtime.world import call, finished, names, run
 

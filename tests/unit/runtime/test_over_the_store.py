@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from kubechain.resources.builtin import EVENTS
-from kubechain.resources.kind import Kind
+from kubechain.resources.kind import Kind, owner_uids
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import owner_uids
 from kubechain.runtime.passes import wrote
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.wakes import owned

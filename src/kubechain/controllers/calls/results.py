@@ -12,12 +12,11 @@ from msgspec import Struct
 from kubechain.agents.builtin.read_result import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name, split
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import NotFound
-from kubechain.resources.kind import owner_reference
+from kubechain.resources.kind import controller_of, owner_reference
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.toolcall import TOOL_CALLS, StoredResult, ToolCall
 from kubechain.resources.toolresult import TOOL_RESULTS, ToolResult
 from kubechain.runtime.api import Api
-from kubechain.runtime.ownership import controller_of
 
 
 class Results(Struct, frozen=True):

@@ -11,10 +11,10 @@ from kubechain.agents.call.scene import ToolState
 from kubechain.agents.ports.tool import Environment, ToolRunner
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.secrets import Missing, named_values
+from kubechain.resources.kind import controller_of
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.api import Key
-from kubechain.runtime.ownership import controller_of
 
 
 class Tool(Struct, frozen=True):

@@ -10,8 +10,7 @@ from kubechain.resources.builtin import Secret
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.tool import Tool
-from kubechain.runtime.api import Key
-from kubechain.runtime.ownership import key_of
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.wakes import Wake
 
 

@@ -10,7 +10,7 @@ from kubechain.controllers.calls.tools import Tools
 from kubechain.controllers.calls.wakes import wakes
 from kubechain.controllers.parts import Parts
 from kubechain.resources.toolcall import ToolCall
-from kubechain.runtime.ownership import key_of
+from kubechain.runtime.api import key_of
 from kubechain.runtime.replicas.share import Sharded
 from kubechain.runtime.wakes import Wake
 from kubechain.runtime.worker import Worker

@@ -25,9 +25,8 @@ from kubechain.controllers.runs.checkpoints import Checkpoints
 from kubechain.errors import ApiError, Transient
 from kubechain.resources.model import Clock, timestamp
 from kubechain.resources.taskrun import TaskRun
-from kubechain.runtime.api import Key
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.backoff import CAP, Chance, full_jitter, not_before
-from kubechain.runtime.ownership import key_of
 
 NOTHING = TokenCount()
 AT_ONCE = 8

@@ -15,8 +15,7 @@ from kubechain.resources.builtin import Secret
 from kubechain.resources.llm import LLM
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
-from kubechain.runtime.api import Key
-from kubechain.runtime.ownership import key_of
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.wakes import Wake, owned, referred
 
 

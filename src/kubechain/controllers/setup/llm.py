@@ -17,8 +17,8 @@ from kubechain.controllers.parts import Parts
 from kubechain.controllers.secrets import Missing, endpoint_of, versions
 from kubechain.controllers.setup.readiness import Found, Readiness, fingerprint
 from kubechain.resources.llm import LLM, LLMS, LLMStatus
+from kubechain.runtime.api import key_of
 from kubechain.runtime.controller import Next
-from kubechain.runtime.ownership import key_of
 from kubechain.runtime.wakes import Wake, referred
 
 

@@ -16,10 +16,9 @@ from kubechain.errors import Terminal
 from kubechain.resources.kind import Kind
 from kubechain.resources.mcpserver import MCPServer, MCPServerStatus
 from kubechain.resources.tool import Tool, ToolStatus
-from kubechain.runtime.api import Key
+from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.controller import Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of
 
 P = TypeVar("P", Tool, MCPServer)
 S = TypeVar("S", ToolStatus, MCPServerStatus)

@@ -22,11 +22,10 @@ from kubechain.errors import Terminal, Transient
 from kubechain.resources.kind import GROUP, R
 from kubechain.resources.model import Clock, Condition, Resource, timestamp, with_condition
 from kubechain.resources.readiness import ReadyStatus, settled
-from kubechain.runtime.api import Api, Key
+from kubechain.runtime.api import Api, Key, key_of
 from kubechain.runtime.backoff import not_before
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.ownership import key_of
 
 RELOAD = f"{GROUP}/reload"
 """An annotation: another value of it has the object checked anew."""

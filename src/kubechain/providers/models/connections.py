@@ -1,17 +1,23 @@
 """Requests to model servers over one aiohttp session, which keeps the connections of all of them.
 
-A request goes out once, follows no redirect (the key would go along) and keeps no cookie. Of the environment it
-reads the proxy and the certificates: network.py. The endpoint's patience is the time for all of a reply; whoever
-reads a stream moves its end on with each piece that says something (`Response.alive`).
+A request goes out once, follows no redirect (the key would go along) and keeps no cookie. Through which proxy it
+goes, and whose certificates are believed, says first the LLM (spec.proxyURL, spec.caBundle, spec.caBundleFrom),
+then the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; OpenSSL itself reads SSL_CERT_FILE and
+SSL_CERT_DIR. The endpoint's patience is the time for all of a reply; whoever reads a stream moves its end on with
+each piece that says something (`Response.alive`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from io import BytesIO
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import aiohttp
 from msgspec import Struct
@@ -22,7 +28,6 @@ from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Terminal
 from kubechain.providers.models.breakage import cut, garbled, overdue, unreachable
 from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, host, patience, subject
-from kubechain.providers.models.network import Trust, proxy
 
 LONGEST_BODY = 16 * 1024 * 1024
 TAIL = 0.1
@@ -174,3 +179,74 @@ async def whole(endpoint: Endpoint, response: Response) -> bytes:
         if size > LONGEST_BODY:
             raise garbled(endpoint, f"more than {LONGEST_BODY} bytes")
     return b"".join(pieces)
+
+
+def proxy(endpoint: Endpoint, url: str) -> str | None:
+    """The proxy for `url`; none for this machine itself, unless the LLM names one."""
+    return endpoint.llm.spec.proxy_url or _from_environment(url)
+
+
+@lru_cache(maxsize=256)
+def _from_environment(url: str) -> str | None:
+    named, parts = getproxies_environment(), urlsplit(url)
+    found = named.get(parts.scheme) or named.get("all")
+    if not found or direct(parts.hostname or "", named.get("no", "")):
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+def direct(host: str, exceptions: str) -> bool:
+    """Whether NO_PROXY (`exceptions`) holds the host: names with subdomains, addresses, networks, or `*`."""
+    address = _ip(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    return any(_matches(host, address, one.strip().lower()) for one in exceptions.split(",") if one.strip())
+
+
+def _matches(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, exception: str) -> bool:
+    if exception == "*":
+        return True
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(exception.strip("[]"), strict=False)
+        except ValueError:
+            return False
+    name = exception.partition(":")[0].removeprefix("*").lstrip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+class Trust:
+    """TLS contexts by certificate bundle, each made once, off the event loop."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    async def of(self, endpoint: Endpoint) -> ssl.SSLContext | bool:
+        """True for the system's authorities alone. Raises Terminal where the bundle holds no certificate."""
+        bundle = endpoint.ca_bundle
+        if not bundle:
+            return True
+        if bundle not in self._contexts:
+            try:
+                self._contexts[bundle] = await asyncio.to_thread(_believing, bundle)
+            except (ssl.SSLError, ValueError) as error:
+                raise Terminal(
+                    f"{subject(endpoint)}: the CA bundle holds no PEM certificate that can be read; correct "
+                    "spec.caBundle or the Secret that spec.caBundleFrom names",
+                    reason="InvalidCABundle",
+                ) from error
+        return self._contexts[bundle]
+
+
+def _believing(bundle: str) -> ssl.SSLContext:
+    """The system's authorities and those of the bundle."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=bundle)
+    return context

@@ -1,27 +1,41 @@
 """Any model provider, asked no more than so many times at once: `LLM.spec.rateLimit.maxConcurrent`.
 
-`app.loops` puts it round the provider that the controllers get. Requests beyond the limit wait in order, without
-their timeout running, and leave the line when their run is cancelled. A limit holds for this replica. Where an LLM
-names none, all go out at once, but to a server that breaks off one answer for the next: that one is asked one at a
-time for a while (interruptions.py).
+`app.loops` puts it round the provider that the controllers get. Requests beyond the limit wait in a line, first
+come, first served, without their timeout running, and leave it when their run is cancelled. A limit holds for this
+replica. Where an LLM names none, all go out at once, but to a server that breaks off one answer for the next: that
+one is asked one at a time for a while. Such a server cuts the older of two answers each time, and goes on with the
+newer. One that finishes answers although a newer request is there serves several; what breaks there breaks for
+another reason.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
 
 from msgspec import Struct
 
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.models.endpoints import host, root
-from kubechain.providers.models.interruptions import Server
-from kubechain.providers.models.line import Line
 from kubechain.resources.message import Message
 
 Name = tuple[str, str]
 """Namespace and name of an LLM."""
+OVERLAP = 0.05
+"""Seconds that a newer request has been there for when an older one is answered after all."""
+ENOUGH = 3
+"""Older requests answered after all, of a server that serves several."""
+SUSPICIOUS = 2
+"""Older requests broken off, with none of those between, of a server that breaks them off for the newer."""
+AT_A_TIME = 600.0
+"""Seconds for which a server is asked one at a time before several are tried again."""
+BREAKS = frozenset({"Interrupted", "UnreadableReply"})
+"""What a broken-off answer looks like: in its middle, or before its first word."""
 
 
 class _Way(Struct, frozen=True):
@@ -143,3 +157,106 @@ def _limit(endpoint: Endpoint) -> int | None:
 def _name(endpoint: Endpoint) -> Name:
     metadata = endpoint.llm.metadata
     return metadata.namespace, metadata.name
+
+
+class Line:
+    """`limit` may change at any time; None lets everybody in."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self.inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in the line."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Waits for its turn, and lets the next one in when it leaves."""
+        await self._enter()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self.move()
+
+    async def _enter(self) -> None:
+        if self._free() and not self._waiting:
+            self.inside += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif not turn.cancelled():  # let in, and cancelled in the same moment
+                self.inside -= 1
+                self.move()
+            raise
+
+    def _free(self) -> bool:
+        return self.limit is None or self.inside < self.limit
+
+    def move(self) -> None:
+        """Lets in whom there is room for."""
+        while self._waiting and self._free():
+            turn = self._waiting.popleft()
+            if turn.cancelled():
+                continue
+            self.inside += 1
+            turn.set_result(None)
+
+
+class Server:
+    """What was seen of one server; `monotonic` in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._numbers = count()
+        self._open: dict[int, float] = {}
+        self._overlapped = self._cut = 0
+        self._one_until = 0.0
+        self._confirmed = False
+
+    @property
+    def one_at_a_time(self) -> bool:
+        return self._one_until > 0.0 and self._monotonic() < self._one_until
+
+    def begun(self) -> int:
+        """A request goes out; its number."""
+        number = next(self._numbers)
+        self._open[number] = self._monotonic()
+        return number
+
+    def ended(self, number: int, reason: str) -> None:
+        """It ended: answered with "", or for the reason of an error."""
+        began = self._open.pop(number)
+        if not reason:
+            self._answered(number, began)
+        elif reason in BREAKS and self._overlapped < ENOUGH:
+            self._broke(
+                newer=max(self._open, default=-1) > number, oldest=min(self._open, default=number) >= number
+            )
+
+    def _answered(self, number: int, began: float) -> None:
+        self._confirmed = True
+        if self._overlapped >= ENOUGH or self._monotonic() - began < OVERLAP:
+            return
+        newer = min((at for other, at in self._open.items() if other > number), default=None)
+        if newer is not None and self._monotonic() - newer >= OVERLAP:
+            self._overlapped, self._cut = self._overlapped + 1, 0
+            self._one_until = 0.0
+
+    def _broke(self, newer: bool, oldest: bool) -> None:
+        if newer and oldest:
+            self._cut += 1
+            if not self.one_at_a_time:
+                self._confirmed = False
+            if self._cut >= SUSPICIOUS:
+                self._one_until = self._monotonic() + AT_A_TIME
+        elif not newer and not self._confirmed:  # the last one broke as well: the server fell, it did not choose
+            self._cut, self._one_until = 0, 0.0
