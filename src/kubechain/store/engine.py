@@ -186,18 +186,18 @@ class Store:
 
     async def create(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
-        outcome = await self._written(lambda: self._writes.create(kind, document, dry_run=dry_run))
-        return _answer(kind, obj, outcome)
+        return await self._saved(kind, obj, lambda: self._writes.create(kind, document, dry_run=dry_run))
 
     async def put(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
-        outcome = await self._written(lambda: self._writes.put(kind, document, dry_run=dry_run))
-        return _answer(kind, obj, outcome)
+        return await self._saved(kind, obj, lambda: self._writes.put(kind, document, dry_run=dry_run))
 
     async def put_status(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
         document = given(kind, obj)
-        outcome = await self._written(lambda: self._writes.put_status(kind, document, dry_run=dry_run))
-        return _answer(kind, obj, outcome)
+        return await self._saved(kind, obj, lambda: self._writes.put_status(kind, document, dry_run=dry_run))
+
+    async def _saved(self, kind: Kind[T], obj: T, write: Callable[[], Outcome]) -> T:
+        return _answer(kind, obj, await self._written(write))
 
     async def checkpoint(
         self, kind: Kind[T], obj: T, child_kind: Kind[R], children: Sequence[R]
@@ -241,10 +241,9 @@ class Store:
     async def ensure(self, kind: Kind[T], obj: T) -> T:
         document = given(kind, obj)
         try:
-            outcome = await self._written(lambda: self._writes.create(kind, document))
+            return await self._saved(kind, obj, lambda: self._writes.create(kind, document))
         except AlreadyExists:
             return await self.get(kind, document.meta.name, document.meta.namespace)
-        return _answer(kind, obj, outcome)
 
     async def confirm(self, kind: Kind[T], obj: T) -> None:
         meta = obj.metadata if isinstance(obj, Resource) else given(kind, obj).meta

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.model import Clock
 from kubechain.runtime.api import DeleteOptions
 from kubechain.store import database
-from kubechain.store.ledger import Job, Ledger
+from kubechain.store.ledger import Ledger
 from kubechain.store.record import Entry
 from kubechain.store.writes import Writes
 
@@ -51,7 +52,7 @@ class History:
     async def forget(self) -> None:
         """Marks the present, and lets go of all that is old enough by now."""
         now = self._clock().timestamp()
-        if self._unmarked:
+        if self._unmarked():
             mark = (int(now), self._ledger.committed)
             self._marks.append(mark)
             self._marked = mark[1]
@@ -68,10 +69,9 @@ class History:
         target = min(revision, self._ledger.committed - 1)
         while self.compacted < target:
             after, self.compacted = self.compacted, min(self.compacted + _STEP, target)
-            await self._ledger.run(_compaction(after, self.compacted))
+            await self._ledger.run(partial(database.compact, after=after, upto=self.compacted))
             await asyncio.sleep(0)
 
-    @property
     def _unmarked(self) -> bool:
         return self._ledger.committed > self._marked
 
@@ -80,7 +80,7 @@ class History:
 
     async def _until_due(self) -> None:
         """Sleeps until the oldest mark is old enough, or for a while after a write."""
-        if not self._unmarked:
+        if not self._unmarked():
             self._written.clear()
             try:
                 async with asyncio.timeout(self._seconds_left()):
@@ -95,13 +95,8 @@ class History:
         return max(1.0, min(due) - now) if due else None
 
     async def _expire_events(self, revision: int) -> None:
-        number = self._writes.number(EVENTS)
-        while old := database.unwritten_since(self._ledger.reader, number, revision, _STEP):
+        while old := database.unwritten_since(self._ledger.reader, self._writes.number(EVENTS), revision, _STEP):
             landings = [self._writes.remove(at, DeleteOptions("Background")) for at in old]
             if not any(landings):
                 return
             await self._ledger.settled()
-
-
-def _compaction(after: int, upto: int) -> Job:
-    return lambda cx: database.compact(cx, after, upto)

@@ -1,8 +1,7 @@
 """Group commit: decisions are made on the event loop, and everything decided meanwhile is one transaction.
 
-Called by the engine and the store's own workers. The loop makes the rows; a thread commits them, since a sync
-takes as long as the disk needs. What is decided but not yet on disk is kept here for the decisions that follow it;
-nobody is told of a write, and no watch sees it, before its transaction is on disk.
+The loop makes the rows, and commits them where that takes no time; on other disks a thread does. What is decided
+but not yet on disk is kept here for the decisions that follow; nobody is told before its transaction is on disk.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from time import perf_counter
 
 from kubechain.errors import InternalError
 from kubechain.resources.document import parse
@@ -22,6 +22,8 @@ from kubechain.store.record import Address, Entry, Stored
 
 Landed = asyncio.Future[None]
 Job = Callable[[sqlite3.Connection], object]
+_QUICK, _SLOW = 0.001, 100
+"""Seconds that a commit may take on the event loop; commits that the thread makes after one that took longer."""
 _LARGEST = 64 * 1024
 """Bytes of a document that is not kept in memory: few are as large."""
 
@@ -104,6 +106,7 @@ class Ledger:
         self._collecting = _Batch()
         self._under_way: _Batch | None = None
         self._flush_due = self._closed = False
+        self._slow = 0  # commits that the thread makes before one is tried on the loop again
         self.committed = database.newest_revision(self.reader)
         """The newest revision that is on disk."""
         self.next_revision = self.committed + 1
@@ -182,16 +185,20 @@ class Ledger:
         except Exception as error:  # whatever it is, those who wait must hear of it
             self._landed(batch, error)
         else:
-            self._thread.submit(self._commit, batch)
+            if self._slow:
+                self._slow -= 1
+                self._thread.submit(lambda: self._loop.call_soon_threadsafe(self._landed, batch, self._commit()))
+            else:
+                begun = perf_counter()
+                self._landed(batch, self._commit())
+                self._slow = _SLOW if perf_counter() - begun > _QUICK else 0
 
-    def _commit(self, batch: _Batch) -> None:
-        """The thread: returns to the loop with what came of it."""
-        problem = None
+    def _commit(self) -> sqlite3.Error | None:
         try:
             self._writing.execute("COMMIT")
+            return None
         except sqlite3.Error as error:
-            problem = error
-        self._loop.call_soon_threadsafe(self._landed, batch, problem)
+            return error
 
     def _landed(self, batch: _Batch, error: Exception | None) -> None:
         self._under_way = None

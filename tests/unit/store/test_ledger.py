@@ -53,13 +53,15 @@ async def test_what_is_decided_together_is_committed_together(store: Store) -> N
     assert store._ledger.batches == before + 1
 
 
-async def test_nothing_is_shown_before_it_is_committed(store: Store) -> None:
+@pytest.mark.parametrize("slow_disk", [False, True])
+async def test_nothing_is_shown_before_it_is_committed(store: Store, slow_disk: bool) -> None:
     made = await store.create(TASKS, task("seen", "old"))
     watch = store.watch(TASKS, "default", WatchOptions(since=made.metadata.resource_version))
     change = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
     write = asyncio.ensure_future(store.patch(TASKS, "seen", "default", {"spec": {"userMessage": "new"}}))
-    for under_way in (False, True):  # decided, then being committed
+    store._ledger._slow = 10 * slow_disk  # commits for the thread
+    for under_way in (False, True)[: 1 + slow_disk]:  # decided, then being committed
         await asyncio.sleep(0)
         assert (store._ledger._under_way is not None) == under_way
         assert (await store.get(TASKS, "seen", "default")).spec.user_message == "old"
@@ -197,6 +199,13 @@ async def test_while_another_program_writes_to_the_file_writes_say_so(store: Sto
     other.execute("ROLLBACK")
     other.close()
     await store.create(TASKS, task())
+
+
+async def test_the_thread_commits_as_many_times_as_it_is_to_and_then_the_loop_does(store: Store) -> None:
+    store._ledger._slow = 1
+    await store.create(TASKS, task("by-the-thread"))
+    assert store._ledger._slow == 0
+    assert (await store.get(TASKS, "by-the-thread", "default")).metadata.name == "by-the-thread"
 
 
 async def test_a_long_log_of_sqlite_is_carried_into_the_file(store: Store, tmp_path: Path) -> None:
