@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from kubechain.agents.call.nature import Provider
 from kubechain.agents.call.outcome import Done, Parked
-from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner
+from kubechain.agents.ports.tool import Described, Description, Environment, Provider, ToolRun, ToolRunner
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.table import runners

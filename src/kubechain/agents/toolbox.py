@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from kubechain.agents.call.nature import nature_of
 from kubechain.agents.naming import mcp_tool_name, tool_name
+from kubechain.agents.ports.tool import nature_of
 from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from kubechain.agents.call.nature import Nature, nature_of
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked
 from kubechain.agents.call.scene import CallScene, Execution, ToolState
 from kubechain.agents.call.step import (
@@ -27,6 +26,7 @@ from kubechain.agents.call.step import (
     Succeed,
     next_call_step,
 )
+from kubechain.agents.ports.tool import Nature, nature_of
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.tool import FunctionTool, Tool, ToolSpec
 from kubechain.resources.toolcall import ExternalWork, ToolCall

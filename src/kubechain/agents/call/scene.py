@@ -6,8 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from kubechain.agents.call.nature import Nature
 from kubechain.agents.call.outcome import Outcome
+from kubechain.agents.ports.tool import Nature
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 

@@ -12,9 +12,9 @@ from typing import TypeAlias, assert_never
 import msgspec
 from msgspec import json
 
-from kubechain.agents.call.nature import Nature
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked
 from kubechain.agents.call.scene import CallScene
+from kubechain.agents.ports.tool import Nature
 from kubechain.resources.toolcall import ToolCall
 
 DEATHS = 3

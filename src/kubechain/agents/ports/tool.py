@@ -1,7 +1,8 @@
 """The port `ToolRunner`: one per kind of tool, listed in `providers/tools/table.py`. The controllers know no kind.
 
-A tool that fails is a `ToolError`, whose text is for the model; an environment that fails (a worker that died, a
-server that hangs) is Transient or Terminal.
+Of a tool they know its `Nature`: what has to be known to call it safely. A tool that fails is a `ToolError`, the
+text of which is for the model; an environment that fails (a worker that died, a server that hangs) is Transient or
+Terminal.
 """
 
 from __future__ import annotations
@@ -12,14 +13,46 @@ from dataclasses import dataclass, field
 
 from msgspec import Raw, Struct
 
-from kubechain.agents.call.nature import Nature, Provider, nature_of
 from kubechain.agents.call.outcome import Done, Parked
 from kubechain.errors import KubechainError
-from kubechain.resources.mcpserver import ServerInfo
-from kubechain.resources.tool import Effect
+from kubechain.resources.duration import seconds
+from kubechain.resources.mcpserver import MCPServer, ServerInfo
+from kubechain.resources.tool import Effect, Interrupt, Tool, interrupt_policy
 from kubechain.resources.toolcall import ExternalWork, ToolCall
 
+DEFAULT_TIMEOUT = 300.0
+"""Seconds one call may take where nothing is stated."""
+Provider = Tool | MCPServer
+"""What offers tools to models."""
 Environment = Mapping[str, str]
+
+
+class Nature(Struct, frozen=True, gc=False):
+    """`effect`: what a repeated call does; `on_interrupt`: what follows when it is cut off; `timeout`: seconds."""
+
+    effect: Effect
+    on_interrupt: Interrupt
+    timeout: float
+
+    @property
+    def marked(self) -> bool:
+        """Whether Running is written before it starts: a second start would do harm, or is not wanted."""
+        return self.effect == "NonIdempotent" or self.on_interrupt != "Retry"
+
+
+def nature_of(provider: Provider, tool: str = "", default: Effect = "NonIdempotent") -> Nature:
+    """The nature of a tool, or of one tool of an MCP server; `default` is the effect where none is stated."""
+    timeout = call_timeout(provider)
+    if isinstance(provider, Tool):
+        effect: Effect = provider.spec.effect or default
+        return Nature(effect, interrupt_policy(effect, provider.spec.on_interrupt), timeout)
+    effect = next((t.effect for t in provider.status.tools if t.name == tool), default)
+    return Nature(effect, interrupt_policy(effect, None), timeout)
+
+
+def call_timeout(provider: Provider) -> float:
+    """Seconds one call may take."""
+    return seconds(provider.spec.timeout) if provider.spec.timeout else DEFAULT_TIMEOUT
 
 
 class ToolError(KubechainError):

@@ -6,9 +6,8 @@ from typing import assert_never
 
 from kubechain.agents.builtin.read_result import Reading
 from kubechain.agents.builtin.table import step_of
-from kubechain.agents.call.nature import Nature, Provider
 from kubechain.agents.call.outcome import Done
-from kubechain.agents.ports.tool import Described, Environment, ToolError, ToolRun, ToolRunner
+from kubechain.agents.ports.tool import Described, Environment, Nature, Provider, ToolError, ToolRun, ToolRunner
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.saving import through_trouble
 from kubechain.errors import Terminal

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from kubechain.agents.call.nature import Nature
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked
 from kubechain.agents.call.scene import Execution
-from kubechain.agents.ports.tool import ToolError
+from kubechain.agents.ports.tool import Nature, ToolError
 from kubechain.errors import ApiError, Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.resources.toolcall import ToolCall

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kubechain.agents.call.nature import Provider
 from kubechain.agents.call.scene import ToolState
-from kubechain.agents.ports.tool import Environment, ToolRunner
+from kubechain.agents.ports.tool import Environment, Provider, ToolRunner
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.secrets import Missing, named_values
 from kubechain.resources.kind import controller_of

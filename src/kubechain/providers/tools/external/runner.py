@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from kubechain.agents.call.nature import DEFAULT_TIMEOUT, Nature, Provider
 from kubechain.agents.call.outcome import Parked
-from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner
+from kubechain.agents.ports.tool import (
+    DEFAULT_TIMEOUT,
+    Described,
+    Description,
+    Environment,
+    Nature,
+    Provider,
+    ToolRun,
+    ToolRunner,
+)
 from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ExternalWork
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from kubechain.agents.call.nature import Provider
 from kubechain.agents.call.outcome import Done
-from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner, secret_names
+from kubechain.agents.ports.tool import (
+    Described,
+    Description,
+    Environment,
+    Provider,
+    ToolRun,
+    ToolRunner,
+    secret_names,
+)
 from kubechain.errors import Terminal
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses
 from kubechain.resources.tool import FunctionTool, Tool

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kubechain.agents.call.nature import Provider, call_timeout
 from kubechain.agents.call.outcome import Done
-from kubechain.agents.ports.tool import Described, Description, Environment, ToolRun, ToolRunner, secret_names
+from kubechain.agents.ports.tool import (
+    Described,
+    Description,
+    Environment,
+    Provider,
+    ToolRun,
+    ToolRunner,
+    call_timeout,
+    secret_names,
+)
 from kubechain.errors import Terminal
 from kubechain.providers.tools.mcp.server import MCPSessions, ServerCommand
 from kubechain.providers.tools.mcp.tool_list import fitting, sentence
