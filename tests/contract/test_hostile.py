@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kubechain.server import call, guard
+from kubechain.server import guard, scope
 from tests.contract.test_server import AGENTS_URL, TABLE, Client, agent, http
 from tests.world import PLAIN_TOKEN, TOKEN, World
 
@@ -227,7 +227,7 @@ async def test_who_sends_a_head_too_slowly_is_let_go(running: World, monkeypatch
 
 
 async def test_who_sends_a_body_too_slowly_is_told(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(scope, "BODY_SECONDS", 0.3)
     await wire.send(post(CONFIG_MAPS, "Content-Length: 100"), b"{")
     assert (await wire.answer()).body["reason"] == "Timeout"
 

@@ -1,6 +1,6 @@
 """Who is outside of the program in the crash suite: a model and functions, with journals of their own.
 
-Two of each. `OverHTTP` is the real thing: a model server, the real client, functions in worker processes.
+Two of each. `OverHTTP` is the real thing: a model server, the real client, functions in tool processes.
 `InProcess` follows the same script and calls the same functions without a socket or a process between, for the
 thousands of worlds of the pair matrix; a test holds its answers against those of the real one.
 """
@@ -30,8 +30,8 @@ from kubechain.providers.models.scripted.conversation import (
 from kubechain.providers.models.scripted.script import Script, ScriptedCall, decide
 from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
+from kubechain.providers.tools.function.function_server import load
 from kubechain.providers.tools.function.functions import Functions
-from kubechain.providers.tools.function.worker import load
 from kubechain.providers.tools.result import as_text
 from kubechain.resources import message as ours
 from kubechain.resources.json import JsonObject
@@ -103,7 +103,7 @@ class InProcess:
 
 
 class OverHTTP:
-    """The real client, a real server, real worker processes."""
+    """The real client, a real server, real tool processes."""
 
     exact = False
 

@@ -11,7 +11,8 @@ HEAVY = ("mcp", "pydantic_ai", "anthropic", "openai", "cryptography", "prometheu
 
 
 @pytest.mark.parametrize(
-    "module", ["kubechain.app.embedded", "kubechain.cli.main", "kubechain.providers.tools.function.worker"]
+    "module",
+    ["kubechain.app.embedded", "kubechain.cli.main", "kubechain.providers.tools.function.function_server"],
 )
 def test_importing_the_program_imports_no_mcp_and_no_model_library(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"

@@ -25,7 +25,7 @@ class Surroundings(Struct, frozen=True):
     offered: Iterable[Tool] = ()
 
 
-class Verdict(Struct, frozen=True):
+class Assessment(Struct, frozen=True):
     """A readiness summary: `reason` is the condition's CamelCase word."""
 
     status: Summary
@@ -35,10 +35,10 @@ class Verdict(Struct, frozen=True):
 
 LARGEST = 1_000_000
 """Bytes of tools that an agent's status can hold beside the rest."""
-READY = Verdict("Ready", "DependenciesReady", "All dependencies validated successfully")
+READY = Assessment("Ready", "DependenciesReady", "All dependencies validated successfully")
 
 
-def verdict(agent: Agent, around: Surroundings) -> Verdict:
+def assessment(agent: Agent, around: Surroundings) -> Assessment:
     """Whether everything the agent refers to is there and ready; else what is missing, in one sentence."""
     llm = agent.spec.llm_ref.name
     if around.llm is None:
@@ -57,21 +57,21 @@ def verdict(agent: Agent, around: Surroundings) -> Verdict:
             return not_ready(kind, name, status)
     for tool in _offers(agent, around):
         if tool.status.observed_generation != tool.metadata.generation:
-            return Verdict(
+            return Assessment(
                 "Pending", "ToolNotReady", f'Tool "{tool.metadata.name}", offered to it, is being checked'
             )
     return READY
 
 
-def missing(kind: str, name: str) -> Verdict:
+def missing(kind: str, name: str) -> Assessment:
     """A dependency that is not there yet: waited for, never an error."""
-    return Verdict("Pending", f"{kind}NotFound", f'{kind} "{name}" not found')
+    return Assessment("Pending", f"{kind}NotFound", f'{kind} "{name}" not found')
 
 
-def not_ready(kind: str, name: str, status: ReadyStatus) -> Verdict:
+def not_ready(kind: str, name: str, status: ReadyStatus) -> Assessment:
     """A dependency that is there and not ready: its own sentence, passed on."""
     detail = f'{kind} "{name}" is not ready: {status.status_detail or "not checked yet"}'
-    return Verdict("Error" if status.status == "Error" else "Pending", f"{kind}NotReady", detail)
+    return Assessment("Error" if status.status == "Error" else "Pending", f"{kind}NotReady", detail)
 
 
 def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
@@ -95,7 +95,7 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
     return list(resolved.values())
 
 
-def too_large(tools: Sequence[ResolvedTool]) -> Verdict | None:
+def too_large(tools: Sequence[ResolvedTool]) -> Assessment | None:
     """An agent whose tools do not fit into its status cannot use any of them."""
     total = sum(len(bytes(t.parameters)) + len(t.description.encode()) + 300 for t in tools)
     if total <= LARGEST:
@@ -104,7 +104,7 @@ def too_large(tools: Sequence[ResolvedTool]) -> Verdict | None:
     for tool in tools:
         by_origin[f"{tool.origin.kind} {tool.origin.name}"] += len(bytes(tool.parameters)) + len(tool.description)
     name, most = by_origin.most_common(1)[0]
-    return Verdict(
+    return Assessment(
         "Error",
         "ToolsTooLarge",
         f"the descriptions of its {len(tools)} tools have {total:,} bytes, and an agent can hold {LARGEST:,}; "

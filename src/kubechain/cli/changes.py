@@ -31,7 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WatchEvent:
     """`type` is ADDED, MODIFIED, DELETED, or LISTING and SYNCED with an empty object."""
 
     type: str
@@ -66,7 +66,7 @@ def changes(
     patience: float = PATIENCE,
     *,
     quiet: bool = False,
-) -> Generator[Event, None, None]:
+) -> Generator[WatchEvent, None, None]:
     """LISTING, the present objects as ADDED, SYNCED, then every change; again from the start where that is needed.
 
     Raises TimeoutError at the deadline, NotRunning when the server is away for longer than `patience` seconds;
@@ -80,10 +80,10 @@ def changes(
             api_version, kind = text(page, "apiVersion"), text(page, "kind").removesuffix("List")
             told = True
             outage.over()
-            yield Event(LISTING, {})
+            yield WatchEvent(LISTING, {})
             for item in members(page, "items"):
-                yield Event("ADDED", {"apiVersion": api_version, "kind": kind, **item})
-            yield Event(SYNCED, {})
+                yield WatchEvent("ADDED", {"apiVersion": api_version, "kind": kind, **item})
+            yield WatchEvent(SYNCED, {})
             yield from resumed(client, path, query, text(page, "metadata.resourceVersion"), deadline)
         except Gone:
             continue
@@ -125,7 +125,7 @@ class Outage:
 
 def resumed(
     client: Client, path: str, query: Mapping[str, str], version: str, deadline: Deadline, accept: str = ""
-) -> Generator[Event, None, None]:
+) -> Generator[WatchEvent, None, None]:
     """Every change after a resource version, over as many connections as it takes. Raises Gone, TimeoutError."""
     while True:
         options = {**query, "resourceVersion": version}
@@ -134,7 +134,7 @@ def resumed(
             version = version_of(obj) or version
             deadline.left()
             if text(event, "type") != "BOOKMARK":
-                yield Event(text(event, "type"), obj)
+                yield WatchEvent(text(event, "type"), obj)
 
 
 def version_of(obj: JsonObject) -> str:
@@ -147,6 +147,6 @@ def version_of(obj: JsonObject) -> str:
 
 def of_object(
     client: Client, resource: Resource, namespace: str, name: str, deadline: Deadline | None = None
-) -> Generator[Event, None, None]:
+) -> Generator[WatchEvent, None, None]:
     """The changes of one object."""
     return changes(client, resource.path(namespace), {"fieldSelector": f"metadata.name={name}"}, deadline)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
 
-from kubechain.cli.changes import PATIENCE, Deadline, Event, changes
+from kubechain.cli.changes import PATIENCE, Deadline, WatchEvent, changes
 from kubechain.cli.client import Client
 from kubechain.cli.discover import Resource
 from kubechain.errors import KubechainError
@@ -30,7 +30,7 @@ class News:
     """An event, and the kind it is about."""
 
     kind: str
-    event: Event
+    event: WatchEvent
 
 
 class Feed:

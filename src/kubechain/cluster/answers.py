@@ -54,7 +54,7 @@ class _List(msgspec.Struct):
     items: list[Raw] | None = None
 
 
-class _Event(msgspec.Struct):
+class _WatchEvent(msgspec.Struct):
     type: str
     object: Raw
 
@@ -62,7 +62,7 @@ class _Event(msgspec.Struct):
 _status = msgspec.json.Decoder(_Status)
 _head = msgspec.json.Decoder(Head)
 _list = msgspec.json.Decoder(_List)
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(_WatchEvent)
 
 
 def head(document: bytes | Raw) -> Head:

@@ -27,7 +27,7 @@ from kubechain.runtime.informer import Informer
 from kubechain.runtime.passes import Pass
 from kubechain.runtime.queue import Retries, WorkQueue
 from kubechain.runtime.recorder import EventRecorder
-from kubechain.runtime.replicas.share import Turn, Turns
+from kubechain.runtime.replicas.share import Ownership, Sharing
 from kubechain.runtime.wakes import Wake
 
 R = TypeVar("R", bound=Resource)
@@ -44,8 +44,8 @@ BURST = 16
 class Worker(Generic[R]):
     """Made inside the running loop, before the informers run. `limit`: passes at the same time.
 
-    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody. `turns`: whether an object
-    is ours to act on; one that is not is set aside until `look_again`.
+    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody. `sharing`: whether an
+    object is ours to act on; one that is not is set aside until `look_again`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Worker(Generic[R]):
         limit: int = LIMIT,
         chance: Chance = random.random,
         at_rest: Callable[[R], bool] = lambda obj: False,
-        turns: Turns[R] | None = None,
+        sharing: Sharing[R] | None = None,
     ) -> None:
         self.passes = 0
         """Reconciles begun so far."""
@@ -68,8 +68,8 @@ class Worker(Generic[R]):
         self._events = events
         self._limit = limit
         self._at_rest = at_rest
-        self._turns: Turns[R] = turns or Turns()
-        self._aside: dict[Key, Turn] = {}
+        self._sharing: Sharing[R] = sharing or Sharing()
+        self._aside: dict[Key, Ownership] = {}
         """Keys that were woken while they were not ours to act on."""
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop, self._hand_out)
@@ -131,8 +131,8 @@ class Worker(Generic[R]):
         self._queue.add(key)
 
     def look_again(self, everything: bool) -> None:
-        """Turns may have changed: of all that was set aside, or of what another replica holds alone."""
-        for key in [key for key, turn in self._aside.items() if everything or turn == "held"]:
+        """Ownership may have changed: of all that was set aside, or only of what another replica holds."""
+        for key in [key for key, ownership in self._aside.items() if everything or ownership == "held"]:
             del self._aside[key]
             self._queue.add(key)
 
@@ -191,9 +191,9 @@ class Worker(Generic[R]):
             elif obj is None:
                 self._forget(key)
                 self._queue.done(key)
-            elif (turn := self._turns.of(obj)) != "ours":
+            elif (ownership := self._sharing.of(obj)) != "ours":
                 self._forget(key)
-                self._aside[key] = turn
+                self._aside[key] = ownership
                 self._queue.done(key)
             elif wait := self._retries.wait(key):
                 self._queue.done(key)
@@ -209,7 +209,7 @@ class Worker(Generic[R]):
         self._begun += 1
         self._running += 1
         self.passes += 1
-        self._turns.begun(obj)
+        self._sharing.begun(obj)
         pass_ = self._in_hand[key] = Pass(obj)
         group.create_task(self._reconcile(key, pass_))
 
@@ -233,7 +233,7 @@ class Worker(Generic[R]):
         finally:
             del self._in_hand[key]
             self._running -= 1
-            self._turns.ended(pass_.obj)
+            self._sharing.ended(pass_.obj)
             if pass_.outdated and not self._rests(key):
                 self._queue.add(key)
             self._queue.done(key)

@@ -16,7 +16,7 @@ from kubechain.resources.builtin import NAMESPACES
 from kubechain.runtime.api import Api
 from kubechain.runtime.selectors import parse_fields
 from kubechain.server import accounts, impersonation, roles
-from kubechain.server.paths import Target
+from kubechain.server.paths import RequestInfo
 from kubechain.server.settings import ServerSettings, User
 
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
@@ -56,7 +56,7 @@ async def impersonated(api: Api, user: User, headers: Headers) -> User:
     return impersonation.completed(wanted)
 
 
-async def check(api: Api, user: User, verb: str, target: Target, query: Mapping[str, str]) -> None:
+async def check(api: Api, user: User, verb: str, target: RequestInfo, query: Mapping[str, str]) -> None:
     """Raises Forbidden, with the text of a real API server, when the user may not do it."""
     kind = target.served.kind
     subresource = target.subresource.name if target.subresource else ""

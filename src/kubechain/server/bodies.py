@@ -9,11 +9,11 @@ from kubechain.errors import BadRequest, UnsupportedMediaType
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.yamlscalars import NotYaml
 from kubechain.server import protobuf, strict
-from kubechain.server.call import MAX_BODY, Call
 from kubechain.server.jsontext import TOO_DEEP, NotJson, parse
 from kubechain.server.manifest import load
 from kubechain.server.messages import messages
 from kubechain.server.query import Validation
+from kubechain.server.scope import MAX_BODY, RequestScope
 from kubechain.server.status import JSON, YAML
 from kubechain.server.typed import Mistyped, read
 
@@ -21,9 +21,9 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 _FORMATS = f"{JSON}, {YAML}, {PROTOBUF}"
 
 
-def media_type(call: Call) -> str:
+def media_type(scope: RequestScope) -> str:
     """The Content-Type without parameters; JSON where the client does not say."""
-    return call.request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
+    return scope.request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
 def unsupported(accepted: str) -> UnsupportedMediaType:
@@ -38,37 +38,37 @@ def weight(media: str, body: bytes) -> int:
     return MAX_BODY if "yaml" in media or "json-patch" in media else len(body)
 
 
-async def object_in(call: Call, validation: Validation) -> tuple[JsonObject, int]:
+async def object_in(scope: RequestScope, validation: Validation) -> tuple[JsonObject, int]:
     """The object in the body of a POST or PUT, and its weight.
 
     Raises BadRequest, UnsupportedMediaType, TooLarge.
     """
-    body = await call.body()
-    media, kind = media_type(call), call.target.served.kind
+    body = await scope.body()
+    media, kind = media_type(scope), scope.target.served.kind
     size = weight(media, body)
     if media == PROTOBUF:
-        return await call.work(size, protobuf.decode, body), size
+        return await scope.work(size, protobuf.decode, body), size
     if media not in (JSON, YAML):
         raise unsupported(_FORMATS)
-    obj, faults = await call.work(size, strict.decode, body, kind, as_yaml=media == YAML)
-    report(call, validation, faults)
+    obj, faults = await scope.work(size, strict.decode, body, kind, as_yaml=media == YAML)
+    report(scope, validation, faults)
     return obj, size
 
 
-async def plain_in(call: Call, sort: str = "") -> JsonObject:
+async def plain_in(scope: RequestScope, sort: str = "") -> JsonObject:
     """The body of a request that is not stored, {} where there is none; raises BadRequest.
 
     `sort` is DeleteOptions, or nothing for what the address takes: a review, a request for a token.
     """
-    body = await call.body()
+    body = await scope.body()
     if not body:
         return {}
-    media = media_type(call)
+    media = media_type(scope)
     if media not in (JSON, YAML, PROTOBUF):
         raise unsupported(_FORMATS)
-    below = call.target.subresource
-    expected = sort or (below.kind if below else "") or call.target.served.kind.kind
-    return await call.work(weight(media, body), _plain, media, body, expected, blamed=not sort)
+    below = scope.target.subresource
+    expected = sort or (below.kind if below else "") or scope.target.served.kind.kind
+    return await scope.work(weight(media, body), _plain, media, body, expected, blamed=not sort)
 
 
 def _plain(media: str, body: bytes, expected: str, *, blamed: bool) -> JsonObject:
@@ -91,12 +91,12 @@ def _plain(media: str, body: bytes, expected: str, *, blamed: bool) -> JsonObjec
         raise BadRequest(f"the body cannot be handled as a {expected}: {error}") from None
 
 
-def report(call: Call, validation: Validation, faults: list[str]) -> None:
+def report(scope: RequestScope, validation: Validation, faults: list[str]) -> None:
     """What strict decoding found: a refusal, warnings in the answer, or nothing. Raises BadRequest."""
     if validation == "Strict" and faults:
-        raise strict.refusal(call.target.served.kind, faults)
+        raise strict.refusal(scope.target.served.kind, faults)
     if validation == "Warn":
-        call.warnings.extend(faults)
+        scope.warnings.extend(faults)
 
 
 def yaml_value(body: bytes, blame: str = "error converting YAML to JSON") -> JsonValue:

@@ -14,67 +14,69 @@ from kubechain.errors import Details, Forbidden, NotFound
 from kubechain.resources.json import JsonObject, JsonValue, lookup
 from kubechain.resources.refusals import not_found
 from kubechain.server import roles
-from kubechain.server.call import Call
 from kubechain.server.causes import shown
 from kubechain.server.roles import RBAC, PolicyRule, Request
+from kubechain.server.scope import RequestScope
 
 _COLLECTED = ("ownerReferences", "finalizers", "managedFields")
 """Metadata that the garbage collector changes, whatever it holds itself."""
 
 
-def guarded(call: Call) -> bool:
+def guarded(scope: RequestScope) -> bool:
     """Whether a write of this kind can grant rights to somebody."""
-    return call.target.served.kind.group == RBAC and roles.MASTERS not in call.user.groups
+    return scope.target.served.kind.group == RBAC and roles.MASTERS not in scope.user.groups
 
 
-async def confirm(call: Call, old: JsonObject | None, new: JsonObject) -> None:
+async def confirm(scope: RequestScope, old: JsonObject | None, new: JsonObject) -> None:
     """Raises Forbidden where the user would grant what they do not hold, NotFound where the role is missing."""
-    if not guarded(call) or (old is not None and _lasting(old) == _lasting(new)):
+    if not guarded(scope) or (old is not None and _lasting(old) == _lasting(new)):
         return
-    if call.target.served.kind.kind in ("Role", "ClusterRole"):
-        await _confirm_role(call, old, new)
+    if scope.target.served.kind.kind in ("Role", "ClusterRole"):
+        await _confirm_role(scope, old, new)
     else:
-        await _confirm_binding(call, new)
+        await _confirm_binding(scope, new)
 
 
-async def _confirm_role(call: Call, old: JsonObject | None, new: JsonObject) -> None:
-    kind, namespace = call.target.served.kind, call.target.namespace
-    request = Request("escalate", RBAC, kind.plural, namespace=namespace, name=call.target.name)
-    if await roles.allows(call.api, call.user, request):
+async def _confirm_role(scope: RequestScope, old: JsonObject | None, new: JsonObject) -> None:
+    kind, namespace = scope.target.served.kind, scope.target.namespace
+    request = Request("escalate", RBAC, kind.plural, namespace=namespace, name=scope.target.name)
+    if await roles.allows(scope.api, scope.user, request):
         return
-    held = await roles.held(call.api, call.user, namespace)
-    _compare(call, new, held, roles.rules_in(new))
+    held = await roles.held(scope.api, scope.user, namespace)
+    _compare(scope, new, held, roles.rules_in(new))
     if (_gathers(new) or _gathers(old or {})) and missing(held, roles.EVERYTHING):
-        raise _refusal(call, new, "must have cluster-admin privileges to use the aggregationRule")
+        raise _refusal(scope, new, "must have cluster-admin privileges to use the aggregationRule")
 
 
-async def _confirm_binding(call: Call, new: JsonObject) -> None:
+async def _confirm_binding(scope: RequestScope, new: JsonObject) -> None:
     kind, name = (str(lookup(new, f"roleRef.{member}") or "") for member in ("kind", "name"))
-    namespace = call.target.namespace
+    namespace = scope.target.namespace
     plural = {"Role": "roles", "ClusterRole": "clusterroles"}.get(kind, "")
     if not plural or not name or (kind == "Role" and not namespace):
         return  # admission refuses it
     request = Request("bind", RBAC, plural, namespace=namespace, name=name)
-    if await roles.allows(call.api, call.user, request):
+    if await roles.allows(scope.api, scope.user, request):
         return
     try:
-        granted = await roles.rules_of(call.api, kind, name, namespace)
+        granted = await roles.rules_of(scope.api, kind, name, namespace)
     except NotFound:  # a real server names the kind of the binding, and the name of the role
-        raise not_found(call.target.served.kind, name) from None
-    _compare(call, new, await roles.held(call.api, call.user, namespace), granted)
+        raise not_found(scope.target.served.kind, name) from None
+    _compare(scope, new, await roles.held(scope.api, scope.user, namespace), granted)
 
 
-def _compare(call: Call, new: JsonObject, held: Sequence[PolicyRule], granted: Sequence[PolicyRule]) -> None:
+def _compare(
+    scope: RequestScope, new: JsonObject, held: Sequence[PolicyRule], granted: Sequence[PolicyRule]
+) -> None:
     lacking = missing(held, granted)
     if lacking:
-        groups = " ".join(map(shown, call.user.groups))
+        groups = " ".join(map(shown, scope.user.groups))
         doing = "is attempting to grant RBAC permissions not currently held"
         told = "\n".join(sorted({_shown(rule) for rule in compact(lacking)}))
-        raise _refusal(call, new, f"user {shown(call.user.name)} (groups=[{groups}]) {doing}:\n{told}")
+        raise _refusal(scope, new, f"user {shown(scope.user.name)} (groups=[{groups}]) {doing}:\n{told}")
 
 
-def _refusal(call: Call, new: JsonObject, text: str) -> Forbidden:
-    kind, metadata = call.target.served.kind, new.get("metadata")
+def _refusal(scope: RequestScope, new: JsonObject, text: str) -> Forbidden:
+    kind, metadata = scope.target.served.kind, new.get("metadata")
     name = str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
     about = Details(name=name, group=kind.group, kind=kind.plural)
     return Forbidden(f"{kind.qualified} {shown(name)} is forbidden: {text}", about)

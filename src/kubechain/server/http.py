@@ -26,9 +26,9 @@ from kubechain.runtime.metrics import Reading
 from kubechain.server import access, discovery, missing, openapi, pretty, read, reviews, write
 from kubechain.server.accept import form_of
 from kubechain.server.bodies import plain_in
-from kubechain.server.call import Call
 from kubechain.server.embedding import serving
-from kubechain.server.paths import Target, resolve
+from kubechain.server.paths import RequestInfo, resolve
+from kubechain.server.scope import RequestScope
 from kubechain.server.served import group_versions
 from kubechain.server.settings import ServerSettings, User
 from kubechain.server.status import JSON, refusal
@@ -92,7 +92,7 @@ class Application:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return document or missing.path(path)
 
-    async def _resource(self, request: Request, user: User, target: Target) -> ASGIApp:
+    async def _resource(self, request: Request, user: User, target: RequestInfo) -> ASGIApp:
         watching = "watch" in request.query_params and request.query_params["watch"] not in ("false", "0")
         verb = target.verb(request.method, watch=watching)
         homeless = target.served.kind.namespaced and not target.namespace
@@ -102,25 +102,25 @@ class Application:
         if verb not in allowed or (homeless and verb in ("create", "deletecollection")):
             raise missing.method(request.method, target)
         await access.check(self._api, user, verb, target, request.query_params)
-        call = Call(self._api, self._settings, self.stopping, request, user, target, self._aside)
+        scope = RequestScope(self._api, self._settings, self.stopping, request, user, target, self._aside)
         if verb == "watch":
-            return Watch(call)
+            return Watch(scope)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                return await self._done(call, verb)
+                return await self._done(scope, verb)
         except TimeoutError:
             raise Timeout("Timeout: request did not complete within requested timeout") from None
 
-    async def _done(self, call: Call, verb: str) -> ASGIApp:
-        target = call.target
+    async def _done(self, scope: RequestScope, verb: str) -> ASGIApp:
+        target = scope.target
         if target.subresource is not None and target.subresource.name == "token":
-            return call.answer(await reviews.account_token(call, await plain_in(call)), 201)
+            return scope.answer(await reviews.account_token(scope, await plain_in(scope)), 201)
         if "get" not in target.served.verbs:
-            return call.answer(await reviews.answer(call, await plain_in(call)), 201)
+            return scope.answer(await reviews.answer(scope, await plain_in(scope)), 201)
         try:
-            return await _HANDLERS[verb](call)
+            return await _HANDLERS[verb](scope)
         except ApiError as error:
-            return call.warned(refusal(error, call.accept))
+            return scope.warned(refusal(error, scope.accept))
 
 
 def _metrics(request: Request, readings: Iterable[Reading]) -> Response:

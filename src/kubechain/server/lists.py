@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kubechain.server import pretty
-from kubechain.server.call import Call
+from kubechain.server.scope import RequestScope
 from kubechain.server.status import JSON, YAML, as_yaml
 
 SLICE = 64 * 1024
@@ -59,13 +59,13 @@ async def each(documents: Sequence[bytes], change: Callable[[bytes], bytes]) -> 
     return out
 
 
-async def answer(call: Call, listing: Listing, *, yaml: bool = False) -> Response:
+async def answer(scope: RequestScope, listing: Listing, *, yaml: bool = False) -> Response:
     """The answer that is a list, in JSON, indented JSON or YAML."""
     if yaml:
-        return call.warned(Response(await call.work(len(listing), _as_yaml, listing), media_type=YAML))
-    if pretty.wanted(call.request):
-        return call.warned(Response(await call.work(len(listing), _indented, listing), media_type=JSON))
-    return call.warned(Pieces(listing))
+        return scope.warned(Response(await scope.work(len(listing), _as_yaml, listing), media_type=YAML))
+    if pretty.wanted(scope.request):
+        return scope.warned(Response(await scope.work(len(listing), _indented, listing), media_type=JSON))
+    return scope.warned(Pieces(listing))
 
 
 def _as_yaml(listing: Listing) -> str:

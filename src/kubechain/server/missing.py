@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from kubechain.errors import ApiError, BadRequest, Details, MethodNotAllowed, NotFound
 from kubechain.resources.kind import GROUP
-from kubechain.server.paths import Target
+from kubechain.server.paths import RequestInfo
 from kubechain.server.served import catalogue, group_versions
 
 _NOT_FOUND = "the server could not find the requested resource"
@@ -42,7 +42,7 @@ def path(path: str) -> Response:
     return page()
 
 
-def method(method: str, target: Target) -> ApiError:
+def method(method: str, target: RequestInfo) -> ApiError:
     """The refusal of a method that does not go with a target."""
     kind = target.served.kind
     if "get" not in target.served.verbs and target.name:

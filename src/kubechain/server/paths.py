@@ -10,8 +10,11 @@ from msgspec import Struct
 from kubechain.server.served import Served, Subresource, catalogue
 
 
-class Target(Struct, frozen=True):
-    """What a request is about; `name` is empty for a collection, `watching` is the old `/watch/` form."""
+class RequestInfo(Struct, frozen=True):
+    """The object or collection that a request names.
+
+    `name` is empty for a collection; `watching`: the old `/watch/` path.
+    """
 
     served: Served
     namespace: str = ""
@@ -34,8 +37,8 @@ class Target(Struct, frozen=True):
         return {"PUT": "update", "PATCH": "patch"}.get(method, "") if self.name else ""
 
 
-def resolve(path: str) -> Target | None:
-    """The target of `/api/v1/...` and `/apis/GROUP/VERSION/...`, or None where there is no such resource."""
+def resolve(path: str) -> RequestInfo | None:
+    """What a path names: `/api/v1/...` and `/apis/GROUP/VERSION/...`, or None where there is no such resource."""
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
         return _below("", parts[1], parts[2:])
@@ -44,7 +47,7 @@ def resolve(path: str) -> Target | None:
     return None
 
 
-def _below(group: str, version: str, parts: list[str]) -> Target | None:
+def _below(group: str, version: str, parts: list[str]) -> RequestInfo | None:
     if not all(parts):
         return None
     watching = parts[0] == "watch" and len(parts) > 1
@@ -64,4 +67,4 @@ def _below(group: str, version: str, parts: list[str]) -> Target | None:
     subresource = served.subresource(parts[2]) if len(parts) > 2 else None
     if len(parts) > 2 and subresource is None:
         return None
-    return Target(served, namespace, name, subresource, watching)
+    return RequestInfo(served, namespace, name, subresource, watching)

@@ -18,7 +18,7 @@ from kubechain.runtime.api import DeleteOptions, ListOptions, WatchOptions
 from kubechain.runtime.selectors import FieldSelector, LabelSelector, Requirement, parse_fields, parse_labels
 from kubechain.server.causes import shown
 from kubechain.server.metadata import label_value, qualified_name
-from kubechain.server.paths import Target
+from kubechain.server.paths import RequestInfo
 from kubechain.server.views import field_label
 
 Query = Mapping[str, str]
@@ -65,7 +65,7 @@ def _parsed(function: str, text: str, numbers: range) -> int:
     return int(text)
 
 
-def list_options(query: Query, target: Target) -> ListOptions:
+def list_options(query: Query, target: RequestInfo) -> ListOptions:
     """Selectors, page and version of a LIST. Raises BadRequest, Invalid."""
     if flag(query, "sendInitialEvents"):
         raise _options_invalid(
@@ -98,7 +98,7 @@ def list_options(query: Query, target: Target) -> ListOptions:
     )
 
 
-def watch_options(query: Query, target: Target) -> WatchOptions:
+def watch_options(query: Query, target: RequestInfo) -> WatchOptions:
     """Selectors and starting point of a WATCH. Raises BadRequest, Invalid."""
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     initial = flag(query, "sendInitialEvents")
@@ -212,7 +212,7 @@ def _unlikely(place: str, text: str, fault: str) -> BadRequest:
     return BadRequest(f"unable to parse requirement: {place}: Invalid value: {shown(text)}: {fault}")
 
 
-def _fields(query: Query, target: Target) -> FieldSelector:
+def _fields(query: Query, target: RequestInfo) -> FieldSelector:
     """The field selector, each label known to this resource; an object's own watch selects its name."""
     kind = target.served.stored
     requirements = list(parse_fields(query.get("fieldSelector", "")).requirements)

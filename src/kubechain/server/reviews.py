@@ -17,41 +17,41 @@ from kubechain.resources.json import JsonObject, JsonValue, lookup
 from kubechain.resources.kind import Kind
 from kubechain.resources.model import timestamp
 from kubechain.server import access, accounts, roles
-from kubechain.server.call import Call
 from kubechain.server.causes import invalid, refuse
+from kubechain.server.scope import RequestScope
 from kubechain.server.settings import User
 
 _HOUR = 3600
 _TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", Plain)
 
 
-async def answer(call: Call, body: JsonObject) -> JsonObject:
+async def answer(scope: RequestScope, body: JsonObject) -> JsonObject:
     """The review with its status filled in."""
-    kind = call.target.served.kind
+    kind = scope.target.served.kind
     spec = body.get("spec")
     asked = spec if isinstance(spec, dict) else {}
     review: JsonObject = {
         "kind": kind.kind,
         "apiVersion": kind.api_version,
-        "metadata": {"namespace": call.target.namespace} if kind.namespaced else {},
+        "metadata": {"namespace": scope.target.namespace} if kind.namespaced else {},
         **({"spec": asked} if asked else {}),
     }
     match kind.kind:
         case "SelfSubjectReview":
-            review["status"] = {"userInfo": info(call.user)}
+            review["status"] = {"userInfo": info(scope.user)}
         case "TokenReview":
             if not asked.get("token"):
                 raise BadRequest("token is required for TokenReview in authentication")
-            review["status"] = await _token(call, str(asked["token"]))
+            review["status"] = await _token(scope, str(asked["token"]))
             review["spec"] = {}
         case "SelfSubjectRulesReview":
-            review["status"] = await _rules(call, str(asked.get("namespace") or ""))
+            review["status"] = await _rules(scope, str(asked.get("namespace") or ""))
         case "SelfSubjectAccessReview":
-            _check(call, asked)
-            review["status"] = await _verdict(call, call.user, asked)
+            _check(scope, asked)
+            review["status"] = await _judged(scope, scope.user, asked)
         case _:
-            _check(call, asked)
-            review["status"] = await _verdict(call, _subject(asked), asked)
+            _check(scope, asked)
+            review["status"] = await _judged(scope, _subject(asked), asked)
     return review
 
 
@@ -65,10 +65,10 @@ def info(user: User) -> JsonObject:
     return out
 
 
-async def account_token(call: Call, body: JsonObject) -> JsonObject:
+async def account_token(scope: RequestScope, body: JsonObject) -> JsonObject:
     """The TokenRequest with a new token of the service account in its status. Raises NotFound."""
-    name, namespace = call.target.name, call.target.namespace
-    document = await call.api.get(SERVICE_ACCOUNTS.raw, name, namespace)
+    name, namespace = scope.target.name, scope.target.namespace
+    document = await scope.api.get(SERVICE_ACCOUNTS.raw, name, namespace)
     stored = msgspec.json.decode(document)
     seconds = lookup(body, "spec.expirationSeconds")
     lifetime = seconds if isinstance(seconds, int) else _HOUR
@@ -80,11 +80,11 @@ async def account_token(call: Call, body: JsonObject) -> JsonObject:
         refuse(_TOKEN_REQUEST, "", [cause])
     audiences = lookup(body, "spec.audiences")
     wanted = [str(a) for a in audiences] if isinstance(audiences, list) and audiences else [accounts.ISSUER]
-    issued = int(call.settings.clock().timestamp())
+    issued = int(scope.settings.clock().timestamp())
     subject = f"system:serviceaccount:{namespace}:{name}"
     claims = accounts.Claims(subject, issued + lifetime, issued, wanted, stored["metadata"]["uid"])
     expires = timestamp(datetime.fromtimestamp(claims.exp, UTC))
-    token = accounts.sign(claims, call.settings.signing_key)
+    token = accounts.sign(claims, scope.settings.signing_key)
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
@@ -92,21 +92,21 @@ async def account_token(call: Call, body: JsonObject) -> JsonObject:
             "name": name,
             "namespace": namespace,
             "uid": claims.uid,
-            "creationTimestamp": timestamp(call.settings.clock()),
+            "creationTimestamp": timestamp(scope.settings.clock()),
         },
         "spec": {"audiences": cast("list[JsonValue]", wanted), "expirationSeconds": lifetime},
         "status": {"token": token, "expirationTimestamp": expires},
     }
 
 
-async def _token(call: Call, token: str) -> JsonObject:
-    user = await access.holder(call.api, call.settings, token)
+async def _token(scope: RequestScope, token: str) -> JsonObject:
+    user = await access.holder(scope.api, scope.settings, token)
     if user is None:
         return {"user": {}, "error": "invalid bearer token"}
     return {"authenticated": True, "user": info(user)}
 
 
-async def _verdict(call: Call, user: User, spec: JsonObject) -> JsonObject:
+async def _judged(scope: RequestScope, user: User, spec: JsonObject) -> JsonObject:
     """Whether the user may do what `resourceAttributes` or `nonResourceAttributes` describe."""
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(resource, dict):
@@ -119,16 +119,16 @@ async def _verdict(call: Call, user: User, spec: JsonObject) -> JsonObject:
     else:
         asked = path if isinstance(path, dict) else {}
         request = roles.Request(str(asked.get("verb") or ""), path=str(asked.get("path") or ""))
-    allowed = await roles.allows(call.api, user, request)
+    allowed = await roles.allows(scope.api, user, request)
     if allowed and roles.MASTERS not in user.groups:
         return {"allowed": True, "reason": "RBAC: allowed"}
     return {"allowed": allowed}
 
 
-def _check(call: Call, spec: JsonObject) -> None:
+def _check(scope: RequestScope, spec: JsonObject) -> None:
     """Raises Invalid where a review of access does not say who or what."""
     kind, resource, path = (
-        call.target.served.kind,
+        scope.target.served.kind,
         spec.get("resourceAttributes"),
         spec.get("nonResourceAttributes"),
     )
@@ -142,7 +142,7 @@ def _check(call: Call, spec: JsonObject) -> None:
         causes.append(invalid("spec.nonResourceAttributes", shown, text))
     if kind.kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
         causes.append(invalid("spec.user", "", "at least one of user or group must be specified"))
-    if kind.namespaced and isinstance(resource, dict) and resource.get("namespace") != call.target.namespace:
+    if kind.namespaced and isinstance(resource, dict) and resource.get("namespace") != scope.target.namespace:
         causes.append(
             invalid(
                 "spec.resourceAttributes.namespace", resource.get("namespace"), "must match metadata.namespace"
@@ -151,8 +151,8 @@ def _check(call: Call, spec: JsonObject) -> None:
     refuse(replace(kind, kind=""), "", causes)
 
 
-async def _rules(call: Call, namespace: str) -> JsonObject:
-    rules = [rule async for some in roles.granted(call.api, call.user, namespace) for rule in some]
+async def _rules(scope: RequestScope, namespace: str) -> JsonObject:
+    rules = [rule async for some in roles.granted(scope.api, scope.user, namespace) for rule in some]
     plain = [cast("JsonObject", msgspec.to_builtins(rule)) for rule in rules]
     return {
         "resourceRules": [rule for rule in plain if "nonResourceURLs" not in rule],

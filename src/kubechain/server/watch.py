@@ -18,9 +18,9 @@ from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Bookmark, Change, Key, ListOptions, WatchOptions
 from kubechain.server import fixed
 from kubechain.server.accept import Form, form_of
-from kubechain.server.call import Call
 from kubechain.server.query import watch_options, watch_seconds
 from kubechain.server.read import single
+from kubechain.server.scope import RequestScope
 from kubechain.server.status import status_of
 from kubechain.server.table import row, table
 
@@ -36,11 +36,11 @@ _AHEAD = 64 * 1024
 class Watch:
     """The answer to a watch request: an ASGI application. Bad parameters are refused when it is made."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._form = form_of(call.accept)
-        self._options = watch_options(call.query, call.target)
-        self._seconds = watch_seconds(call.query)
+    def __init__(self, scope: RequestScope) -> None:
+        self._call = scope
+        self._form = form_of(scope.accept)
+        self._options = watch_options(scope.query, scope.target)
+        self._seconds = watch_seconds(scope.query)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -152,10 +152,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _unchanging(call: Call, options: WatchOptions) -> Events:
+async def _unchanging(scope: RequestScope, options: WatchOptions) -> Events:
     """The events of a resource that never changes: its objects where they are asked for, then silence."""
     if options.initial_events or options.since in ("", "0"):
-        page = fixed.page(call.target.served, ListOptions(labels=options.labels, fields=options.fields))
+        page = fixed.page(scope.target.served, ListOptions(labels=options.labels, fields=options.fields))
         for document in page.items:
             name = msgspec.json.decode(document)["metadata"]["name"]
             yield Change("ADDED", Key("", name), fixed.VERSION, document)

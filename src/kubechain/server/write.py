@@ -22,7 +22,6 @@ from kubechain.server import escalation, identity, strict
 from kubechain.server.accept import Form, form_of
 from kubechain.server.admission import admit, match_request
 from kubechain.server.bodies import media_type, object_in, plain_in, report, unsupported, weight, yaml_value
-from kubechain.server.call import Call
 from kubechain.server.causes import invalid, refuse, shown
 from kubechain.server.fields import apply, track_update
 from kubechain.server.jsonpatch import json_patch
@@ -39,6 +38,7 @@ from kubechain.server.query import (
     write_options,
 )
 from kubechain.server.read import collection, written
+from kubechain.server.scope import RequestScope
 from kubechain.server.status import success
 from kubechain.server.typed import word_of
 
@@ -54,68 +54,68 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
-async def create(call: Call) -> Response:
+async def create(scope: RequestScope) -> Response:
     """A new object: 201 and its stored form."""
-    form_of(call.accept)
-    options = write_options(call.query, call.user_agent)
-    body, size = await object_in(call, options.validation)
-    return await written(call, await _create(call, options, _addressed(call, body), size, applied=False), 201)
+    form_of(scope.accept)
+    options = write_options(scope.query, scope.user_agent)
+    body, size = await object_in(scope, options.validation)
+    return await written(scope, await _create(scope, options, _addressed(scope, body), size, applied=False), 201)
 
 
-async def update(call: Call) -> Response:
+async def update(scope: RequestScope) -> Response:
     """The whole object, or its status, replaced."""
-    form_of(call.accept)
-    options = write_options(call.query, call.user_agent, "UpdateOptions")
-    sent, size = await object_in(call, options.validation)
-    body = _addressed(call, sent)
-    return await written(call, await _update(call, options, lambda old: body, size))
+    form_of(scope.accept)
+    options = write_options(scope.query, scope.user_agent, "UpdateOptions")
+    sent, size = await object_in(scope, options.validation)
+    body = _addressed(scope, sent)
+    return await written(scope, await _update(scope, options, lambda old: body, size))
 
 
-async def patch(call: Call) -> Response:
+async def patch(scope: RequestScope) -> Response:
     """The object, or its status, changed by one of four kinds of patch."""
-    form_of(call.accept)
-    options = write_options(call.query, call.user_agent, "PatchOptions")
-    kind, media, body = call.target.served.kind, media_type(call), await call.body()
+    form_of(scope.accept)
+    options = write_options(scope.query, scope.user_agent, "PatchOptions")
+    kind, media, body = scope.target.served.kind, media_type(scope), await scope.body()
     accepted = [JSON_PATCH, MERGE_PATCH, *(() if kind.ours else (STRATEGIC_PATCH,)), APPLY_PATCH]
     if media not in accepted:
         raise (
             unsupported(", ".join(accepted)) if kind.ours else UnsupportedMediaType("415: Unsupported Media Type")
         )
     if media == APPLY_PATCH:
-        return await _apply(call, options, body)
+        return await _apply(scope, options, body)
     if options.force:
         raise force_needs_apply()
     faults: list[str] = []
     size = weight(media, body)
-    change = _change(call, media, await call.work(size, _patch_in, body, faults))
+    change = _change(scope, media, await scope.work(size, _patch_in, body, faults))
 
     def patched(old: JsonObject) -> JsonObject:
         new, unknown = strict.patched(_of_the_same(kind, old, change(old)), kind)
         found = [*faults, *unknown]
         if found and options.validation == "Strict":
             raise strict.patch_refusal(new, kind, found)
-        call.warnings[:] = found if options.validation == "Warn" else []
+        scope.warnings[:] = found if options.validation == "Warn" else []
         return new
 
-    return await written(call, await _update(call, options, patched, size))
+    return await written(scope, await _update(scope, options, patched, size))
 
 
-async def delete(call: Call) -> Response:
+async def delete(scope: RequestScope) -> Response:
     """One object: `Status` when it is gone, the object while finalizers hold it."""
-    options, target = delete_options(call.query, await _options_in(call)), call.target
-    done = await call.api.delete(target.served.stored, target.name, target.namespace, options)
-    return call.answer(_deleted(call, done))
+    options, target = delete_options(scope.query, await _options_in(scope)), scope.target
+    done = await scope.api.delete(target.served.stored, target.name, target.namespace, options)
+    return scope.answer(_deleted(scope, done))
 
 
-async def delete_collection(call: Call) -> Response:
+async def delete_collection(scope: RequestScope) -> Response:
     """Every object that the selectors match; answers with the list of them."""
-    options, target = delete_options(call.query, await _options_in(call)), call.target
-    page = await call.api.list(target.served.stored, target.namespace, list_options(call.query, target))
+    options, target = delete_options(scope.query, await _options_in(scope)), scope.target
+    page = await scope.api.list(target.served.stored, target.namespace, list_options(scope.query, target))
     removed = []
     for document in page.items:
         metadata = identity.metadata_of(msgspec.json.decode(document))
         try:
-            await call.api.delete(
+            await scope.api.delete(
                 target.served.stored,
                 identity.text(metadata, "name"),
                 identity.text(metadata, "namespace"),
@@ -125,12 +125,12 @@ async def delete_collection(call: Call) -> Response:
             continue
         removed.append(target.served.show(document))
     about: JsonObject = {"resourceVersion": page.resource_version}
-    return await answer(call, await collection(target.served.kind, Form(), about, removed))
+    return await answer(scope, await collection(target.served.kind, Form(), about, removed))
 
 
-async def _options_in(call: Call) -> JsonObject:
+async def _options_in(scope: RequestScope) -> JsonObject:
     """DeleteOptions. Raises BadRequest where the body is something else."""
-    body = await plain_in(call, "DeleteOptions")
+    body = await plain_in(scope, "DeleteOptions")
     kind, version = str(body.get("kind") or "DeleteOptions"), str(body.get("apiVersion") or "v1")
     if kind != "DeleteOptions":
         where = 'in scheme "pkg/runtime/scheme.go:111"'
@@ -138,10 +138,10 @@ async def _options_in(call: Call) -> JsonObject:
     return body
 
 
-def _deleted(call: Call, done: Deletion[bytes]) -> bytes | JsonObject:
-    kind = call.target.served.kind
+def _deleted(scope: RequestScope, done: Deletion[bytes]) -> bytes | JsonObject:
+    kind = scope.target.served.kind
     if not done.gone:
-        return call.target.served.show(done.object)
+        return scope.target.served.show(done.object)
     removed: JsonObject = msgspec.json.decode(done.object)
     metadata = identity.metadata_of(removed)
     if kind.key == SERVICE_ACCOUNTS.key:  # alone among the kinds served here it is shown once more
@@ -170,7 +170,7 @@ def _of_the_same(kind: Kind[bytes], old: JsonObject, new: JsonObject) -> JsonObj
     return new
 
 
-def _change(call: Call, media: str, value: JsonValue) -> Change:
+def _change(scope: RequestScope, media: str, value: JsonValue) -> Change:
     """A patch as a function of the object. Raises BadRequest, TooLarge."""
     if media == JSON_PATCH:
         if not isinstance(value, list):
@@ -183,7 +183,7 @@ def _change(call: Call, media: str, value: JsonValue) -> Change:
     if not isinstance(value, dict):
         raise BadRequest(f"{_UNDECODABLE} {word_of(value)} into Go value of type map[string]interface {{}}")
     if media == STRATEGIC_PATCH:
-        kind = call.target.served.kind
+        kind = scope.target.served.kind
         return lambda old: strategic(kind, old, value)
     return lambda old: _object(merge_patch(old, value))
 
@@ -194,38 +194,38 @@ def _object(value: object) -> JsonObject:
     return cast("JsonObject", value)
 
 
-async def _apply(call: Call, options: WriteOptions, body: bytes) -> Response:
+async def _apply(scope: RequestScope, options: WriteOptions, body: bytes) -> Response:
     """Server-side apply: creates (201) or merges what the manager owns (200)."""
-    manager, target = call.query.get("fieldManager", ""), call.target
+    manager, target = scope.query.get("fieldManager", ""), scope.target
     if not manager:
         raise apply_needs_manager()
     size = weight(APPLY_PATCH, body)
-    config, faults = await call.work(size, _applied_in, call, body)
-    report(call, options.validation, faults)
-    config = _addressed(call, config)
+    config, faults = await scope.work(size, _applied_in, scope, body)
+    report(scope, options.validation, faults)
+    config = _addressed(scope, config)
     if "managedFields" in identity.metadata_of(config):
         raise BadRequest("metadata.managedFields must be nil")
-    kind, now = target.served.stored, call.settings.clock()
+    kind, now = target.served.stored, scope.settings.clock()
     subresource = target.subresource.name if target.subresource else ""
-    config = _to_stored(call, config)
+    config = _to_stored(scope, config)
 
     def merged(live: JsonObject | None) -> JsonObject:
         return apply(kind, live, config, manager, options.force, now, subresource)
 
     try:
-        return await written(call, await _update(call, options, merged, size, applied=True))
+        return await written(scope, await _update(scope, options, merged, size, applied=True))
     except NotFound:
         if subresource:
             raise
     if uid := identity.text(identity.metadata_of(config), "uid"):
-        raise _no_such_uid(call, uid)
-    new = await call.work(size, merged, None)
-    return await written(call, await _create(call, options, new, size, applied=True), 201)
+        raise _no_such_uid(scope, uid)
+    new = await scope.work(size, merged, None)
+    return await written(scope, await _create(scope, options, new, size, applied=True), 201)
 
 
-def _no_such_uid(call: Call, uid: str) -> Conflict:
+def _no_such_uid(scope: RequestScope, uid: str) -> Conflict:
     """The refusal of an apply that means one object, which is gone."""
-    kind, name = call.target.served.kind, call.target.name
+    kind, name = scope.target.served.kind, scope.target.name
     text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
     return Conflict(
         f'Operation cannot be fulfilled on {kind.qualified} "{name}": {text}',
@@ -233,7 +233,7 @@ def _no_such_uid(call: Call, uid: str) -> Conflict:
     )
 
 
-def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
+def _applied_in(scope: RequestScope, body: bytes) -> tuple[JsonObject, list[str]]:
     """The configuration in an apply patch, named by its URL where it does not say. Raises BadRequest."""
     value = yaml_value(body, "error decoding YAML: error converting YAML to JSON")
     if isinstance(value, dict):
@@ -241,39 +241,45 @@ def _applied_in(call: Call, body: bytes) -> tuple[JsonObject, list[str]]:
             raise BadRequest(f"invalid object type: /{value.get('apiVersion') or ''}, Kind=")
         meta = value.get("metadata")
         if isinstance(meta, dict | None) and not (meta or {}).get("name"):
-            body = msgspec.json.encode({**value, "metadata": {**(meta or {}), "name": call.target.name}})
-    return strict.decode(body, call.target.served.kind, as_yaml=True)
+            body = msgspec.json.encode({**value, "metadata": {**(meta or {}), "name": scope.target.name}})
+    return strict.decode(body, scope.target.served.kind, as_yaml=True)
 
 
-async def _create(call: Call, options: WriteOptions, body: JsonObject, size: int, *, applied: bool) -> bytes:
-    await escalation.confirm(call, None, body)
-    document, warnings = await call.work(size, _created, call, options, body, applied=applied)
-    call.warnings.extend(warnings)
-    stored = await call.api.create(call.target.served.stored, document, dry_run=options.dry_run)
-    return call.target.served.show(stored)
+async def _create(
+    scope: RequestScope, options: WriteOptions, body: JsonObject, size: int, *, applied: bool
+) -> bytes:
+    await escalation.confirm(scope, None, body)
+    document, warnings = await scope.work(size, _created, scope, options, body, applied=applied)
+    scope.warnings.extend(warnings)
+    stored = await scope.api.create(scope.target.served.stored, document, dry_run=options.dry_run)
+    return scope.target.served.show(stored)
 
 
-def _created(call: Call, options: WriteOptions, body: JsonObject, *, applied: bool) -> tuple[bytes, list[str]]:
+def _created(
+    scope: RequestScope, options: WriteOptions, body: JsonObject, *, applied: bool
+) -> tuple[bytes, list[str]]:
     """The new object as it is to be stored, and what a client is to be warned of."""
-    kind = call.target.served.stored
-    new, warnings = each_owner_once(identity.fresh(kind, body if applied else _to_stored(call, body)))
-    new = admit(kind, new, None, address=_address(call))
+    kind = scope.target.served.stored
+    new, warnings = each_owner_once(identity.fresh(kind, body if applied else _to_stored(scope, body)))
+    new = admit(kind, new, None, address=_address(scope))
     warnings += undomained(new)
     _encoded(new)  # what is too large is refused before anything is made of it
-    return _encoded(new if applied else _tracked(call, options, None, new)), warnings
+    return _encoded(new if applied else _tracked(scope, options, None, new)), warnings
 
 
-async def _update(call: Call, options: WriteOptions, change: Change, size: int, *, applied: bool = False) -> bytes:
+async def _update(
+    scope: RequestScope, options: WriteOptions, change: Change, size: int, *, applied: bool = False
+) -> bytes:
     """Read, change, write; again when the object moved between and the change does not name a version."""
-    served, target = call.target.served, call.target
+    served, target = scope.target.served, scope.target
     for left in reversed(range(TRIES)):
-        stored = await call.api.get(served.stored, target.name, target.namespace)
+        stored = await scope.api.get(served.stored, target.name, target.namespace)
         larger = max(size, len(stored))
-        new, again = await call.work(larger, _changed, call, options, change, stored, applied=applied)
-        if escalation.guarded(call):
-            await escalation.confirm(call, msgspec.json.decode(stored), msgspec.json.decode(new))
+        new, again = await scope.work(larger, _changed, scope, options, change, stored, applied=applied)
+        if escalation.guarded(scope):
+            await escalation.confirm(scope, msgspec.json.decode(stored), msgspec.json.decode(new))
         try:
-            document = await _put(call, options, new)
+            document = await _put(scope, options, new)
         except Conflict:
             if not left or not again:
                 raise
@@ -283,55 +289,57 @@ async def _update(call: Call, options: WriteOptions, change: Change, size: int, 
 
 
 def _changed(
-    call: Call, options: WriteOptions, change: Change, stored: bytes, *, applied: bool
+    scope: RequestScope, options: WriteOptions, change: Change, stored: bytes, *, applied: bool
 ) -> tuple[bytes, bool]:
     """The object as it is to be stored, and whether it names no other version than the one it was made from."""
-    served = call.target.served
+    served = scope.target.served
     old: JsonObject = msgspec.json.decode(stored)
     new = change(served.to_shown(old) if served.to_shown and not applied else old)
     if exceeds(new):
         raise BadRequest(f"the changed object {TOO_DEEP}")
     if not applied:
-        new = _to_stored(call, _addressed(call, new))
+        new = _to_stored(scope, _addressed(scope, new))
     new, warnings = each_owner_once(new)
-    call.warnings.extend(warnings)
-    new = _admitted(call, options, old, new, applied=applied)
+    scope.warnings.extend(warnings)
+    new = _admitted(scope, options, old, new, applied=applied)
     versions = {identity.text(identity.metadata_of(o), "resourceVersion") for o in (old, new)}
     if not identity.metadata_of(new).get("managedFields"):
         new = {**new, "metadata": {**identity.metadata_of(new), "managedFields": [{}]}}
     return _encoded(new), len(versions) == 1
 
 
-def _admitted(call: Call, options: WriteOptions, old: JsonObject, new: JsonObject, *, applied: bool) -> JsonObject:
-    kind, status_only = call.target.served.stored, call.target.subresource is not None
+def _admitted(
+    scope: RequestScope, options: WriteOptions, old: JsonObject, new: JsonObject, *, applied: bool
+) -> JsonObject:
+    kind, status_only = scope.target.served.stored, scope.target.subresource is not None
     new = identity.successor(kind, old, new, status_only=status_only)
-    new = admit(kind, new, old, status_only=status_only, address=_address(call))
+    new = admit(kind, new, old, status_only=status_only, address=_address(scope))
     _encoded(new)  # what is too large is refused before anything is made of it
-    return new if applied else _tracked(call, options, old, new)
+    return new if applied else _tracked(scope, options, old, new)
 
 
-async def _put(call: Call, options: WriteOptions, document: bytes) -> bytes:
-    put = call.api.put_status if call.target.subresource is not None else call.api.put
-    return await put(call.target.served.stored, document, dry_run=options.dry_run)
+async def _put(scope: RequestScope, options: WriteOptions, document: bytes) -> bytes:
+    put = scope.api.put_status if scope.target.subresource is not None else scope.api.put
+    return await put(scope.target.served.stored, document, dry_run=options.dry_run)
 
 
-def _tracked(call: Call, options: WriteOptions, old: JsonObject | None, new: JsonObject) -> JsonObject:
-    kind = call.target.served.stored
-    subresource = call.target.subresource.name if call.target.subresource else ""
-    return track_update(kind, old, new, options.manager, kind.api_version, subresource, call.settings.clock())
+def _tracked(scope: RequestScope, options: WriteOptions, old: JsonObject | None, new: JsonObject) -> JsonObject:
+    kind = scope.target.served.stored
+    subresource = scope.target.subresource.name if scope.target.subresource else ""
+    return track_update(kind, old, new, options.manager, kind.api_version, subresource, scope.settings.clock())
 
 
-def _address(call: Call) -> Kind[bytes] | None:
+def _address(scope: RequestScope) -> Kind[bytes] | None:
     """The kind that the URL names, where the store keeps another."""
-    return call.target.served.kind if call.target.served.kind is not call.target.served.stored else None
+    return scope.target.served.kind if scope.target.served.kind is not scope.target.served.stored else None
 
 
-def _addressed(call: Call, obj: JsonObject) -> JsonObject:
-    return match_request(obj, call.target.served.kind, call.target.namespace, call.target.name)
+def _addressed(scope: RequestScope, obj: JsonObject) -> JsonObject:
+    return match_request(obj, scope.target.served.kind, scope.target.namespace, scope.target.name)
 
 
-def _to_stored(call: Call, obj: JsonObject) -> JsonObject:
-    return call.target.served.to_stored(obj) if call.target.served.to_stored else obj
+def _to_stored(scope: RequestScope, obj: JsonObject) -> JsonObject:
+    return scope.target.served.to_stored(obj) if scope.target.served.to_stored else obj
 
 
 def _encoded(obj: JsonObject) -> bytes:

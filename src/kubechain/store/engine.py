@@ -333,6 +333,6 @@ def _added(kind: Kind[T], body: bytes) -> Change[T]:
     return Change("ADDED", Key(meta.namespace, meta.name), meta.resource_version, kind.decode(body))
 
 
-def _change(kind: Kind[T], event: hub.Event) -> Change[T]:
+def _change(kind: Kind[T], event: hub.WatchEvent) -> Change[T]:
     key = Key(event.at.namespace, event.at.name)
     return Change(event.type, key, str(event.revision), kind.decode(event.body))

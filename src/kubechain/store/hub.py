@@ -27,7 +27,7 @@ _TYPES: dict[int, Literal["ADDED", "MODIFIED", "DELETED"]] = {
 }
 
 
-class Event(NamedTuple):
+class WatchEvent(NamedTuple):
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     at: Address
     revision: int
@@ -45,7 +45,7 @@ class Subscription:
         self.behind = True
         self.closed = False
         self.bookmark_due = False
-        self._queue: deque[Event] = deque()
+        self._queue: deque[WatchEvent] = deque()
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -66,7 +66,9 @@ class Subscription:
             self._queue.append(event)
         self._wake()
 
-    def event(self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None) -> Event | None:
+    def event(
+        self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None
+    ) -> WatchEvent | None:
         """What a log line means under the selectors: it may begin, go on or cease to match."""
         if not self.matcher.accepts_address(at.namespace, at.name):
             return None
@@ -78,13 +80,13 @@ class Subscription:
             if matched and not matches and type_ != DELETED and before is not None:
                 body = stamped(self.kind, before, revision)
             type_ = DELETED if not matches else MODIFIED if matched else ADDED
-        return Event(_TYPES[type_], at, revision, body)
+        return WatchEvent(_TYPES[type_], at, revision, body)
 
     def close(self) -> None:
         self.closed = True
         self._wake()
 
-    def take(self) -> Event | None:
+    def take(self) -> WatchEvent | None:
         """The next queued event."""
         if not self._queue:
             return None
@@ -141,7 +143,7 @@ class Hub:
                 subscription.close()
 
 
-def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int) -> list[Event]:
+def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int) -> list[WatchEvent]:
     """The next events from the log. With its last line read the watch is live: both happen at once.
 
     Raises Gone when what it needs is forgotten.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubechain.agents.toolbox import READY, Surroundings, resolved_tools, verdict
+from kubechain.agents.toolbox import READY, Surroundings, assessment, resolved_tools
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.reference import LabelSelector, Reference
 from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
@@ -74,14 +74,14 @@ def test_names_that_providers_refuse_or_that_clash_are_made_different() -> None:
 def test_the_first_thing_that_is_missing_is_named(around: Surroundings, status: str, sentence: str) -> None:
     one = agent()
     one.spec.tools, one.spec.mcp_servers = [Reference(name="a")], [Reference(name="s")]
-    found = verdict(one, around)
+    found = assessment(one, around)
     assert (found.status, found.detail) == (status, sentence)
 
 
 def test_an_offered_tool_nobody_has_looked_at_yet_is_waited_for_but_one_that_cannot_be_used_is_not() -> None:
     unseen, broken = tool("new", LabelSelector(), ready=False), tool("broken", LabelSelector(), ready=False)
     unseen.status.observed_generation = 0
-    assert verdict(agent(), Surroundings(llm(), offered=[unseen])).status == "Pending"
+    assert assessment(agent(), Surroundings(llm(), offered=[unseen])).status == "Pending"
     around = Surroundings(llm(), offered=[broken])
-    assert verdict(agent(), around) == READY
+    assert assessment(agent(), around) == READY
     assert resolved_tools(agent(), around) == []

@@ -11,7 +11,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import ToolError
-from kubechain.agents.toolbox import Verdict
+from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.setup.readiness import RELOAD, Found, Readiness, fingerprint, same
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.kind import Kind
@@ -33,7 +33,7 @@ from tests.unit.runtime.faketime import on_fake_time, settle
 from tests.unit.runtime.world import MemoryApi
 
 pytestmark = pytest.mark.timeout(30)
-READY = Verdict("Ready", "Connected", "it is there")
+READY = Assessment("Ready", "Connected", "it is there")
 
 
 def discovered(schema: bytes) -> MCPServerStatus:

@@ -169,8 +169,8 @@ async def test_the_first_leads_and_all_see_each_other() -> None:
         assert (await lease(api)).holder_identity == a.share.holder
         assert a.share.alive == {b.share.holder}
         assert events(api) == [("LeaderElection", "kubechain-leader", f"{a.share.holder} became leader")]
-        turns = [(a.share.turn(f"default/{n}"), b.share.turn(f"default/{n}")) for n in range(50)]
-        assert set(turns) == {("ours", "theirs"), ("theirs", "ours")}
+        owned = [(a.share.ownership(f"default/{n}"), b.share.ownership(f"default/{n}")) for n in range(50)]
+        assert set(owned) == {("ours", "theirs"), ("theirs", "ours")}
 
 
 @on_fake_time
@@ -193,7 +193,7 @@ async def test_one_that_ends_hands_over_at_once() -> None:
         await passed(0.2)
         assert members(b) == [{"b"}]
         assert b.share.leading
-        assert {b.share.turn(f"default/{n}") for n in range(50)} == {"ours"}
+        assert {b.share.ownership(f"default/{n}") for n in range(50)} == {"ours"}
         assert (await lease(api)).lease_transitions == 1
         assert Key(GROUP.namespace, lease_name("a")) not in {key for _, key in api.objects}
 
@@ -202,18 +202,18 @@ async def test_one_that_ends_hands_over_at_once() -> None:
 async def test_one_that_is_told_to_end_finishes_what_is_in_its_hands_first() -> None:
     async with replicas() as (_, start):
         a, b = await start("a"), await start("b")
-        shard = next(s for s in (f"default/{n}" for n in range(50)) if a.share.turn(s) == "ours")
+        shard = next(s for s in (f"default/{n}" for n in range(50)) if a.share.ownership(s) == "ours")
         a.share.begun(shard)
         stopping = asyncio.create_task(a.stop())
         await passed(1)
         assert b.share.leading
-        turns = {s: b.share.turn(s) for s in (f"default/{n}" for n in range(50))}
-        assert {s for s, turn in turns.items() if turn != "ours"} == {shard}
-        assert turns[shard] == "held"
+        owned = {s: b.share.ownership(s) for s in (f"default/{n}" for n in range(50))}
+        assert {s for s, ownership in owned.items() if ownership != "ours"} == {shard}
+        assert owned[shard] == "held"
         a.share.ended(shard)
         await passed(0.2)
         assert stopping.done()
-        assert b.share.turn(shard) == "ours"
+        assert b.share.ownership(shard) == "ours"
 
 
 @on_fake_time
@@ -225,7 +225,7 @@ async def test_what_is_in_hand_is_not_waited_for_for_ever() -> None:
         await a.stop()
         assert 20 <= asyncio.get_running_loop().time() - begun < 21
         await passed(0.2)
-        assert b.share.turn("default/x") == "ours"
+        assert b.share.ownership("default/x") == "ours"
 
 
 @on_fake_time
@@ -257,7 +257,7 @@ async def test_one_that_comes_back_under_its_name_has_its_part_again_and_nothing
         again = await start("a")
         assert members(again, b) == [{"a", "b"}] * 2
         assert b.share.alive == {again.share.holder} != {former}
-        assert {again.share.turn(f"default/{n}") for n in range(50)} == {"ours", "theirs"}
+        assert {again.share.ownership(f"default/{n}") for n in range(50)} == {"ours", "theirs"}
         assert again.share.leading or b.share.leading
 
 

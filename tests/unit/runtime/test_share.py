@@ -1,4 +1,5 @@
-"""Whose turn it is: rendezvous, claims, and any order in which replicas see each other, forced views included."""
+"""Which replica owns what: rendezvous, claims, and any order in which replicas see each other, forced views
+included."""
 
 from __future__ import annotations
 
@@ -69,11 +70,11 @@ def test_a_claim_covers_what_falls_to_it_and_what_is_in_its_hands() -> None:
 def test_the_only_replica_acts_on_everything_and_leads() -> None:
     share = alone()
     assert share.leading
-    assert {share.turn(shard) for shard in SHARDS} == {"ours"}
+    assert {share.ownership(shard) for shard in SHARDS} == {"ours"}
 
 
 def test_one_that_has_not_joined_acts_on_nothing() -> None:
-    assert {Share(A).turn(shard) for shard in SHARDS} == {"theirs"}
+    assert {Share(A).ownership(shard) for shard in SHARDS} == {"theirs"}
 
 
 class Group:
@@ -98,7 +99,7 @@ class Group:
                 self.see(other, *self.shares[other].view)
 
     def begin(self, name: str, shard: str) -> bool:
-        if self.shares[name].turn(shard) != "ours":
+        if self.shares[name].ownership(shard) != "ours":
             return False
         self.shares[name].begun(shard)
         self.hands[name].append(shard)
@@ -129,22 +130,22 @@ def test_what_a_newcomer_gains_is_held_until_its_former_owner_says_that_it_let_g
     assert group.begin(A, shard)
     group.see(B, A)
     group.tell(B)
-    assert group.shares[B].turn(shard) == "held"
+    assert group.shares[B].ownership(shard) == "held"
     group.see(A, B)
-    assert group.shares[A].turn(shard) == "theirs"
+    assert group.shares[A].ownership(shard) == "theirs"
     group.tell(A)
-    assert group.shares[B].turn(shard) == "held", "A is still at work on it"
+    assert group.shares[B].ownership(shard) == "held", "A is still at work on it"
     group.end(A)
     group.tell(A)
-    assert group.shares[B].turn(shard) == "ours"
+    assert group.shares[B].ownership(shard) == "ours"
 
 
 def test_what_is_gained_is_held_until_it_has_been_claimed() -> None:
     group, shard = Group(A, B), falls_to_b()
     group.see(B, A)
-    assert group.shares[B].turn(shard) == "held"
+    assert group.shares[B].ownership(shard) == "held"
     group.tell(B)
-    assert group.shares[B].turn(shard) == "ours"
+    assert group.shares[B].ownership(shard) == "ours"
 
 
 def test_what_a_dead_replica_held_is_free() -> None:
@@ -153,10 +154,10 @@ def test_what_a_dead_replica_held_is_free() -> None:
     group.tell(A)
     group.see(B, A)
     group.tell(B)
-    assert group.shares[B].turn(shard) == "held"
+    assert group.shares[B].ownership(shard) == "held"
     group.shares[B].see(frozenset({B}), [], frozenset())
     group.tell(B)
-    assert group.shares[B].turn(shard) == "ours"
+    assert group.shares[B].ownership(shard) == "ours"
 
 
 def test_one_that_leaves_keeps_what_is_in_its_hands_and_nothing_else() -> None:
@@ -208,8 +209,8 @@ def test_whatever_views_replicas_have_no_two_are_at_work_on_one_shard(
         at_work = Counter(shard for name in group.hands for shard in set(group.hands[name]))
         assert not [shard for shard, replicas in at_work.items() if replicas > 1]
     group.settle()
-    turns = {shard: [s.turn(shard) for s in group.shares.values()] for shard in SHARDS[:20]}
-    assert all(sorted(turn) == ["ours", "theirs", "theirs"] for turn in turns.values())
+    sharing = {shard: [s.ownership(shard) for s in group.shares.values()] for shard in SHARDS[:20]}
+    assert all(sorted(ownership) == ["ours", "theirs", "theirs"] for ownership in sharing.values())
 
 
 @pytest.mark.parametrize(("ours", "holder"), list(product([True, False], ["", "b_1", "b_0"])))
@@ -217,17 +218,17 @@ def test_what_another_living_replica_marked_as_its_own_is_held(ours: bool, holde
     share = Share(A, "a_1")
     share.see(frozenset({A if ours else B}), [], frozenset({"b_1"}))
     share.tell(share.due())
-    turns: Sharded[TaskRun] = Sharded(share, lambda r: r.metadata.name, lambda r: holder)
-    assert turns.of(run("r")) == (("held" if holder == "b_1" else "ours") if ours else "theirs")
+    sharing: Sharded[TaskRun] = Sharded(share, lambda r: r.metadata.name, lambda r: holder)
+    assert sharing.of(run("r")) == (("held" if holder == "b_1" else "ours") if ours else "theirs")
 
 
 def test_what_is_not_shared_out_is_the_leaders() -> None:
     share, told = Share(A), list[bool]()
     share.on_change(told.append)
-    turns: Led[TaskRun] = Led(share)
-    assert turns.of(run("r")) == "theirs"
+    sharing: Led[TaskRun] = Led(share)
+    assert sharing.of(run("r")) == "theirs"
     share.lead(True)
-    assert turns.of(run("r")) == "ours"
+    assert sharing.of(run("r")) == "ours"
     assert told == [True]
 
 

@@ -23,7 +23,7 @@ from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.passes import wrote
 from kubechain.runtime.recorder import EventRecorder
-from kubechain.runtime.replicas.share import Turn, Turns
+from kubechain.runtime.replicas.share import Ownership, Sharing
 from kubechain.runtime.wakes import Wake, local, owned, referred
 from kubechain.runtime.worker import BURST, Worker
 from tests.unit.runtime.faketime import on_fake_time, settle
@@ -95,7 +95,7 @@ async def world(
     runs: int = 1,
     limit: int = 1000,
     chance: float = 1.0,
-    turns: Turns[TaskRun] | None = None,
+    sharing: Sharing[TaskRun] | None = None,
 ) -> AsyncIterator[World]:
     """A worker over runs r0, r1, ... that wakes on their ToolCalls and Tasks, settled."""
     api = MemoryApi()
@@ -106,7 +106,9 @@ async def world(
     events = EventRecorder(api, "test", lambda: datetime(2026, 1, 1, tzinfo=UTC))
     controller = Scripted(list(answers))
     wakes = (owned(calls, informer), referred(tasks, informer, "task"))
-    worker = Worker(controller, informer, wakes, events=events, limit=limit, chance=lambda: chance, turns=turns)
+    worker = Worker(
+        controller, informer, wakes, events=events, limit=limit, chance=lambda: chance, sharing=sharing
+    )
     tasks_ = [asyncio.create_task(part.run()) for part in (informer, calls, tasks, events)]
     working = asyncio.create_task(worker.run())
     await settle()
@@ -702,15 +704,15 @@ async def test_shutdown_cancels_running_passes_and_begins_no_other() -> None:
         assert w.worker.passes == 2
 
 
-class Judged(Turns[TaskRun]):
+class Judged(Sharing[TaskRun]):
     """Says what it was told to say of each name."""
 
-    def __init__(self, **turns: Turn) -> None:
-        self.turns = turns
+    def __init__(self, **told: Ownership) -> None:
+        self.told = told
         self.steps: list[str] = []
 
-    def of(self, obj: TaskRun) -> Turn:
-        return self.turns.get(obj.metadata.name, "ours")
+    def of(self, obj: TaskRun) -> Ownership:
+        return self.told.get(obj.metadata.name, "ours")
 
     def begun(self, obj: TaskRun) -> None:
         self.steps.append(f"begun {obj.metadata.name}")
@@ -721,11 +723,11 @@ class Judged(Turns[TaskRun]):
 
 @on_fake_time
 async def test_what_is_not_ours_is_set_aside_until_that_changes() -> None:
-    turns = Judged(r0="theirs", r1="held")
-    async with world(runs=3, turns=turns) as w:
+    sharing = Judged(r0="theirs", r1="held")
+    async with world(runs=3, sharing=sharing) as w:
         assert w.controller.names == ["r2"]
-        assert turns.steps == ["begun r2", "ended r2"]
-        turns.turns = {}
+        assert sharing.steps == ["begun r2", "ended r2"]
+        sharing.told = {}
         w.worker.look_again(False)
         await settle()
         assert w.controller.names == ["r2", "r1"]
@@ -739,12 +741,12 @@ async def test_what_is_not_ours_is_set_aside_until_that_changes() -> None:
 
 @on_fake_time
 async def test_a_pass_that_failed_is_repeated_by_whoever_it_belongs_to_by_then() -> None:
-    turns = Judged()
-    async with world(Transient("later", retry_after=30), turns=turns) as w:
-        turns.turns = {"r0": "theirs"}
+    sharing = Judged()
+    async with world(Transient("later", retry_after=30), sharing=sharing) as w:
+        sharing.told = {"r0": "theirs"}
         await asyncio.sleep(3600)
         assert w.controller.times == [0]
-        turns.turns = {}
+        sharing.told = {}
         w.worker.look_again(True)
         await settle()
         assert w.controller.names == ["r0", "r0"]
@@ -752,11 +754,11 @@ async def test_a_pass_that_failed_is_repeated_by_whoever_it_belongs_to_by_then()
 
 @on_fake_time
 async def test_what_is_gone_while_set_aside_is_not_looked_at() -> None:
-    turns = Judged(r0="theirs")
-    async with world(turns=turns) as w:
+    sharing = Judged(r0="theirs")
+    async with world(sharing=sharing) as w:
         await w.api.delete(TASK_RUNS, "r0", "default")
         await settle()
-        turns.turns = {}
+        sharing.told = {}
         w.worker.look_again(True)
         await settle()
         assert not w.controller.names

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kubechain.errors import ApiError, BadRequest, Invalid
-from kubechain.server.paths import Target, resolve
+from kubechain.server.paths import RequestInfo, resolve
 from kubechain.server.query import delete_options, list_options, watch_options, watch_seconds, write_options
 
 
-def target(path: str = "/apis/kubechain.humanlayer.dev/v1alpha1/namespaces/default/agents") -> Target:
+def target(path: str = "/apis/kubechain.humanlayer.dev/v1alpha1/namespaces/default/agents") -> RequestInfo:
     found = resolve(path)
     assert found is not None
     return found

@@ -35,7 +35,7 @@ def calls_worker(parts: Parts) -> Worker[ToolCall]:
         (Wake(at_work, lambda old, new: [key_of(new)] if new is not None else []), *wakes(p.caches)),
         events=p.events,
         at_rest=lambda call: call.status.finished,
-        turns=Sharded(p.share, shard_of, lambda call: call.status.holder, at_work.holds),
+        sharing=Sharded(p.share, shard_of, lambda call: call.status.holder, at_work.holds),
     )
 
 

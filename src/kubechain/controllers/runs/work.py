@@ -25,7 +25,7 @@ def runs_worker(parts: Parts) -> Worker[TaskRun]:
         wakes(p.caches),
         events=p.events,
         at_rest=lambda run: run.status.finished,
-        turns=Sharded(p.share, _shard),
+        sharing=Sharded(p.share, _shard),
     )
     return worker
 

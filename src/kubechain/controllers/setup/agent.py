@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from kubechain.agents.toolbox import resolved_tools, too_large, verdict
+from kubechain.agents.toolbox import assessment, resolved_tools, too_large
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.readiness import Readiness
@@ -29,7 +29,7 @@ class AgentController:
     async def reconcile(self, agent: Agent) -> Next:
         around = surroundings(self._caches, agent.metadata.namespace, agent.spec)
         tools = resolved_tools(agent, around)
-        judgement = verdict(agent, around)
+        judgement = assessment(agent, around)
         if too_many := too_large(tools):
             judgement, tools = too_many, []
         found = replace(agent.status, tools=tools, tool_count=len(tools))

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Endpoint
-from kubechain.agents.toolbox import Verdict
+from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.caches import Caches, llm_secrets
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.secrets import Missing, endpoint_of, versions
@@ -33,7 +33,9 @@ class LLMController:
         secrets, old = self._parts.caches.secrets, llm.status
         endpoint = await endpoint_of(llm, secrets, self._parts.base_urls)
         if isinstance(endpoint, Missing):
-            return await self._readiness.say(llm, old, old, Verdict("Pending", endpoint.reason, endpoint.detail))
+            return await self._readiness.say(
+                llm, old, old, Assessment("Pending", endpoint.reason, endpoint.detail)
+            )
         against = fingerprint(llm, versions(llm.metadata.namespace, llm_secrets(llm), secrets))
         look = partial(self._look, llm, endpoint, against)
         return await self._readiness.check(
@@ -45,7 +47,7 @@ class LLMController:
 
     async def _look(self, llm: LLM, endpoint: Endpoint, against: str, anew: bool) -> Found[LLMStatus]:
         detail = await self._parts.models.check(endpoint)
-        return Found(Verdict("Ready", "Validated", detail), replace(llm.status, checked=against))
+        return Found(Assessment("Ready", "Validated", detail), replace(llm.status, checked=against))
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:

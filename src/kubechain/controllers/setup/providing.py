@@ -7,7 +7,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from kubechain.agents.ports.tool import Described, Environment, ToolRunner
-from kubechain.agents.toolbox import Verdict
+from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.caches import provider_secrets
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.secrets import Missing, named_values, versions
@@ -45,7 +45,7 @@ class ProviderController(ABC, Generic[P, S]):
         namespace, secrets, old = provider.metadata.namespace, self._parts.caches.secrets, self.status_of(provider)
         env = await named_values(namespace, provider.env, secrets)
         if isinstance(env, Missing):
-            return await self._readiness.say(provider, old, old, Verdict("Pending", env.reason, env.detail))
+            return await self._readiness.say(provider, old, old, Assessment("Pending", env.reason, env.detail))
         against = fingerprint(provider, versions(namespace, provider_secrets(provider), secrets))
         return await self._readiness.check(provider, old, against, partial(self._describe, provider, env))
 
@@ -54,7 +54,7 @@ class ProviderController(ABC, Generic[P, S]):
         if anew:
             await runner.forget(provider)
         described = await runner.describe(provider, env)
-        return Found(Verdict("Ready", described.reason, described.detail), self.told(provider, described))
+        return Found(Assessment("Ready", described.reason, described.detail), self.told(provider, described))
 
     async def gone(self, last: P) -> None:
         """What its tools have at work is cut off, and what was kept for it ends."""

@@ -16,7 +16,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import ToolError
-from kubechain.agents.toolbox import Verdict
+from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.saving import save_status
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.kind import GROUP, R
@@ -35,9 +35,9 @@ S = TypeVar("S", bound=ReadyStatus)
 
 
 class Found(Struct, Generic[S], frozen=True):
-    """What a check found out: the verdict, and the status with everything else in it."""
+    """What a check found out: the assessment, and the status with everything else in it."""
 
-    verdict: Verdict
+    assessment: Assessment
     status: S
 
 
@@ -58,9 +58,9 @@ class Readiness(Generic[R]):
         self._clock = clock
         self._checked: dict[Key, _Checked] = {}
 
-    async def say(self, obj: R, old: S, new: S, verdict: Verdict) -> Next:
-        """Writes the verdict, along with what else is in `new`. `old` is the object's status."""
-        status = judged(new, verdict, obj.metadata.generation, self._clock)
+    async def say(self, obj: R, old: S, new: S, assessment: Assessment) -> Next:
+        """Writes the assessment, along with what else is in `new`. `old` is the object's status."""
+        status = judged(new, assessment, obj.metadata.generation, self._clock)
         if not same(old, status):
             await save_status(self._api, self._informer, obj, status)
         return Done()
@@ -89,16 +89,16 @@ class Readiness(Generic[R]):
         try:
             found = await look(anew)
         except (Terminal, ToolError) as error:
-            await self.say(obj, old, old, Verdict("Error", reason_of(error), str(error)))
+            await self.say(obj, old, old, Assessment("Error", reason_of(error), str(error)))
             return After(_wait(checked))
         except Transient as error:
             if unreachable:
-                await self.say(obj, old, old, Verdict("Pending", unreachable, str(error)))
+                await self.say(obj, old, old, Assessment("Pending", unreachable, str(error)))
                 raise
-            await self.say(obj, old, old, Verdict("Error", error.reason, str(error)))
+            await self.say(obj, old, old, Assessment("Error", error.reason, str(error)))
             raise Transient(str(error), reason=error.reason, wait=_wait(checked)) from error
         checked.errors = 0
-        return await self.say(obj, old, found.status, found.verdict)
+        return await self.say(obj, old, found.status, found.assessment)
 
     def forget(self, key: Key) -> None:
         """The object is gone, or has to be checked again whatever it was checked against."""
@@ -131,22 +131,22 @@ def same(old: ReadyStatus, new: ReadyStatus) -> bool:
     return old == new or json.decode(json.encode(old)) == json.decode(json.encode(new))
 
 
-def judged(status: S, verdict: Verdict, generation: int, clock: Clock) -> S:
-    """The status with the verdict as its condition Ready and the summary derived from it."""
-    ready = verdict.status == "Ready"
+def judged(status: S, assessment: Assessment, generation: int, clock: Clock) -> S:
+    """The status with the assessment as its condition Ready and the summary derived from it."""
+    ready = assessment.status == "Ready"
     condition = Condition(
         type="Ready",
         status="True" if ready else "False",
-        reason=verdict.reason,
-        message=verdict.detail,
+        reason=assessment.reason,
+        message=assessment.detail,
         last_transition_time=timestamp(clock()),
         observed_generation=generation,
     )
     return replace(
         status,
         ready=ready,
-        status=verdict.status,
-        status_detail=verdict.detail,
+        status=assessment.status,
+        status_detail=assessment.detail,
         observed_generation=generation,
         conditions=with_condition(status.conditions, condition),
     )

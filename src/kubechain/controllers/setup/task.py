@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubechain.agents.run.window import INVALID, problem
-from kubechain.agents.toolbox import Verdict, missing, not_ready
+from kubechain.agents.toolbox import Assessment, missing, not_ready
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.readiness import Readiness
@@ -23,20 +23,20 @@ class TaskController:
         self._readiness = Readiness(parts.api, parts.caches.tasks, parts.clock)
 
     async def reconcile(self, task: Task) -> Next:
-        return await self._readiness.say(task, task.status, task.status, self._verdict(task))
+        return await self._readiness.say(task, task.status, task.status, self._assessed(task))
 
     async def gone(self, last: Task) -> None:
         """Nothing was begun for it."""
 
-    def _verdict(self, task: Task) -> Verdict:
+    def _assessed(self, task: Task) -> Assessment:
         if task.spec.context_window is not None and (wrong := problem(task.spec.context_window)):
-            return Verdict("Error", INVALID, wrong)
+            return Assessment("Error", INVALID, wrong)
         agent = self._caches.agents.get(Key(task.metadata.namespace, task.spec.agent))
         if agent is None:
             return missing("Agent", task.spec.agent)
         if not agent.status.ready:
             return not_ready("Agent", task.spec.agent, agent.status)
-        return Verdict("Ready", "AgentReady", f'Agent "{task.spec.agent}" is ready')
+        return Assessment("Ready", "AgentReady", f'Agent "{task.spec.agent}" is ready')
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:

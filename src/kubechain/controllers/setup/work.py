@@ -36,7 +36,7 @@ def setup_workers(parts: Parts) -> tuple[Worker[Any], ...]:
 def _worker(
     parts: Parts, controller: Controller[R], informer: Informer[R], wakes: tuple[Wake[Any], ...]
 ) -> Worker[R]:
-    return Worker(controller, informer, wakes, events=parts.events, turns=Led(parts.share))
+    return Worker(controller, informer, wakes, events=parts.events, sharing=Led(parts.share))
 
 
 def _look_again(check_again: Callable[[Key], None], worker: Worker[Any], owner: str) -> None:

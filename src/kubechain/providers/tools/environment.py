@@ -6,7 +6,7 @@ kubeconfigs, proxies) ever gets into a tool process:
     PATH   the folder of the running interpreter first, so that `python3` is the one kubechain is installed in,
            then the program's own PATH
     HOME   the home of the user the program runs as; package runners keep their caches there
-    LANG   C.UTF-8, for function workers only: text goes in and out as UTF-8
+    LANG   C.UTF-8, for tool processes only: text goes in and out as UTF-8
 
 Each of them gives way to the manifest's own value.
 """

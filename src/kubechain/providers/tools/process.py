@@ -1,7 +1,7 @@
 """Starting and ending tool processes: own process group, exact environment, neutral folder, gone with the program.
 
-The sessions of MCP servers and the workers of functions call it. It never runs a shell and never leaves a process
-behind: on Linux each one has a watcher (tether.py), which also finds what has detached itself.
+The sessions of MCP servers and the tool processes of functions call it. It never runs a shell and never leaves a
+process behind: on Linux each one has a watcher (tether.py), which also finds what has detached itself.
 """
 
 from __future__ import annotations

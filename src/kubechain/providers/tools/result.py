@@ -1,6 +1,7 @@
 """Results as text: what a function returned, and how much of any result is kept.
 
-The worker calls it where the result is made, `mcp` where it arrives. It never fails on text, whatever is in it.
+The tool process calls it where the result is made, `mcp` where it arrives. It never fails on text, whatever is in
+it.
 """
 
 from __future__ import annotations

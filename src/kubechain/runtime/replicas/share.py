@@ -1,9 +1,9 @@
-"""What of the work is this replica's. Told by `replica` who else is there; asked by the workers before every pass.
+"""Which part of the work this replica does. `replica` says which others there are; workers ask before each pass.
 
-Guarantees, as long as every replica reads the others' newest claims: a shard is acted on by one replica at a time.
-A replica stops taking up what it loses at once, says so, and goes on to the end of what is in its hands; it takes
-up what it gains once it has said so itself and nobody else who is alive claims it.
-Caveat: two replicas whose views change back and forth within the same moment may both ask a model. Decides only.
+Guarantees, as long as every replica reads the newest claims of the others: one replica at a time works on a shard.
+A replica that loses a shard starts no new pass over it, announces that, and finishes the passes in progress. It
+starts work on a shard that it gains once it has announced its claim and no other live replica claims the shard.
+Caveat: two replicas whose views change back and forth within a moment may both ask a model. Decides only.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from kubechain.resources.model import Resource
 from kubechain.runtime.replicas.claim import Claim, mark, owner
 
 R = TypeVar("R", bound=Resource)
-Turn = Literal["ours", "held", "theirs"]
-"""`held`: ours, but another replica that is alive may be at work on it still."""
+Ownership = Literal["ours", "held", "theirs"]
+"""`held`: this replica's, but another live replica may still be working on it."""
 Changed = Callable[[bool], None]
-"""Told that turns may have changed: all of them, or (False) those of what is held alone."""
+"""Told that ownership may have changed: of all shards, or (False) only of those that are `held`."""
 
 
 class Share:
-    """The share of the replica `name`. `holder` is this life of it: what it writes where it is at work.
+    """The share of the replica `name`. `holder` identifies this start of it: it is written where it works.
 
-    `on_rest` is called when the last pass over a shard has ended, while work changes hands. `good`: whether nobody
-    takes this replica for dead yet, asked right before what must not happen twice.
+    `on_rest` is called when the last pass over a shard has ended while work is handed over. `good`: whether no
+    other replica considers this one dead, checked right before something that must not happen twice.
     """
 
     def __init__(
@@ -41,24 +41,24 @@ class Share:
         self.name = name
         self.holder = holder
         self.leading = leading
-        """Whether this replica looks after the kinds that are not shared out."""
+        """Whether this replica handles the kinds that are not shared out."""
         self.view: frozenset[str] = frozenset()
-        """The replicas among which the work is to be shared out, this one among them."""
+        """The replicas that share the work, including this one."""
         self.said = Claim(name)
-        """What the others have been told."""
+        """The claim that the other replicas can read."""
         self.alive: frozenset[str] = frozenset()
         """The lives of all other replicas that are alive."""
         self._others: tuple[Claim, ...] = ()
         self._unlike: tuple[Claim, ...] = ()
-        """Those claims which another view, or work in hand, makes differ from ours."""
+        """Claims of replicas that have another view, or still work on shards that they lost."""
         self._busy: Counter[str] = Counter()
         self._told: list[Changed] = []
         self.on_rest = on_rest
         self.undivided = False
-        """Whether there is nobody to share with, now or later."""
+        """Whether this replica never shares its work."""
         self.good = good
 
-    def turn(self, shard: str) -> Turn:
+    def ownership(self, shard: str) -> Ownership:
         """Whether to act on a shard now."""
         if not self.view or owner(shard, self.view) != self.name:
             return "theirs"
@@ -80,17 +80,20 @@ class Share:
 
     @property
     def busy(self) -> Collection[str]:
-        """Shards with passes in hand."""
+        """Shards with passes in progress."""
         return self._busy.keys()
 
     def due(self, *, leaving: bool = False) -> Claim:
-        """What the others are to be told now."""
+        """The claim that the others should be able to read now."""
         view = frozenset[str]() if leaving else self.view
         still_at = frozenset(mark(s) for s in self._busy if leaving or owner(s, view) != self.name)
         return Claim(self.name, view, still_at, leaving)
 
     def see(self, view: frozenset[str], others: Iterable[Claim], alive: frozenset[str]) -> None:
-        """Takes in who else is there; what this replica loses by it is not begun any more from now on."""
+        """Sets which replicas there are.
+
+        From now on, no pass starts over a shard that this replica loses by it.
+        """
         before = self.view, self._others, self.alive
         self.view, self._others, self.alive = view, tuple(others), alive
         if before != (self.view, self._others, self.alive):
@@ -103,13 +106,13 @@ class Share:
             self._judge(everything=False)
 
     def lead(self, leading: bool) -> None:
-        """This replica looks after what is not shared out, from now on or no more."""
+        """Sets whether this replica handles what is not shared out."""
         if self.leading != leading:
             self.leading = leading
             self._judge(everything=True)
 
     def retire(self) -> None:
-        """Nothing is begun any more; what is in hand is brought to its end. `on_rest` tells of each that is."""
+        """Starts no more passes. Those in progress are finished; `on_rest` reports each."""
         self.undivided = False
         self.lead(False)
         self.see(frozenset(), (), frozenset())
@@ -131,10 +134,10 @@ def alone() -> Share:
     return share
 
 
-class Turns(Generic[R]):
-    """Whose turn it is with an object, for one worker. This one: always ours."""
+class Sharing(Generic[R]):
+    """Which replica owns an object, for one worker. This class: always this one."""
 
-    def of(self, obj: R) -> Turn:
+    def of(self, obj: R) -> Ownership:
         return "ours"
 
     def begun(self, obj: R) -> None:
@@ -144,20 +147,20 @@ class Turns(Generic[R]):
         """It has ended."""
 
 
-class Led(Turns[R]):
-    """The leader's alone."""
+class Led(Sharing[R]):
+    """The leader owns all objects."""
 
     def __init__(self, share: Share) -> None:
         self._share = share
 
-    def of(self, obj: R) -> Turn:
+    def of(self, obj: R) -> Ownership:
         return "ours" if self._share.leading else "theirs"
 
 
-class Sharded(Turns[R]):
-    """By the shard of an object, and by who is at work on it: `holder` gives that life of a replica, or "".
+class Sharded(Sharing[R]):
+    """Ownership by the shard of an object, and by the replica that is working on it (`holder`; "" for none).
 
-    What is `in_hand` here is brought to its end here, whoever the shard falls to meanwhile.
+    Work that is `in_hand` here is finished here, even if another replica gets the shard meanwhile.
     """
 
     def __init__(
@@ -169,11 +172,11 @@ class Sharded(Turns[R]):
     ) -> None:
         self._share, self._shard, self._holder, self._in_hand = share, shard, holder, in_hand
 
-    def of(self, obj: R) -> Turn:
+    def of(self, obj: R) -> Ownership:
         if self._share.undivided or self._in_hand(obj):
             return "ours"
-        turn = self._share.turn(self._shard(obj))
-        return "held" if turn == "ours" and self._holder(obj) in self._share.alive else turn
+        ownership = self._share.ownership(self._shard(obj))
+        return "held" if ownership == "ours" and self._holder(obj) in self._share.alive else ownership
 
     def begun(self, obj: R) -> None:
         self._share.begun(self._shard(obj))

@@ -1,6 +1,6 @@
 """What a docstring says about a function and about each of its parameters: Google, NumPy and Sphinx style. Pure.
 
-`signature` calls it, in the function worker.
+`signature` calls it, in the tool process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the program and a function worker say to each other: JSON in frames of a 4-byte big-endian length.
+"""The messages between KubeChain and a tool process: JSON, each after its length in 4 bytes, big-endian.
 
-Both ends call it; the frames have a socket of their own, so nothing a function prints can get between them.
+Both ends use it. The messages have their own socket, so what a function prints cannot get between them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Inspect(Struct, tag=True, frozen=True):
     entrypoint: str
 
 
-class Call(Struct, tag=True, frozen=True):
-    """Asks for a function's result; `arguments` is a JSON document, `hidden` names variables nobody may see."""
+class Invoke(Struct, tag=True, frozen=True):
+    """Asks for a function's result; `arguments` is a JSON document, `hidden` names the variables with secret
+    values."""
 
     id: int
     entrypoint: str
@@ -34,16 +35,16 @@ class Call(Struct, tag=True, frozen=True):
 
 
 class Cancel(Struct, tag=True, frozen=True):
-    """Says that nobody waits for this call any more."""
+    """Cancels a call."""
 
     id: int
 
 
-Request = Inspect | Call | Cancel
+Request = Inspect | Invoke | Cancel
 
 
 class Described(Struct, tag=True, frozen=True):
-    """A function's signature. `stale`: its files have changed on disk since this worker loaded them."""
+    """A function's signature. `stale`: its files have changed on disk since this process loaded them."""
 
     id: int
     description: str
@@ -88,13 +89,13 @@ _replies = msgspec.json.Decoder(Reply)
 
 
 def frame(message: Request | Reply) -> bytes:
-    """A message as it goes over the socket."""
+    """A message, encoded for the socket."""
     body = msgspec.json.encode(message)
     return len(body).to_bytes(_LENGTH) + body
 
 
 def read_request(connection: socket.socket) -> Request | None:
-    """The next request, once it is there, and not a byte more; None at the end."""
+    """Waits for the next request, and reads no further. None when the socket is closed."""
     try:
         body = _exactly(connection, int.from_bytes(_exactly(connection, _LENGTH)))
     except ConnectionError:
@@ -104,7 +105,7 @@ def read_request(connection: socket.socket) -> Request | None:
 
 
 def _exactly(connection: socket.socket, size: int) -> bytearray:
-    """So many bytes. Raises ConnectionError where the other end is closed before."""
+    """Reads exactly `size` bytes. Raises ConnectionError if the other end closes first."""
     data = bytearray(size)
     view = memoryview(data)
     while view:
@@ -115,7 +116,7 @@ def _exactly(connection: socket.socket, size: int) -> bytearray:
 
 
 class Replies(asyncio.Protocol):
-    """The program's end: hands every reply to `on_reply`; `ended` is set when there will be no more."""
+    """KubeChain's end: passes every reply to `on_reply`; `ended` is set when there will be no more."""
 
     def __init__(self, on_reply: Callable[[Reply], None]) -> None:
         self.ended = asyncio.Event()

@@ -1,6 +1,6 @@
-"""`Functions`: Python functions as tools, run in worker processes and never in the program itself.
+"""`Functions`: Python functions as tools, run in tool processes and never in the program itself.
 
-`runner` calls it through FunctionProcesses. One worker process per distinct
+`runner` calls it through FunctionProcesses. One tool process per distinct
 environment serves any number of calls at the same time. It never retries.
 """
 
@@ -16,16 +16,16 @@ from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
 from kubechain.providers.tools.function.frames import (
-    Call,
     Described,
     Failed,
     Inspect,
+    Invoke,
     Printed,
     Reply,
     Returned,
     Unusable,
 )
-from kubechain.providers.tools.function.worker_process import WorkerProcess, next_id
+from kubechain.providers.tools.function.tool_process import ToolProcess, next_id
 
 INSPECT_SECONDS = 30.0
 
@@ -35,8 +35,8 @@ class Functions(FunctionProcesses):
 
     def __init__(self, search_path: Sequence[Path] = ()) -> None:
         self._folders = tuple(folder.absolute() for folder in search_path)
-        self._current: dict[tuple[tuple[str, str], ...], WorkerProcess] = {}
-        self._living: set[WorkerProcess] = set()
+        self._current: dict[tuple[tuple[str, str], ...], ToolProcess] = {}
+        self._living: set[ToolProcess] = set()
         self._closed = False
 
     async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
@@ -46,7 +46,7 @@ class Functions(FunctionProcesses):
         """
         reply = await self._described(entrypoint, env)
         if reply.stale:
-            self._worker(env).retire()
+            self._process(env).retire()
             reply = await self._described(entrypoint, env)
         if isinstance(reply, Unusable):
             raise _out_of_turn(reply, env)
@@ -59,7 +59,7 @@ class Functions(FunctionProcesses):
         Raises ToolError (it raised, or the arguments do not fit), Transient, or Terminal as `inspect` does.
         """
         document = call.arguments.decode("utf-8", "replace")
-        request = Call(next_id(), call.entrypoint, document, call.idempotency_key, call.hidden)
+        request = Invoke(next_id(), call.entrypoint, document, call.idempotency_key, call.hidden)
         reply = await self._ask(request, call.env, call.timeout, call.about)
         match reply:
             case Returned():
@@ -70,12 +70,12 @@ class Functions(FunctionProcesses):
                 raise _out_of_turn(reply, call.env)
 
     async def close(self) -> None:
-        """Kills every worker and all they started."""
+        """Kills every process and everything that they started."""
         self._closed = True
-        workers = list(self._living)
-        for worker in workers:
-            worker.stop()
-        await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
+        processes = list(self._living)
+        for process in processes:
+            process.stop()
+        await asyncio.gather(*(process.task for process in processes), return_exceptions=True)
 
     async def _described(self, entrypoint: str, env: Environment) -> Described | Unusable:
         reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS, {})
@@ -84,10 +84,10 @@ class Functions(FunctionProcesses):
         raise _out_of_turn(reply, env)
 
     async def _ask(
-        self, request: Inspect | Call, env: Environment, timeout: float, about: Mapping[str, str]
+        self, request: Inspect | Invoke, env: Environment, timeout: float, about: Mapping[str, str]
     ) -> Reply:
         try:
-            return await self._worker(env).ask(request, timeout, about)
+            return await self._process(env).ask(request, timeout, about)
         except TimeoutError as error:
             raise Transient(
                 f"function {request.entrypoint} did not answer within {timeout:g} s; raise the tool's timeout or "
@@ -97,25 +97,28 @@ class Functions(FunctionProcesses):
         except Transient as error:
             raise Transient(f"function {request.entrypoint}: {error}", reason=error.reason) from error
 
-    def _worker(self, env: Mapping[str, str]) -> WorkerProcess:
-        """The worker for new calls in this environment, another one where the last is no good any more."""
+    def _process(self, env: Mapping[str, str]) -> ToolProcess:
+        """The process for new calls in this environment.
+
+        Starts another one if the last one cannot be used any more.
+        """
         if self._closed:
             raise Transient("the program is shutting down", reason="ShuttingDown")
         key = tuple(sorted(env.items()))
-        worker = self._current.get(key)
-        if worker is not None and worker.usable:
-            return worker
-        if worker is not None and not worker.task.done():
-            worker.retire()
-        fresh = WorkerProcess(dict(key), self._folders)
+        process = self._current.get(key)
+        if process is not None and process.usable:
+            return process
+        if process is not None and not process.task.done():
+            process.retire()
+        fresh = ToolProcess(dict(key), self._folders)
         self._current[key] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._bury(key, fresh))
         return fresh
 
-    def _bury(self, key: tuple[tuple[str, str], ...], worker: WorkerProcess) -> None:
-        self._living.discard(worker)
-        if self._current.get(key) is worker:
+    def _bury(self, key: tuple[tuple[str, str], ...], process: ToolProcess) -> None:
+        self._living.discard(process)
+        if self._current.get(key) is process:
             del self._current[key]
 
 

@@ -1,7 +1,7 @@
 """Arguments whose types only pydantic knows: its models, its `Field`, constraints, paths and addresses.
 
-`signature` imports it where msgspec cannot describe a function, so that a worker whose functions need no pydantic
-never loads it. It runs in the function worker.
+`signature` imports it where msgspec cannot describe a function, so that a tool process whose functions need no
+pydantic never loads it. It runs in the tool process.
 """
 
 from __future__ import annotations

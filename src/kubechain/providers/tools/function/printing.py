@@ -1,8 +1,8 @@
-"""What functions print, told apart by call: `sys.stdout` and `sys.stderr` of the function worker.
+"""What functions print, told apart by call: `sys.stdout` and `sys.stderr` of the tool process.
 
-The worker puts two of them in place. What is printed while a call runs, in its thread or its coroutine, goes over
-the worker's socket with the number of the call; anything else (threads of the function's own, C code, `os.write`)
-goes to the pipe as ever. A flood is cut: the function is never held up by its own words.
+`function_server` puts two of them in place. What is printed while a call runs, in its thread or its coroutine,
+goes over the socket of the tool process with the number of the call; anything else (threads of the function's own,
+C code, `os.write`) goes to the pipe as ever. A flood is cut: the function is never held up by its own words.
 """
 
 from __future__ import annotations

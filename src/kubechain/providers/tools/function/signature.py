@@ -1,6 +1,6 @@
 """A Python function as a tool: docstring and type hints -> description, JSON Schema and argument checks.
 
-Runs in the function worker, never in the controller: it needs the function itself.
+Runs in the tool process, never in the controller: it needs the function itself.
 """
 
 from __future__ import annotations

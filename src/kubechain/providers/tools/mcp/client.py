@@ -44,7 +44,7 @@ class Broken(Transient):
         super().__init__(message, reason="ServerBroken")
 
 
-class Conversation:
+class Connection:
     """One server, connected. Any number of calls may be under way."""
 
     def __init__(self, session: ClientSession, wire: Wire) -> None:
@@ -133,7 +133,7 @@ def _meta(session: ClientSession, meta: JsonObject) -> JsonObject:
 
 
 @contextlib.asynccontextmanager
-async def connected(wire: Wire, *, plain: bool = False) -> AsyncIterator[Conversation]:
+async def connected(wire: Wire, *, plain: bool = False) -> AsyncIterator[Connection]:
     """A conversation with a started server; `plain`: ask as older protocols do, at once.
 
     Raises MCPError where they do not come to terms.
@@ -142,7 +142,7 @@ async def connected(wire: Wire, *, plain: bool = False) -> AsyncIterator[Convers
         await (session.initialize() if plain else _agree(session))
         listening = asyncio.create_task(_listen(session))
         try:
-            yield Conversation(session, wire)
+            yield Connection(session, wire)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

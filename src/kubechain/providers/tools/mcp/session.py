@@ -34,8 +34,8 @@ Launch = Callable[[ServerCommand], Awaitable[ToolProcess]]
 _log = Logger("kubechain.tools")
 
 
-class Conversation(Protocol):
-    """A connected server; client.Conversation without the SDK that comes with it."""
+class Connection(Protocol):
+    """A connected server; client.Connection without the SDK that comes with it."""
 
     async def discover(self) -> Discovery: ...
 
@@ -100,7 +100,7 @@ class Session:
         self._asking = 0
         self._late = asyncio.Event()
         self._pace = Pace(lambda: changed(owner))
-        self._ready: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
+        self._ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(), name=f"MCP server {owner}")
         self.task.add_done_callback(self._over)
 
@@ -142,15 +142,13 @@ class Session:
             raise ToolError(limited(redacted(why, self._hidden)))
         return limited(redacted(text, self._secret))
 
-    async def _ask(
-        self, what: str, question: Callable[[Conversation], Awaitable[Answer]], timeout: float
-    ) -> Answer:
+    async def _ask(self, what: str, question: Callable[[Connection], Awaitable[Answer]], timeout: float) -> Answer:
         """An answer from the server. Raises ToolError, Transient, Terminal, with no value of its environment."""
         self._asking += 1
         try:
             async with asyncio.timeout(timeout):
-                conversation = await asyncio.shield(self._ready)
-                return await question(conversation)
+                connection = await asyncio.shield(self._ready)
+                return await question(connection)
         except TimeoutError as error:
             self._late.set()
             text = f"MCP server {self.owner} did not answer {what} within {timeout:g} s"
@@ -214,16 +212,16 @@ class Session:
         wire = Wire(process, self._output.take, self._pace.changed)
         try:
             async with asyncio.timeout(START_SECONDS) as deadline:
-                async with connected(wire, plain=self.plain) as conversation:
+                async with connected(wire, plain=self.plain) as connection:
                     deadline.reschedule(None)
-                    self._ready.set_result(conversation)
-                    return await self._watch(conversation, wire.ended)
+                    self._ready.set_result(connection)
+                    return await self._watch(connection, wire.ended)
         except TimeoutError:
             return f"did not finish its handshake within {START_SECONDS:g} s"
         except Exception as error:  # the SDK's errors come in groups of groups; any of them ends this server only
             return wire.end or failure(error)
 
-    async def _watch(self, conversation: Conversation, ended: asyncio.Future[str]) -> str:
+    async def _watch(self, connection: Connection, ended: asyncio.Future[str]) -> str:
         """Waits for the server's end, and looks whether it hangs each time it was late; what became of it."""
         while True:
             late = asyncio.ensure_future(self._late.wait())
@@ -237,7 +235,7 @@ class Session:
             self._late.clear()
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
-                    await conversation.answers()
+                    await connection.answers()
             except TimeoutError:
                 self._hangs = True
                 if not self._asking:

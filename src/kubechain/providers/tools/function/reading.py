@@ -1,7 +1,7 @@
-"""Whose turn it is to read, of the threads that share a socket: one at a time, and none is woken in vain.
+"""Lets threads share a socket: one of them reads at a time, and a thread is woken only when there is data to read.
 
-The function worker calls it. A lock would do; but whoever lets go of a lock wakes the next thread at once, which
-then stands in the way of the function that is about to run. The kernel wakes one when there is something to read.
+The tool process calls it. A lock would be correct, too. But releasing a lock wakes the next thread at once,
+and that thread then delays the function that is about to run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 if sys.platform == "linux":
 
     class _Armed:
-        """An epoll that names its socket once, to one thread, and is armed again when that thread has read."""
+        """An epoll that reports its socket to one thread only, until that thread has read."""
 
         def __init__(self, connection: socket.socket) -> None:
             self._connection = connection
@@ -29,6 +29,6 @@ if sys.platform == "linux":
             self._poll.modify(self._connection, select.EPOLLIN | select.EPOLLONESHOT)
 
 
-def turns(connection: socket.socket) -> AbstractContextManager[object]:
-    """`with` it, exactly what was sent as one is to be read; what follows that is the next thread's."""
+def one_reader(connection: socket.socket) -> AbstractContextManager[object]:
+    """A context manager for one thread. In it, read exactly one frame; the next frame is for the next thread."""
     return _Armed(connection) if sys.platform == "linux" else threading.Lock()

@@ -1,6 +1,6 @@
-"""The program's end of one function worker: started on creation, asked many things at once, gone when it dies.
+"""KubeChain's end of one tool process of functions. The process starts when the object is created.
 
-`Functions` owns as many as there are environments. It never decides what an answer means.
+`Functions` has one for each environment, and asks it many things at the same time. Does not interpret the answers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from kubechain.errors import Transient
 from kubechain.providers.tools.environment import environment, secrets
 from kubechain.providers.tools.function.frames import (
-    Call,
     Cancel,
     Inspect,
+    Invoke,
     Printed,
     Replies,
     Reply,
@@ -38,12 +38,12 @@ def next_id() -> int:
     return next(_numbers)
 
 
-class WorkerProcess:
-    """One worker. `task` is its whole life; when it is done, the process and all it started are gone.
+class ToolProcess:
+    """One tool process. When `task` is done, the process and everything that it started have ended.
 
-    A plain function that runs too long cannot be stopped by itself. Its worker is then retired: it takes no new
-    calls, the other calls in it go on undisturbed, and it is killed when the last of them has ended. A worker
-    unused for ten minutes is killed as well: the environment it was started for may be gone for good.
+    A plain function that runs too long cannot be stopped by itself. Its process is then retired: it takes no new
+    calls, its other calls continue, and it is killed when the last of them has ended. A process that is not used
+    for ten minutes is killed as well, because its environment may not be needed any more.
     """
 
     def __init__(self, env: Mapping[str, str], folders: Sequence[Path]) -> None:
@@ -54,16 +54,16 @@ class WorkerProcess:
         self._folders = folders
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._words: dict[int, Output] = {}
-        """What is printed for each request."""
+        """What each request prints."""
         self._hidden = secrets(env)
-        self._output = Output("function worker", self._hidden)
+        self._output = Output("tool process", self._hidden)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._unsent: list[bytes] = []
         self._used = self._loop.time()
         self._idle = self._loop.call_later(IDLE_SECONDS, self._look)
         self._end = "was ended"
-        self.task = self._loop.create_task(self._live(), name="function worker")
+        self.task = self._loop.create_task(self._live(), name="tool process")
         self.task.add_done_callback(self._fail)
 
     @property
@@ -72,25 +72,25 @@ class WorkerProcess:
         return not (self.suspect or self._retired or self.task.done())
 
     def retire(self) -> None:
-        """No new calls; the end comes when those in it have ended."""
+        """Takes no new calls, and stops when the current ones have ended."""
         self._retired = True
         if not self._pending:
             self.stop()
 
     def stop(self) -> None:
-        """Kills the worker; `task` is done when it is gone."""
+        """Kills the process; `task` is done when it has ended."""
         if not self._stopping:  # a second cancellation would cut the first one's clean-up short
             self._stopping = True
             self.task.cancel()
 
-    async def ask(self, request: Inspect | Call, timeout: float, about: Mapping[str, str]) -> Reply:
-        """The worker's answer. Raises TimeoutError, or Transient when the worker dies first.
+    async def ask(self, request: Inspect | Invoke, timeout: float, about: Mapping[str, str]) -> Reply:
+        """The answer of the process. Raises TimeoutError, or Transient if the process dies first.
 
-        `about` says in the log whose words it is that are printed meanwhile.
+        `about` identifies in the log the call that printed something.
         """
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._pending[request.id] = answer
-        self._words[request.id] = Output("function worker", self._hidden, function=request.entrypoint, **about)
+        self._words[request.id] = Output("tool process", self._hidden, function=request.entrypoint, **about)
         expiry = self._loop.call_later(timeout, _expire, answer)
         try:
             self._send(request)
@@ -110,7 +110,7 @@ class WorkerProcess:
                 self.retire()
 
     async def _cancel(self, number: int) -> None:
-        """Asks the worker to stop one call; retires it when it does not say at once that it has."""
+        """Asks the process to stop one call, and retires the process if it does not confirm that quickly."""
         self.suspect = True
         stopped = self._pending[number] = self._loop.create_future()
         self._send(Cancel(number))
@@ -121,14 +121,14 @@ class WorkerProcess:
             self._retired = True
 
     def _send(self, message: Request) -> None:
-        """What is said before the worker listens is kept for it."""
+        """Sends a message, or keeps it until the process listens."""
         if self._transport is None:
             self._unsent.append(frame(message))
         else:
             self._transport.write(frame(message))
 
     def _look(self) -> None:
-        """Retires a worker that was not used for long; looks again when it could be time."""
+        """Retires a process that was not used for long; otherwise checks again later."""
         left = self._used + IDLE_SECONDS - self._loop.time()
         if not self._pending and left <= 0:
             self.retire()
@@ -158,12 +158,12 @@ class WorkerProcess:
             return ending(process)
 
     def _command(self, theirs: socket.socket) -> list[str]:
-        module = "kubechain.providers.tools.function.worker"
+        module = "kubechain.providers.tools.function.function_server"
         own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno())]
         return [*own, *(str(folder) for folder in self._folders)]
 
     async def _hand_out(self, ours: socket.socket) -> None:
-        """Until the worker says nothing more."""
+        """Hands out replies until the process closes the socket."""
         transport, replies = await self._loop.create_connection(lambda: Replies(self._answered), sock=ours)
         try:
             transport.write(b"".join(self._unsent))
@@ -183,7 +183,7 @@ class WorkerProcess:
             answer.set_result(reply)
 
     def _fail(self, _: asyncio.Task[None]) -> None:
-        """Tells everyone who still waits, each with its own last words.
+        """Fails all open requests, each with what was printed last for it.
 
         It also runs when the task was cancelled before it began.
         """

@@ -1,9 +1,9 @@
-"""The process in which users' Python functions run: `python -I -u -m kubechain.providers.tools.function.worker`.
+"""What runs in a tool process of functions: `python -I -u -m kubechain.providers.tools.function.function_server`.
 
-`worker_process` starts it with a socket and the folders to import from, and speaks frames.py over that socket.
-Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes over the
-socket too, by call; what cannot be told apart goes to stdout and stderr, which nobody parses. It ends with its
-socket, and it never sees an environment variable that the manifest did not give (beside PATH, HOME and LANG).
+`tool_process` starts it with a socket and the folders to import from, and exchanges the frames of frames.py with
+it. Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes over
+the socket too, by call. Output that belongs to no call goes to stdout and stderr, which nobody parses. It exits
+when the socket closes. It sees no environment variables except PATH, HOME, LANG and those that the manifest lists.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import TextIO, cast
 
 from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.function.frames import (
-    Call,
     Cancel,
     Described,
     Failed,
     Inspect,
+    Invoke,
     Printed,
     Reply,
     Returned,
@@ -36,8 +36,8 @@ from kubechain.providers.tools.function.frames import (
     read_request,
 )
 from kubechain.providers.tools.function.printing import Attributed, Printer, printing
+from kubechain.providers.tools.function.reading import one_reader
 from kubechain.providers.tools.function.signature import Signature, UnfitArguments, UnfitFunction, signature
-from kubechain.providers.tools.function.turns import turns
 from kubechain.providers.tools.result import NotText, as_text, limited
 
 Function = tuple[Callable[..., object], Signature]
@@ -96,24 +96,24 @@ def load(entrypoint: str) -> Function:
         raise NoFunction("UnfitFunction", f"function {entrypoint} cannot be a tool: {error}") from error
 
 
-class Worker:
+class FunctionServer:
     """Answers the requests that come over one socket.
 
-    Each thread of the crew reads a request, leaves the reading to another thread, and runs the function itself:
-    no request waits for a hop between threads. Coroutines run on the event loop of the main thread.
+    Each thread reads a request, lets another thread read the next one, and runs the function itself, so that no
+    request is passed between threads. Coroutines run on the event loop of the main thread.
     """
 
     def __init__(self, connection: socket.socket, files: Files, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._files = files
         self._loop = loop
-        self._reading = turns(connection)
+        self._reading = one_reader(connection)
         self._writing = threading.Lock()
         self._crew = threading.Lock()
         self._free = 0
         self._running = 0
-        """Threads that wait for their turn to read, and threads that run something; under `_crew`."""
-        self._waiting: deque[Inspect | Call] = deque()
+        """Threads that wait to read, and threads that run something; under `_crew`."""
+        self._waiting: deque[Inspect | Invoke] = deque()
         self._open: set[int] = set()
         self._cancelled: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -131,12 +131,12 @@ class Worker:
             with self._crew:
                 self._free += 1
             with self._reading:
-                request: Inspect | Call | None = self._next()
+                request: Inspect | Invoke | None = self._next()
             while request is not None:
                 self._answer(request)
                 request = self._done()
 
-    def _next(self) -> Inspect | Call:
+    def _next(self) -> Inspect | Invoke:
         """Reads until there is something to run and a thread to spare for it, which is this one."""
         while True:
             request = read_request(self._connection)
@@ -157,7 +157,7 @@ class Worker:
                     self.recruit()
             return request
 
-    def _done(self) -> Inspect | Call | None:
+    def _done(self) -> Inspect | Invoke | None:
         """What has waited longest for a thread; None: this one goes back to reading."""
         with self._crew:
             if self._waiting:
@@ -181,7 +181,7 @@ class Worker:
         if task := self._tasks.get(number):
             task.cancel()
 
-    def _answer(self, request: Inspect | Call) -> None:
+    def _answer(self, request: Inspect | Invoke) -> None:
         reply: Reply | None
         number = request.id
         printer = self._printers[number] = Printer(lambda line: self._send(Printed(number, line)))
@@ -208,7 +208,7 @@ class Worker:
         _, found = self._function(request.entrypoint)
         return Described(request.id, found.description, found.parameters, self._files.stale())
 
-    def _call(self, request: Call) -> Reply | None:
+    def _call(self, request: Invoke) -> Reply | None:
         """The answer; None when it comes later, from the event loop."""
         function, found = self._function(request.entrypoint)
         try:
@@ -223,12 +223,12 @@ class Worker:
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a user's function does
             return _raised(request.id, error)
 
-    def _shown(self, request: Call, result: object) -> str:
+    def _shown(self, request: Invoke, result: object) -> str:
         """The result as text, without the values that nobody may see, and not too long."""
         values = secrets({name: self._environment.get(name, "") for name in request.hidden})
         return limited(redacted(as_text(result), values))
 
-    def _begin(self, request: Call, result: Awaitable[object]) -> None:
+    def _begin(self, request: Invoke, result: Awaitable[object]) -> None:
         """Has the event loop wait for a result."""
         number = request.id
         task = self._tasks[number] = self._loop.create_task(self._await(request, result))
@@ -236,7 +236,7 @@ class Worker:
         if number in self._cancelled:
             task.cancel()
 
-    async def _await(self, request: Call, awaitable: Awaitable[object]) -> None:
+    async def _await(self, request: Invoke, awaitable: Awaitable[object]) -> None:
         reply: Reply
         number = request.id
         try:
@@ -268,12 +268,12 @@ def _raised(number: int, error: BaseException) -> Failed:
 async def serve(connection: socket.socket, folders: list[str]) -> None:
     """Answers until the other end is closed."""
     loop = asyncio.get_running_loop()
-    Worker(connection, Files(folders), loop).recruit()
+    FunctionServer(connection, Files(folders), loop).recruit()
     await loop.create_future()
 
 
 def main() -> None:
-    """`worker SOCKET FOLDER...`"""
+    """`function_server SOCKET FOLDER...`"""
     descriptor, *folders = sys.argv[1:]
     os.set_inheritable(int(descriptor), False)
     sys.path[:0] = folders

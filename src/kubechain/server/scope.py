@@ -18,15 +18,15 @@ from starlette.responses import Response
 from kubechain.errors import Details, NotFound, Timeout, TooLarge
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
-from kubechain.server.paths import Target
+from kubechain.server.paths import RequestInfo
 from kubechain.server.settings import ServerSettings, User
 from kubechain.server.status import JSON, YAML, as_yaml
 
 MAX_BODY = 3 * 1024 * 1024
 BODY_SECONDS = 60.0
-"""In which a body must have come; a real server gives a whole request as long."""
+"""Seconds in which the body must arrive. A real API server allows as long for the whole request."""
 QUICK = 64 * 1024
-"""Bytes whose reading and judging takes less than what others notice."""
+"""Bytes of a body that is read on the event loop. Larger ones are read in a thread."""
 MAX_WARNINGS = 4096
 """Characters that all warnings of an answer may have, and 256 each once they have more: as on a real server."""
 _YAML_WEIGHT = 20
@@ -35,15 +35,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Call(msgspec.Struct, frozen=True):
-    """Who wants what, and what it takes to answer."""
+class RequestScope(msgspec.Struct, frozen=True):
+    """A request, who sent it, what it names, and what is needed to answer it."""
 
     api: Api
     settings: ServerSettings
     stopping: asyncio.Event
     request: Request
     user: User
-    target: Target
+    target: RequestInfo
     aside: Executor
     """Threads for what takes long; the event loop answers others meanwhile."""
     warnings: list[str] = []

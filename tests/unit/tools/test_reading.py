@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from kubechain.providers.tools.function.turns import turns
+from kubechain.providers.tools.function.reading import one_reader
 
 PATIENCE = 20.0
 
@@ -20,7 +20,7 @@ class Crew:
         self.read: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.go_on = threading.Semaphore(0)
         self.inside = self.most = 0
-        self._connection, self._turns = connection, turns(connection)
+        self._connection, self._turns = connection, one_reader(connection)
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(size)]
         for thread in self._threads:
             thread.start()
