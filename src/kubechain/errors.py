@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree.
 
     KubechainError
-    ├── SettingsError                 the program was started with something it cannot use
+    ├── SettingsError                 a flag, a variable or a file that the program cannot use
     ├── ApiError                      an answer of the Kubernetes API that is not a success
     │   ├── BadRequest      400
     │   ├── Unauthorized    401
@@ -18,11 +18,12 @@
     │   ├── TooManyRequests 429       (retry_after, seconds)
     │   ├── InternalError   500
     │   └── Timeout         504       (retry_after, seconds)
-    └── ProviderError                 an answer of a model, a tool or a channel that is not a success
-        ├── Transient                 worth another try (retry_after, seconds, where the other side said so)
+    └── ProviderError                 an answer of a model or a tool that is not a success
+        ├── Transient                 may succeed later (retry_after, seconds, if the other side named a time)
         └── Terminal                  the same call will never succeed (reason: CamelCase word)
 
-A message names the object, the cause and the next move. Only the worker catches Exception.
+A message names the object, the cause, and what to do next. Catch the narrowest class. Besides the worker, only
+code that reports any failure to whoever waits for it catches Exception.
 """
 
 from __future__ import annotations
@@ -138,13 +139,13 @@ class Timeout(ApiError):
 
 
 class ProviderError(KubechainError):
-    """Someone outside (a model, a tool, a channel) did not do what was asked."""
+    """A model or a tool did not do what was asked."""
 
 
 class Transient(ProviderError):
     """May succeed later; `retry_after` in seconds when the other side named a time.
 
-    `wait` in seconds is set by a controller that has decided, and said, when it tries again.
+    `wait` (seconds) is set by a controller that decides itself when to try again, and shows it in the object.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Transient(ProviderError):
 
 
 class Terminal(ProviderError):
-    """Will not succeed however often it is tried; `reason` is the condition's CamelCase reason."""
+    """Will not succeed, even if it is repeated; `reason` is the condition's CamelCase reason."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)

@@ -1,6 +1,7 @@
 """How long to wait before the next try. Pure: the source of chance is passed in.
 
-The worker, the informer and nobody else use it; it never waits itself.
+Used by everything that tries again: the worker, the informers, saving, readiness, and the requests to models. It
+never waits itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ CAP = 300.0
 def full_jitter(attempt: int, chance: Chance, *, base: float = BASE, cap: float = CAP) -> float:
     """Seconds to wait after `attempt` failures in a row: anywhere in [0, base * 2^(attempt - 1)), capped.
 
-    Attempts count from 1. Drawing from the whole range keeps many failing keys from coming back in step.
+    Attempts count from 1. Drawing from the whole range keeps many failing keys from being retried at the same
+    time.
     """
     return chance() * min(cap, base * 2.0 ** min(attempt - 1, 60))
 

@@ -1,7 +1,7 @@
 """The objects of one kind as last seen, with indices and change handlers. Fed by an informer, read by controllers.
 
 Guarantees: an object never goes back to an older version; handlers run once per version, in order, after the
-indices are up to date; reading costs a dictionary lookup, and for an object untouched for long a decoding.
+indices are up to date; reading costs a dictionary lookup, and a decoding if the object was not used recently.
 Assumptions: readers never mutate what they are given (copy first: `msgspec.structs.replace`); index functions and
 handlers are total and quick, and do not feed the cache themselves.
 It does no I/O and never waits.
@@ -29,8 +29,8 @@ TOLD = 1_000
 class Shelf(Generic[R]):
     """Objects by key: the `recent` ones that were put last as they are, all others as their JSON.
 
-    An object at rest takes well under half of its room that way: 50,000 runs that wait, with their ToolCalls, take
-    120 MB instead of 280. Decoding one takes some 10 us. Without a kind all stay as they are.
+    An object takes less than half of the memory as JSON: 50,000 waiting runs with their ToolCalls take 120 MB
+    instead of 280. Decoding one takes some 10 us. Without a kind, all objects are kept decoded.
     """
 
     def __init__(self, kind: Kind[R] | None = None, recent: int = RECENT) -> None:
@@ -48,14 +48,14 @@ class Shelf(Generic[R]):
         yield from self._documents
 
     def get(self, key: Key) -> R | None:
-        """The object, or None. One that is held as JSON is decoded for this caller."""
+        """The object, or None. If it is kept as JSON, it is decoded for this caller."""
         found = self._recent.get(key)
         if found is None and self._kind is not None and (document := self._documents.get(key)) is not None:
             return self._kind.decode(document[1])
         return found
 
     def version(self, key: Key) -> int | None:
-        """The resource version held, without decoding; None where there is none."""
+        """The resource version of the object, without decoding it; None if there is none."""
         found = self._recent.get(key)
         if found is not None:
             return version(found)
@@ -63,7 +63,7 @@ class Shelf(Generic[R]):
         return None if document is None else document[0]
 
     def put(self, key: Key, obj: R) -> None:
-        """Holds the object from now on."""
+        """Adds or replaces the object."""
         self._documents.pop(key, None)
         self._recent[key] = obj
         self._recent.move_to_end(key)
@@ -82,7 +82,7 @@ def version(obj: Resource) -> int:
 
 
 class _Index(Generic[R]):
-    """Keys by value; a value nobody has takes no room."""
+    """Keys by value. Values without keys take no memory."""
 
     def __init__(self, values_of: Callable[[R], Iterable[str]]) -> None:
         self._values_of = values_of
@@ -121,7 +121,7 @@ class _Index(Generic[R]):
 
 
 class Cache(Generic[R]):
-    """With a `kind`, objects that nobody touched lately are held as their JSON."""
+    """With a `kind`, objects that were not used recently are kept as JSON."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Cache(Generic[R]):
         self._handlers.append(handler)
 
     def remember(self, obj: R) -> None:
-        """Puts what a writer got back from its write into the cache, so that its next pass sees no stale state.
+        """Puts the answer to a write into the cache, so that the writer's next pass does not see an older state.
 
         Handlers run now, and not again when the watch delivers the same version. A version that is older than
         what is held, or that the watch has passed already (changed again or deleted since), is ignored.
@@ -181,7 +181,8 @@ class Cache(Generic[R]):
             del self._told[next(iter(self._told))]
 
     def fresh(self, obj: R, within: float) -> bool:
-        """Whether a writer was answered this version less than `within` seconds ago, and no newer one is held."""
+        """Whether this version was the answer to a write less than `within` seconds ago, and is still the
+        newest here."""
         seen, at = self._told.get(key_of(obj), (-1, 0.0))
         return seen == version(obj) == self._objects.version(key_of(obj)) and self._clock() - at < within
 

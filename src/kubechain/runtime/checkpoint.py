@@ -1,7 +1,7 @@
-"""A status, and the children that it asks for right after it: the order in which both are written.
+"""Writes a status and then the children that it asks for, one request after the other.
 
-Called by implementations of the port `Api` that cannot write both in one go, and by those that watch every single
-write. Never creates a child before the status that asks for it is saved.
+Called by implementations of the port `Api` that cannot write both in one transaction, and by tests that count
+writes. Never creates a child before the status that asks for it is saved.
 """
 
 from __future__ import annotations

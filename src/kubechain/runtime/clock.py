@@ -1,4 +1,6 @@
-"""The real clock. The composition root passes it in; nothing else in the program asks what time it is."""
+"""The real clock, in UTC. The composition roots pass it to what they create, and commands use it for ages.
+
+Controllers and decisions never call it; they use the clock that they are given, so tests can set the time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The port `Controller`: what one kind's controller offers to the worker that runs it.
 
 A controller gets the object as the informer holds it (never to be mutated), reads what else it needs, decides, has
-one effect, and says when to look again. It raises what it cannot deal with: the worker owns failure.
+one effect, and says when to look again. It raises what it cannot handle; the worker decides what follows from an
+error.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ R = TypeVar("R", bound=Resource)
 class Done(msgspec.Struct, frozen=True, gc=False):
     """Nothing more to do until something changes.
 
-    What the pass itself wrote to its object is no such change: a pass that is not done with it returns `After(0)`.
+    What the pass wrote to its own object does not count as a change. A pass that has more to do returns
+    `After(0)`.
     """
 
 
 class After(msgspec.Struct, frozen=True, gc=False):
-    """Look again in so many seconds, or earlier when something changes; 0 is at once."""
+    """Look again after so many seconds, or earlier if something changes. 0: at once."""
 
     seconds: float
 
@@ -33,7 +35,7 @@ Next = Done | After
 
 
 class Controller(Protocol[R]):
-    """One pass over one object, told only which object: never why it is looked at.
+    """Handles one object in one pass. It is told which object, but not why.
 
     What `reconcile` raises is dealt with by class:
     Conflict and NotFound (the cache was behind): again at once, a few times, then with backoff.
@@ -47,15 +49,15 @@ class Controller(Protocol[R]):
     def kind(self) -> Kind[R]: ...
 
     async def reconcile(self, obj: R) -> Next:
-        """Brings the world one step nearer to what `obj` asks for.
+        """Takes one step towards the desired state of `obj`.
 
         The pass is cancelled when its object is deleted (a deletionTimestamp is enough) or replaced by another of
-        the same name: nobody waits for it any more. Nothing is said about the object from then on.
+        the same name: nobody waits for its result any more. No Event about the object follows.
         """
         ...
 
     async def gone(self, last: R) -> None:
-        """Ends what was begun for an object that is no longer there, and forgets what was known of it.
+        """Ends what was started for an object that was deleted, and forgets the object.
 
         Called once for each object that was not at rest, in every replica that saw it, after the pass over it has
         ended and before one over a new object of its name begins. `last` is the object as last seen. A process

@@ -37,7 +37,7 @@ Audience = Literal["nobody", "object", "operator", "developer"]
 class Verdict(Struct, frozen=True):
     """`wait` in seconds, `inf` for "until something changes".
 
-    `firm`: a change of nothing but the status does not cut the wait short, so that a status written by a failing
+    `firm`: a change of only the status does not end the wait, so that a status written by a failing
     pass cannot wake its own retry. `audience`: nobody, an Event on the object, a log line, or one with traceback.
     """
 
@@ -48,7 +48,7 @@ class Verdict(Struct, frozen=True):
 
 
 def judge(error: BaseException, attempt: int, chance: Chance) -> Verdict:
-    """The verdict on the `attempt`th failure in a row (1, 2, ...)."""
+    """What follows from the `attempt`th failure in a row (1, 2, ...)."""
     match error:
         case Conflict() | NotFound() if attempt <= AT_ONCE:
             return Verdict(0, False, "nobody", error.reason)

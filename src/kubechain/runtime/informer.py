@@ -1,9 +1,9 @@
-"""Keeps a `Cache` of one kind current: list once, then watch for ever. One per kind and program; workers share it.
+"""Keeps a `Cache` of one kind current: lists once, then watches. There is one for each kind, and workers share it.
 
-Flow: paged list -> `synced` -> watch from the list's version -> on a cut stream watch again from the last version
-seen -> on Gone list again, the difference becoming changes and deletions.
-Guarantees: those of `Cache`; no change is lost over reconnects (several changes of one object may be seen as one).
-It never writes, and never gives up: errors of the API are logged once per message and retried with backoff.
+Flow: paged list -> `synced` -> watch from the version of the list -> when the stream ends, watch again from the
+last version seen -> on Gone, list again; the difference is reported as changes and deletions. Guarantees: those of
+`Cache`; no change is lost over reconnects (several changes of one object may be seen as one). It never writes, and
+never gives up: errors of the API are logged once per message and retried with backoff.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ PAGE = 500
 
 
 def _nobody(error: ApiError | None) -> None:
-    """Nobody asks how lists go."""
+    """Ignores how lists end."""
 
 
 class Informer(Cache[R]):
     """The cache of `kind`, in one namespace or all, of what `fields` selects.
 
-    Handlers and indices are best set before `run`. `answered` is told of None whenever a list is in the cache, and
-    of the error when it could not be had.
+    Handlers and indices are best set before `run`. `answered` is called with None whenever a list is in the cache,
+    and with the error when a list failed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Informer(Cache[R]):
             super().remember(obj)
 
     def forget(self) -> None:
-        """Drops what is held; the next list brings it back."""
+        """Empties the cache. The next list fills it again."""
         self._since = ""
         self.retain((), sys.maxsize)
 
@@ -107,7 +107,8 @@ class Informer(Cache[R]):
             await asyncio.sleep(max(asked, self._delay()))
 
     def _delay(self) -> float:
-        """The first reconnect is at once where nobody asked for a pause, further ones in a row back off."""
+        """Seconds before the next try: 0 for the first reconnect, unless the server asked for a pause; then
+        backoff."""
         return full_jitter(self._failures - 1, self._chance, cap=RECONNECT_CAP) if self._failures > 1 else 0.0
 
     def _complain(self, error: Exception) -> None:
@@ -149,7 +150,7 @@ class Informer(Cache[R]):
                 self._reached(event.resource_version)
 
     def _take(self, document: bytes) -> Key | None:
-        """Puts an object into the cache. One that does not fit its model is left out: the others do not suffer."""
+        """Puts an object into the cache. An object that does not match its model is left out."""
         try:
             obj = self.kind.decode(document)
         except msgspec.ValidationError as error:

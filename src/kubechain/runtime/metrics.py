@@ -1,8 +1,8 @@
-"""Numbers about the running program, as the rooms keep them: plain numbers that cost nothing to count.
+"""Metrics of the running program. Each part of the program counts for itself, in plain numbers.
 
-The rooms that count keep an int, a Counter or a `Histogram`; whoever shows them reads those when asked, as
-`Reading`s, and `server.exposition` writes them down for Prometheus. Holds no registry and no global state; never
-speaks of a single object.
+A part that counts keeps an int, a Counter or a `Histogram`. When metrics are requested, they are read as
+`Reading`s, and `server.exposition` writes them in the format of Prometheus. There is no registry, no global state,
+and no metric about a single object.
 """
 
 from __future__ import annotations

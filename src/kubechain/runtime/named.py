@@ -1,9 +1,9 @@
-"""Keeps those objects of one kind current that somebody names, and asks for no others: an informer for each name.
+"""Keeps objects of one kind current by name, with one informer for each name. It reads no other objects.
 
 Flow: `want` a key -> list and watch of that one name -> `read` waits for the first answer -> `release` forgets it.
-Guarantees: those of an informer, for each name; what is released, or may not be read any more, is no longer held.
-A refusal is told like a deletion, and asked about again with backoff: it heals by itself when the right is given.
-It needs the verbs list and watch on the names alone. It never writes.
+Guarantees: those of an informer, for each name; an object that is released, or may not be read any more, is
+forgotten. If the API forbids a name, handlers are called as for a deletion, and the informer tries again with
+backoff. It needs only the verbs list and watch on these names. It never writes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class NamedInformer(Generic[R]):
         return len(self._named)
 
     def want(self, key: Key) -> None:
-        """Has the object kept current from now on; once is enough."""
+        """Keeps the object current from now on. Further calls change nothing."""
         if key in self._named:
             return
         named = self._named[key] = _Named(partial(self._listen, key))
@@ -73,7 +73,7 @@ class NamedInformer(Generic[R]):
         return informer
 
     def release(self, key: Key) -> None:
-        """Nobody names it any more: it is forgotten, and its watch ends."""
+        """Forgets the object and ends its watch."""
         named = self._named.pop(key, None)
         if named is not None:
             named.known.set()
@@ -81,7 +81,7 @@ class NamedInformer(Generic[R]):
                 named.task.cancel()
 
     def get(self, key: Key) -> R | None:
-        """The object as last seen; None where it is not wanted, not there, or not known yet."""
+        """The object as last seen; None if it is not wanted, does not exist, or is not known yet."""
         named = self._named.get(key)
         return None if named is None else named.informer.get(key)
 
@@ -100,7 +100,7 @@ class NamedInformer(Generic[R]):
         return named.informer.get(key)
 
     def on_change(self, handler: Callable[[R | None, R | None], None]) -> None:
-        """As of an informer, but silent about the first answer: `read` has waited for it."""
+        """As for an informer, but not called for the first answer, for which `read` waits."""
         self._handlers.append(handler)
 
     async def run(self) -> None:

@@ -1,8 +1,8 @@
-"""A pass in hand: the object it is over, and what happened to that object meanwhile.
+"""A pass in progress: its object, and what happened to that object since the pass began.
 
-The worker makes one for each pass. Whoever saves an object tells `wrote`: a change that the pass made itself is no
-news to it, whether the watch shows it before or after the answer to the write. Every other change leads to another
-pass.
+The worker makes one for each pass. Code that saves an object calls `wrote`. A change that the pass made itself
+leads to no other pass, whether the watch shows it before or after the answer to the write. Every other change
+does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Resource)
 
 
 class Pass(Generic[R]):
-    """`dropped`: the object is gone or being deleted, so what becomes of the pass concerns nobody."""
+    """`dropped`: the object was deleted or is being deleted, so the result of the pass does not matter."""
 
     def __init__(self, obj: R) -> None:
         self.obj = obj
@@ -27,7 +27,7 @@ class Pass(Generic[R]):
         self._written: list[str] = []
 
     def begin(self) -> bool:
-        """Called first thing in the pass's task; whether to go on."""
+        """Called first in the task of the pass. Returns whether to continue."""
         self._task = asyncio.current_task()
         _CURRENT.set(self)
         return not self.dropped
@@ -39,7 +39,8 @@ class Pass(Generic[R]):
         self._seen.append(new.metadata.resource_version)
 
     def drop(self) -> None:
-        """Cancels the pass, or keeps it from beginning: a task cancelled before that would not clean up."""
+        """Cancels the pass, or prevents it from starting: a task that is cancelled before it starts would not
+        clean up."""
         self.dropped = True
         if self._task is not None:
             self._task.cancel()
@@ -57,7 +58,8 @@ _CURRENT: ContextVar[Pass[Any] | None] = ContextVar("pass in hand", default=None
 
 
 def wrote(obj: Resource) -> None:
-    """The caller has just written `obj`: where the caller's pass is over that very object, it is no news to it."""
+    """Called after `obj` was written: if the pass in progress is over that object, this version leads to no
+    other pass."""
     current = _CURRENT.get()
     if current is not None and current.obj.metadata.uid == obj.metadata.uid:
         current.wrote(obj.metadata.resource_version)

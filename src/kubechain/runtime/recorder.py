@@ -1,10 +1,10 @@
-"""Writes Events in the background: controllers and the worker tell, nobody waits for the telling.
+"""Writes Events in the background. Controllers and the worker do not wait for it.
 
-Guarantees: telling never blocks and never raises; eventTime strictly increases, so the story of an object reads in
-order whatever order the writes arrive in; the same reason and note about the same object are not written again for
-a while; what an object does again and again (Normal events of one reason) is written once a second at the most, as
-one Event with the last note and a count. Caveats: events are dropped, and counted, when the API is slower than the
-story, and lost on a crash.
+Guarantees: recording an Event never blocks and never raises. eventTime strictly increases, so the Events of an
+object are in order even if the writes are not. The same reason and note about an object are not written again for
+a while. Normal events of one reason about an object are written at most once a second, as one Event with the last
+note and a count. Caveats: Events are dropped, and counted, if the API is too slow; a crash loses those not written
+yet.
 """
 
 from __future__ import annotations
@@ -102,15 +102,15 @@ class EventRecorder:
         self._complaint = ""
 
     def normal(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
-        """Something went as it should."""
+        """Records a Normal event."""
         self._hear("Normal", kind, obj, reason, note, action)
 
     def warning(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
-        """Something did not; the note says what and the next move."""
+        """Records a Warning event. The note says what went wrong and what to do next."""
         self._hear("Warning", kind, obj, reason, note, action)
 
     async def run(self) -> None:
-        """Writes until cancelled: a moment after the first event, everything due by then at once."""
+        """Writes Events until cancelled, those that are due at the same time together."""
         while True:
             await self._news.wait()
             await asyncio.sleep(self._pause)
@@ -143,7 +143,7 @@ class EventRecorder:
     def _hear(
         self, type_: Literal["Normal", "Warning"], kind: Kind[R], obj: R, reason: str, note: str, action: str
     ) -> None:
-        """Takes it down in the next turn of the event loop: whoever tells has more urgent things to do."""
+        """Queues the Event in the next iteration of the event loop, so that the caller is not delayed."""
         self._loop.call_soon(self._tell, type_, kind, obj.metadata, reason, note, action, self._clock())
 
     def _tell(
@@ -172,9 +172,9 @@ class EventRecorder:
         self._keep_in_mind((meta.uid, reason, note), now)
 
     def _wait(self, what: tuple[str, ...], told: _Told) -> None:
-        """Puts an event among those to be written: soon, or in a while where the object has just said the like.
+        """Queues an Event to be written soon, or later if a similar Event about the object was just written.
 
-        Something new about an object takes along what it has said before.
+        A new kind of Event about an object also sends the earlier ones that still wait.
         """
         uid = told.meta.uid
         if (written := self._written.get(what)) is not None:

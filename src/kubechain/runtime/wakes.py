@@ -1,4 +1,4 @@
-"""Which keys a change of another kind wakes. Plain functions; the event itself is dropped.
+"""Which keys a change of an object of another kind wakes. The change itself is not passed on.
 
 Worker(controller, runs, wakes=(owned(tool_calls, runs), referred(tasks, runs, "task")))
 """
@@ -38,7 +38,7 @@ class Wake(Struct, Generic[D], frozen=True):
 
 
 def owned(informer: Source[D], owners: Informer[R]) -> Wake[D]:
-    """A child's change wakes its controlling owner among `owners` (both, when it changed hands).
+    """A change of a child wakes its controlling owner among `owners`; if the owner changed, both.
 
     An owner is known by its uid: one that took the name of a deleted one is not woken by the other's children, and
     one that has not been seen yet is looked at when it is.

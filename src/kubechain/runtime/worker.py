@@ -1,11 +1,11 @@
-"""Joins an informer, a queue and a controller: which key is looked at when, and what follows when it fails.
+"""Runs one controller: takes keys from the queue, starts passes, and decides what follows from a failure.
 
-Flow: change -> key in the queue (the event is forgotten) -> one task per key in hand, up to `limit` -> Next.
+Flow: a change -> its key in the queue -> one task for each key in progress, up to `limit` -> Next.
 Guarantees: never two passes over one key at a time; a change during a pass leads to another pass; no pass before
-every informer has synced; failures and their waiting times live here, never in the object. A pass over an object
+every informer has synced; failures and their waiting times are kept here, not in the object. A pass over an object
 that was deleted or replaced is cancelled, its controller is told that the object is gone, and no Event follows.
-Shutdown is cancelling `run`: no key is handed out any more, running passes are cancelled. The path of a crash.
-The only place that catches Exception. It writes nothing but Events.
+To shut down, cancel `run`: no more keys are taken, and running passes are cancelled, as in a crash. This is where
+exceptions of controllers are caught. It writes only Events.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ LIMIT = 1_000
 FAREWELL = 30.0
 """Seconds that a controller gets to end what it began for an object that is gone."""
 BURST = 16
-"""Passes begun in one turn of the event loop: thousands due at once neither fill memory nor hold up the rest."""
+"""Passes started in one iteration of the event loop, so that thousands of due keys do not delay everything
+else."""
 
 
 class Worker(Generic[R]):
     """Made inside the running loop, before the informers run. `limit`: passes at the same time.
 
-    `at_rest`: nothing will ever be due for such an object; its own changes wake nobody. `sharing`: whether an
-    object is ours to act on; one that is not is set aside until `look_again`.
+    `at_rest`: nothing will ever be due for such an object, and its changes start no pass. `sharing`: whether this
+    replica owns an object; one that it does not own is set aside until `look_again`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Worker(Generic[R]):
         self._at_rest = at_rest
         self._sharing: Sharing[R] = sharing or Sharing()
         self._aside: dict[Key, Ownership] = {}
-        """Keys that were woken while they were not ours to act on."""
+        """Keys that were woken while another replica owned them."""
         self._loop = asyncio.get_running_loop()
         self._queue: WorkQueue[Key] = WorkQueue(self._loop, self._hand_out)
         self._retries = Retries(self._loop.time, chance)
@@ -80,7 +81,7 @@ class Worker(Generic[R]):
         self._group: asyncio.TaskGroup | None = None
         self._running = 0
         self._begun = 0
-        """Passes begun in this turn of the event loop."""
+        """Passes started in this iteration of the event loop."""
         informer.on_change(self._changed)
         for wake in wakes:
             wake.informer.on_change(partial(self._woken, wake.keys))
@@ -102,12 +103,12 @@ class Worker(Generic[R]):
 
     @property
     def kind(self) -> str:
-        """The kind whose objects are looked after."""
+        """The kind of the objects."""
         return self._controller.kind.kind
 
     @property
     def depth(self) -> int:
-        """Keys that are due and not in hand."""
+        """Keys that are due and wait for a pass."""
         return len(self._queue)
 
     @property
@@ -126,7 +127,7 @@ class Worker(Generic[R]):
         return self._retries.failures
 
     def wake(self, key: Key) -> None:
-        """Has the key looked at, whatever its failures: for what no informer sees."""
+        """Starts a pass over the key, even if it failed before. For changes that no informer sees."""
         self._retries.woken(key, urgent=True)
         self._queue.add(key)
 

@@ -1,5 +1,6 @@
-"""Several replicas of the operator: who is alive, who acts on what, and how work changes hands.
+"""Several replicas of the operator: which are alive, which one works on what, and how work is handed over.
 
 `claim` and `share` decide and do no I/O; `lease`, `members` and `replica` keep the Leases in which replicas see
-each other. Safety does not rest on it: that is compare-and-swap, computed names and the holder of a Running mark.
+each other. Safety does not depend on them: it comes from compare-and-swap, computed names, and the holder of a
+running call.
 """

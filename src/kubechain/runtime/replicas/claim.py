@@ -1,6 +1,6 @@
-"""What a replica says in its Lease about the work it acts on, and which replica a shard falls to. Pure.
+"""The claim of a replica in its Lease (what it works on), and which replica gets a shard. Pure.
 
-A shard is the name of a run: the run and its ToolCalls live on one replica. `share` decides with it.
+A shard is the name of a run. One replica works on the run and its ToolCalls. `share` decides with it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ LEAVING = f"{GROUP}/leaving"
 
 
 def owner(shard: str, members: Collection[str]) -> str:
-    """The member that a shard falls to, "" where there is none: rendezvous hashing.
+    """The member that gets a shard, by rendezvous hashing; "" if there are no members.
 
-    One that joins takes its part of every other's shards, one that goes leaves its own to all; nothing else moves.
+    A member that joins gets some shards of every other; those of a member that leaves go to all; no others move.
     """
     if len(members) == 1:
         return next(iter(members))

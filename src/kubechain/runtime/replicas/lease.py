@@ -1,6 +1,7 @@
 """The Leases of replicas as documents: made, renewed, read. Pure; `members` reads and `replica` writes them.
 
-`kubechain-replica-NAME` says that a replica lives, and carries its claim. `kubechain-leader` says which one leads.
+`kubechain-replica-NAME` shows that a replica is alive, and contains its claim. `kubechain-leader` says which one
+leads.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ LONGEST = 253
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Replicas that share one work: that of all namespaces, or of `only`. Their Leases are in `namespace`."""
+    """Replicas that share the work in all namespaces, or in `only`. Their Leases are in `namespace`."""
 
     namespace: str
     only: str = ""
@@ -41,7 +42,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def lease_name(identity: str) -> str:
-    """The name of a replica's Lease: its identity in letters that Kubernetes takes."""
+    """The name of a replica's Lease: its identity, in characters that Kubernetes allows."""
     return PREFIX + re.sub(r"[^a-z0-9-]+", "-", identity.lower())[: LONGEST - len(PREFIX)].strip("-")
 
 
@@ -64,7 +65,7 @@ _entry = msgspec.json.Decoder(_Entry)
 
 
 def own(group: Group, name: str, holder: str, duration: float, moment: datetime, old: Lease | None) -> Lease:
-    """The Lease of a life that begins: new, or that of an earlier life, whose claims end with it."""
+    """The Lease of a replica that starts: a new one, or its earlier one without the earlier claims."""
     fresh = Lease(metadata=ObjectMeta(name=name, namespace=group.namespace, labels={SCOPE: group.scope}))
     return claimed(taken(old or fresh, holder, duration, moment), Claim(name), moment)
 

@@ -1,8 +1,8 @@
-"""A replica that lives again: the control loops run while it holds its Lease, are cut off when it loses it, and
-begin anew once it can take it again.
+"""Runs the control loops of a replica while it holds its Lease. They are cancelled when it loses the Lease, and
+started again when it can take the Lease again; each such period is a life of the replica.
 
-`app` opens it. Told to end, a replica hands over, finishes what is in its hands for a while, and gives its Lease
-back.
+`app/operator.py` opens it. A replica that is told to stop hands over its work, finishes what is in progress within
+`drain` seconds, and gives its Lease back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = Logger(__name__)
 
 
 class Lives(Generic[L]):
-    """`work` runs the control loops for a share, and gives what can be looked at meanwhile."""
+    """`work` runs the control loops for a share, and yields what is needed for health and metrics."""
 
     def __init__(
         self,
@@ -40,18 +40,18 @@ class Lives(Generic[L]):
 
     @property
     def acting(self) -> bool:
-        """Whether the loops of a life run: not between two, and not once its Lease is known to be gone."""
+        """Whether control loops are running and the Lease is not known to be lost."""
         return self.replica is not None and not self.replica.lost
 
     @property
     def loops(self) -> L:
-        """What the loops of this life, or the last one, gave. Not before `begun`."""
+        """What `work` yielded in this life, or in the last one. Not available before `begun`."""
         if self._loops is None:
             raise RuntimeError("the first life of this replica has not begun")
         return self._loops
 
     async def run(self) -> None:
-        """One life after the other, until cancelled. Raises SettingsError."""
+        """Runs one life after the other, until cancelled. Raises SettingsError."""
         while True:
             try:
                 await self._live()
@@ -80,7 +80,7 @@ async def successive_lives(
     clock: Clock,
     work: Callable[[Share], AbstractAsyncContextManager[L]],
 ) -> AsyncIterator[Lives[L]]:
-    """A replica at work while the block lasts, from the moment it has begun."""
+    """Runs a replica while the block lasts. Enters the block when the first life has begun."""
     lives = Lives(lambda: membership(api, group, settings, clock), work)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(lives.run())

@@ -1,9 +1,9 @@
-"""Which replicas are alive: their Leases watched, and judged by how long nothing has changed in them.
+"""Which replicas are alive: watches their Leases. A replica is alive as long as its Lease changes.
 
-Time is this process's own, counted from the moment a change was seen: what other clocks say does not matter. That
-a Lease has run out is looked up before it is believed: a watch that stands still makes nobody dead. Whoever finds
-one that has run out deletes it, so that all see the same, and who joins later does not wait for the dead again.
-How old a Lease is that is seen for the first time, the API server's clock says: it stamps every write.
+Time is counted by this process's own clock, from the moment a change was seen, so clocks need not agree. Before a
+Lease counts as expired, it is read again, because a watch may be late. The replica that finds an expired Lease
+deletes it, so that all see the same, and a replica that joins later does not wait for it. The age of a Lease that
+is seen for the first time follows from the API server's clock, which stamps every write.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Member(Struct, frozen=True):
 
 
 class _Sign(Struct):
-    """The last sign of life: what it said, and when (loop time) the Lease has run out."""
+    """The last change of a Lease: its claim, and the loop time at which the Lease expires."""
 
     said: tuple[str | None, str | None]
     until: float
@@ -47,7 +47,7 @@ class _Sign(Struct):
 class Members:
     """The replicas of a group. `changed` is called whenever `alive` or the leader's Lease may have.
 
-    `lost` is told of a Lease that has run out, in the one replica that cleared it away.
+    `lost` is called with an expired Lease in the replica that deleted it.
     """
 
     def __init__(self, api: Api, group: Group, changed: Callable[[], None], lost: Callable[[Lease], None]) -> None:
@@ -63,7 +63,7 @@ class Members:
         self.informer.on_change(self._seen)
 
     def alive(self) -> list[Member]:
-        """All that are alive, whatever they claim."""
+        """All live replicas, whatever they claim."""
         found = (self.informer.get(Key(self._group.namespace, name)) for name in self._signs)
         return [
             _member(lease) for lease in found if lease is not None and lease.metadata.name not in self._expired
@@ -74,12 +74,12 @@ class Members:
         return self.informer.get(Key(self._group.namespace, self._group.leader))
 
     def set_clock(self, just_written: Lease) -> None:
-        """Takes the time from what this replica has just written."""
+        """Sets the clock of the API server from the answer to a write of this replica."""
         stamped = written(just_written)
         self._started = None if stamped is None else (stamped, asyncio.get_running_loop().time())
 
     async def run(self) -> None:
-        """Watches and judges until cancelled."""
+        """Watches the Leases until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.informer.run())
             group.create_task(self._judge())
@@ -158,7 +158,7 @@ class Members:
                 await self._clear_away(fresh)
 
     def _end(self, name: str, sign: _Sign) -> bool:
-        """Whether that was its last sign of life."""
+        """Whether the Lease has expired."""
         if self._signs.get(name) is not sign:
             return False
         self._expired.add(name)
@@ -166,7 +166,7 @@ class Members:
         return True
 
     async def _clear_away(self, lease: Lease) -> None:
-        """Deletes a Lease that has run out, unless somebody has written it since or was quicker."""
+        """Deletes an expired Lease, unless it was written meanwhile or another replica deleted it first."""
         meta = lease.metadata
         exactly = DeleteOptions(uid=meta.uid, resource_version=meta.resource_version)
         with suppress(ApiError, OSError, TimeoutError):

@@ -1,8 +1,8 @@
-"""One life of a replica: its Lease taken, renewed, given back; the others watched; the leader's Lease sought.
+"""One life of a replica: takes, renews and gives back its Lease, watches the others, competes for the leader's.
 
-`app` runs the control loops inside `membership`. One task does all its writes. A replica that could not renew
-in two thirds of its Lease's time is over (LeaseLost, which cancels the block): the path of a crash, and before
-anyone takes it for dead.
+`app` runs the control loops inside `membership`. One task does all its writes. A replica that could not renew its
+Lease in two thirds of its duration stops (LeaseLost, which cancels the block), as in a crash. That is before any
+other replica considers it dead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GOODBYE = 2.0
 
 
 class LeaseLost(KubechainError):
-    """This life of the replica is over: its Lease could not be renewed in time, or is somebody else's."""
+    """This life of the replica ends: its Lease could not be renewed in time, or another replica holds it."""
 
 
 def identity() -> str:
@@ -48,8 +48,8 @@ def identity() -> str:
 class ReplicaSettings(Struct, frozen=True):
     """`name` must be that of no other replica alive; `namespace` "" is the pod's, or the kubeconfig context's.
 
-    `duration` (seconds): how long a silent replica counts as alive. `drain` (seconds): how long one that is told
-    to end goes on with what is in its hands.
+    `duration` (seconds): how long a silent replica counts as alive. `drain` (seconds): how long a replica
+    that is told to stop continues with what is in progress.
     """
 
     name: str = field(default_factory=identity)
@@ -81,7 +81,7 @@ class Replica:
         return asyncio.get_running_loop().time() < self._good_until
 
     async def join(self) -> None:
-        """Takes the Lease, for as long as it needs. Raises SettingsError where that is not allowed."""
+        """Takes the Lease; waits as long as that takes. Raises SettingsError where that is not allowed."""
         while True:
             begun = asyncio.get_running_loop().time()
             try:
@@ -113,7 +113,7 @@ class Replica:
         return leases.own(self._group, self.name, self.share.holder, duration, self._clock(), old)
 
     async def keep(self) -> None:
-        """Renews, tells and leads until cancelled. Raises LeaseLost."""
+        """Renews the Lease with the newest claim, and leads if it can, until cancelled. Raises LeaseLost."""
         loop = asyncio.get_running_loop()
         renew_at = loop.time()
         while True:
@@ -133,7 +133,10 @@ class Replica:
             await self._lead()
 
     async def drain(self) -> None:
-        """Hands over everything but what is in hand, and waits for the end of that. Needs `keep` running."""
+        """Hands over everything that is not in progress, and waits for the rest to finish.
+
+        Needs `keep` running.
+        """
         self._leaving = True
         self._changed()
         self._rest.clear()
@@ -185,7 +188,7 @@ class Replica:
         return await self._api.put(LEASES, leases.claimed(fresh, claim, self._clock()))
 
     async def _lead(self) -> None:
-        """Renews, takes or gives back the leader's Lease. That somebody else was quicker is no trouble."""
+        """Renews, takes or gives back the leader's Lease. Losing the race for it is not an error."""
         moment, held = self._clock(), self._leading
         try:
             async with asyncio.timeout(self._patience):
@@ -216,7 +219,7 @@ class Replica:
         return await self._api.create(LEASES, leases.taken(fresh, holder, duration, self._clock()))
 
     def _lost(self, lease: Lease) -> None:
-        """Tells people of a replica that died: on the leader's Lease, for its own is gone."""
+        """Records an Event about a replica that died, on the leader's Lease, because its own was deleted."""
         said, about = lease.spec, self.members.leader() or lease
         silent = f"{said.holder_identity} was silent for {said.lease_duration_seconds} s"
         self.events.warning(
@@ -228,7 +231,7 @@ class Replica:
         self.share.lead(False)
 
     def _changed(self) -> None:
-        """Others came, went or said something."""
+        """Called when other replicas joined, left or changed their claims."""
         if not self.members.informer.synced.is_set():
             return
         others = [member for member in self.members.alive() if member.name != self.name]
@@ -248,7 +251,7 @@ class Replica:
 
     @property
     def _may_lead(self) -> bool:
-        """Whether nobody who is alive leads."""
+        """Whether no live replica leads."""
         leader = self.members.leader()
         free = leader is None or leader.spec.holder_identity not in self.share.alive
         return free and self.members.informer.synced.is_set() and self._leading is None and not self._leaving
@@ -264,13 +267,13 @@ class Replica:
 
 
 def _exactly(lease: Lease) -> DeleteOptions:
-    """The precondition that nobody has written it since."""
+    """The precondition that the Lease was not written since."""
     return DeleteOptions(uid=lease.metadata.uid, resource_version=lease.metadata.resource_version)
 
 
 @asynccontextmanager
 async def membership(api: Api, group: Group, settings: ReplicaSettings, clock: Clock) -> AsyncIterator[Replica]:
-    """A life among the others while the block lasts; it is cancelled with LeaseLost when it ends before.
+    """A life of the replica while the block lasts. If the life ends first, the block is cancelled with LeaseLost.
 
     Raises SettingsError: no right to Leases, or two replicas of one name.
     """
