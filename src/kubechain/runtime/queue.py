@@ -1,12 +1,12 @@
-"""What a worker has to look at, and when: a keyed, de-duplicating work queue, and the memory of what failed.
+"""Which keys a worker has to process, and when: a keyed, de-duplicating work queue, and the failures of each key.
 
-The queue guarantees: a key is held once however often it is added; a key that is being processed is never handed
-out a second time, but again after `done` when it was added meanwhile; of several times for a key the earliest
+The queue guarantees: a key is in the queue once, even if it is added several times; a key that is being processed
+is not handed out before `done`, and again then if it was added meanwhile; of several times for a key, the earliest
 wins; first in, first out. Nothing polls: one timer for the earliest delay, none when there is no delay.
 
 `Retries` only decides. A status written by a failing pass must not wake its own retry, nor may the status of
-another object: a wait that somebody asked for is kept. A new spec ends it, and so does a change of what the object
-uses. Everything is synchronous and belongs to the event loop's thread, and knows nothing of what the keys mean.
+another object: a wait that the other side asked for is kept. A new spec ends it, and so does a change of what the
+object uses. Everything is synchronous and runs in the thread of the event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Timers(Protocol):
 
 
 class WorkQueue(Generic[K]):
-    """`on_ready` is called after a key became ready; it may take at once."""
+    """`on_ready` is called when a key is ready, and may call `take`."""
 
     def __init__(self, timers: Timers, on_ready: Callable[[], None]) -> None:
         self.closed = False
@@ -75,7 +75,7 @@ class WorkQueue(Generic[K]):
         self._on_ready()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """The same in so many seconds; ignored where an earlier time is set."""
+        """Adds the key after so many seconds. Ignored if an earlier time is set."""
         if seconds <= 0:
             self.add(key)
             return
@@ -89,7 +89,7 @@ class WorkQueue(Generic[K]):
         self._arm()
 
     def take(self) -> K | None:
-        """The next ready key, from now on being processed until `done`; None when there is none."""
+        """The next ready key, or None. The key counts as being processed until `done`."""
         if self.closed or not self._ready:
             return None
         key = self._ready.popleft()
@@ -107,7 +107,7 @@ class WorkQueue(Generic[K]):
             self.add(key)
 
     def close(self) -> None:
-        """No key is handed out any more, and no timer is left."""
+        """Stops handing out keys, and cancels the timer."""
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
