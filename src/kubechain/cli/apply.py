@@ -1,7 +1,8 @@
-"""`kubechain apply`: makes the server hold what the manifests say, in any order, told as kubectl tells it.
+"""`kubechain apply`: creates or updates the objects of manifests, in any order, with the output of kubectl.
 
-A command of `main`; `demo` applies its manifests through it. Three-way: what the last apply wrote and this one
-leaves out is taken away, what others wrote stays. Same annotation as kubectl, so that the two can take turns.
+A command of `main`; `demo` applies its manifests through it. It is a three-way apply: fields of the last
+apply that are missing now are removed, and fields that others wrote stay. It uses kubectl's annotation, so that
+both can apply the same object.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def last_applied(live: JsonObject) -> JsonObject:
 
 
 def three_way(before: JsonObject, wanted: JsonObject, live: JsonObject) -> JsonObject:
-    """The merge patch that leads from `live` to `wanted`, and removes what only `before` asked for."""
+    """The merge patch from `live` to `wanted`, which also removes what only `before` has."""
     patch: JsonObject = {key: None for key in before if key not in wanted and key in live}
     for key, value in wanted.items():
         there = live.get(key)

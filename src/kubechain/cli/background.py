@@ -1,4 +1,4 @@
-"""A `kubechain up` that another command starts: waited for without polling, its output in a log, stopped whole.
+"""Starts `kubechain up` in the background for another command, waits for it without polling, and stops it.
 
 Used by `up --detach` and `demo`. The child has its own session; it says over a pipe when it is ready.
 """
@@ -33,7 +33,7 @@ class Child:
         self._start = start
 
     def ready(self, seconds: float) -> Instance | None:
-        """How it is reached, once it serves; None when it ended or was too slow."""
+        """The address when it serves; None if it ended or was too slow."""
         began, said = time.monotonic(), b""
         with os.fdopen(self._pipe, "rb", buffering=0) as pipe:
             while not said.endswith(b"\n"):
@@ -50,17 +50,20 @@ class Child:
         return Instance(**json.loads(said))
 
     def last_words(self) -> str:
-        """The end of what it logged since it was started, indented."""
+        """The end of its log since it was started, indented."""
         said = self._log.read_bytes()[self._start :].decode(errors="replace").strip().splitlines()[-15:]
         return "\n".join(f"  {line}" for line in said or ["(nothing)"])
 
     def kill(self) -> None:
-        """kill -9: what no program can prepare for."""
+        """Kills it with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self, grace: float = 10.0) -> None:
-        """Ends it politely, then by force, with all that is left of its session. Harmless when it is dead."""
+        """Stops it with SIGTERM, then with SIGKILL, with all processes of its session.
+
+        Does nothing if it has ended.
+        """
         if self.process.poll() is None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -72,7 +75,7 @@ class Child:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds Ctrl-C and SIGTERM back for a moment, so that no process is started that nobody knows of."""
+    """Delays Ctrl-C and SIGTERM for a moment, so that no process is started without being recorded."""
     held: list[int] = []
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in former:

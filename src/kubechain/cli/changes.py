@@ -1,7 +1,7 @@
-"""What happens to objects, as an endless sequence: a list, then a watch that resumes where it was cut.
+"""The changes of objects as an endless sequence: a list, then a watch that is resumed when it ends.
 
-Used by `get -w`, `wait`, `logs -f`, `run --follow` and `demo`. A server that goes away is waited for, as long as
-`patience` says: it may be restarted, on another port too. Polls nothing else.
+Used by `get -w`, `wait`, `logs -f`, `run --follow` and `demo`. If the server stops answering, it waits up to
+`patience` seconds, because the server may be restarted, even on another port. Does not poll otherwise.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Deadline:
         self._at = None if seconds is None else time.monotonic() + seconds
 
     def end(self) -> None:
-        """It is past, from now on."""
+        """Ends the wait: from now on the deadline has passed."""
         self._at = 0.0
 
     def left(self) -> float | None:
@@ -67,10 +67,10 @@ def changes(
     *,
     quiet: bool = False,
 ) -> Generator[WatchEvent, None, None]:
-    """LISTING, the present objects as ADDED, SYNCED, then every change; again from the start where that is needed.
+    """LISTING, the present objects as ADDED, SYNCED, then every change; starts again if necessary.
 
-    Raises TimeoutError at the deadline, NotRunning when the server is away for longer than `patience` seconds;
-    unless `quiet`, people are told that it is away.
+    Raises TimeoutError at the deadline, NotRunning if the server does not answer for `patience` seconds.
+    Unless `quiet`, prints that it does not answer.
     """
     deadline, query = deadline or Deadline(None), dict(query or {})
     outage, told = Outage(client, patience, quiet=quiet), False
@@ -94,7 +94,7 @@ def changes(
 
 
 class Outage:
-    """A server that does not answer in the middle of a watch: tried again, ever more seldom, for a while."""
+    """A server that stops answering during a watch. It is tried again for a while, at growing intervals."""
 
     def __init__(self, client: Client, patience: float, *, quiet: bool) -> None:
         self._client = client
@@ -104,7 +104,7 @@ class Outage:
         self._pause = FIRST_PAUSE
 
     def sit_out(self, error: KubechainError, deadline: Deadline) -> None:
-        """Pauses before the next try. Raises the error when it has lasted too long; TimeoutError."""
+        """Waits before the next try. Raises the error if the outage lasts too long, or TimeoutError."""
         now, left = time.monotonic(), deadline.left()
         if self._began is None:
             self._began = now
@@ -117,7 +117,7 @@ class Outage:
         self._client.look_again()
 
     def over(self) -> None:
-        """It answers."""
+        """The server answers again."""
         if self._began is not None:
             self._tell(f"{self._client.target.server} answers again.")
         self._began, self._pause = None, FIRST_PAUSE

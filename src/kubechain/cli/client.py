@@ -1,6 +1,6 @@
-"""A small synchronous client of the Kubernetes API: requests over one kept connection, watches each on its own.
+"""A small synchronous client of the Kubernetes API. Requests share one connection; each watch has its own.
 
-Made by the commands from a kubeconfig. Standard library only, so that a command starts fast.
+Created by the commands from a kubeconfig. Standard library only, so that a command starts fast.
 Never retries a write.
 """
 
@@ -93,7 +93,7 @@ class Client:
                 raise self._unreachable(error) from None
 
     def look_again(self) -> None:
-        """Reads the kubeconfig anew, where it can be read: a server that was restarted may listen elsewhere."""
+        """Reads the kubeconfig again, if possible: a server that was restarted may listen on another port."""
         self.close()
         if self.source is not None:
             with suppress(CommandError):
@@ -104,7 +104,7 @@ class Client:
         return Client(self.target, self.namespace, self.source)
 
     def close(self) -> None:
-        """Lets go of the kept connection."""
+        """Closes the connection."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
@@ -184,7 +184,7 @@ def _json(document: bytes) -> JsonObject:
 
 
 def _failure(code: int, document: bytes, status: JsonValue = None) -> errors.ApiError:
-    """The error in a Status, or in what some proxy answered in place of one."""
+    """The error in a Status, or in the answer of a proxy."""
     if status is None:
         try:
             status = json.loads(document)

@@ -1,7 +1,7 @@
-"""`kubechain kubeconfig`: the way to the running KubeChain, printed or added to the kubeconfig that people have.
+"""`kubechain kubeconfig`: prints the kubeconfig of the running KubeChain, or adds it to the user's own.
 
-A command of `main`. Changes entries of one name and nothing else in a foreign file, keeps a copy of it as it was,
-and writes it whole or not at all; refuses a file that it cannot read.
+A command of `main`. Changes only the entries of one name in the file, keeps a copy of the old one, and
+replaces the file atomically. Refuses a file that it cannot read.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _change(file: Path, change: Callable[[JsonObject], JsonObject]) -> bool:
 
 
 def _write(file: Path, content: str) -> None:
-    """For its owner alone, and whole or not at all."""
+    """Writes the file atomically, readable only for its owner."""
     fresh = file.with_name(f".{file.name}.kubechain")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as out:

@@ -1,6 +1,6 @@
 """`kubechain demo`: the README's walk-through in a minute, with a kill -9 in the middle.
 
-A command of `main`. Works in a folder of its own, with processes of its own, and leaves neither behind.
+A command of `main`. Uses a temporary folder and its own processes, and removes both.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 class Demo:
-    """One showing: the child that serves, and what has been shown of every object so far."""
+    """One run of the demo: the child process that serves, and what was already shown of each object."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
@@ -101,11 +101,11 @@ class Demo:
 
     @property
     def hint(self) -> str:
-        """What to try when the real model is in the way."""
+        """What to try if the real model fails."""
         return "; `kubechain demo --scripted` works without it" if self.key else ""
 
     def play(self) -> str:
-        """The whole showing; its last line. Raises CommandError where a step does not come out as it should."""
+        """Runs the demo and returns its last line. Raises CommandError if a step fails."""
         click.echo("KubeChain: an agent, a task and a tool as Kubernetes objects, and a kill -9 half-way.")
         self.step("Start KubeChain: API, store and controllers in one process")
         client, known = self.start()
@@ -155,7 +155,7 @@ class Demo:
         return client, Discovery.of(client)
 
     def introduce(self, instance: Instance, seconds: float) -> None:
-        """Says what runs now."""
+        """Shows what is running."""
         note(f"process {instance.pid} serves {instance.url} after {seconds:.1f} s; state in {self.folder}")
         note(f"{instance.model}, {THINKING} a reply" if not self.key else instance.model)
 
@@ -165,12 +165,12 @@ class Demo:
         return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"}, "stringData": data}
 
     def apply(self, client: Client, known: Discovery, *manifests: JsonObject) -> None:
-        """Applies objects in the order given, and tells so as kubectl does."""
+        """Applies objects in the given order, with the output of kubectl."""
         for manifest in manifests:
             note(apply_one(client, known, manifest))
 
     def watch(self, feed: Feed, done: Callable[[], bool], goal: str) -> None:
-        """Shows every change until `done`. Raises CommandError when that takes too long or cannot come."""
+        """Shows every change until `done`. Raises CommandError if that takes too long or cannot happen."""
         try:
             for news in feed.news(PATIENCE):
                 if news.event.object:
@@ -216,7 +216,7 @@ class Demo:
         return text(self.run(), "status.phase") == "FinalAnswer"
 
     def kill(self) -> list[JsonObject]:
-        """Kills the child; the messages that were stored by then."""
+        """Kills the child, and returns the messages that are stored."""
         before = members(self.run(), "status.messages")
         if self.child is not None:
             rest = (
@@ -249,7 +249,7 @@ class Demo:
 
 
 def summary(obj: JsonObject) -> str:
-    """Where an object stands, in one line."""
+    """The status of an object, in one line."""
     status = mapping(obj, "status")
     stands = text(status, "status") or text(status, "phase") or "created"
     colour = {"Ready": "green", "FinalAnswer": "green", "Succeeded": "green", "Error": "red", "Failed": "red"}

@@ -1,4 +1,4 @@
-"""`kubechain describe`: one object with all its fields in words, and the story its Events tell.
+"""`kubechain describe`: all fields of one object, and its Events.
 
 A command of `main`. A run's conversation is shown as a transcript; everything else as kubectl shows it.
 """
@@ -116,7 +116,7 @@ def _pairs(name: str, pairs: JsonObject, between: str) -> list[Row]:
 
 
 def _hidden(obj: JsonObject, key: str, value: JsonValue) -> JsonValue:
-    """Secrets by their size alone; a conversation not at all (it is told below)."""
+    """Shows only the size of Secrets, and leaves the conversation out (it is shown below)."""
     if text(obj, "kind") == "Secret" and key == "data" and isinstance(value, dict):
         return {name: f"{len(scalar(v)) * 3 // 4} bytes" for name, v in value.items()}
     if text(obj, "kind") == "TaskRun" and key == "status" and isinstance(value, dict):

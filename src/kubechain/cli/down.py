@@ -1,4 +1,4 @@
-"""`kubechain down` and `kubechain status`: the one that runs on a state folder, ended or shown.
+"""`kubechain down` and `kubechain status`: stop or show the KubeChain that runs on a state folder.
 
 Commands of `main`. They speak to the process and its record, never to the API.
 """

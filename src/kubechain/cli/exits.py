@@ -27,13 +27,13 @@ MEANINGS = {
 
 
 class CommandError(KubechainError):
-    """A command could not do what was asked; the message names the object, the cause and the next move."""
+    """A command failed. The message names the object, the cause, and what to do next."""
 
     exit_code = FAILED
 
 
 class NotRunning(CommandError):
-    """Nobody answers at the address in the kubeconfig."""
+    """No server answers at the address in the kubeconfig."""
 
     exit_code = NOT_RUNNING
 

@@ -1,4 +1,4 @@
-"""An error as the line people read, in the words that kubectl has for it.
+"""Turns an error into the message that a command prints, with the wording of kubectl.
 
 Used by `main` for what ends a command, and by commands that go on after one. Never prints.
 """

@@ -27,7 +27,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """An event, and the kind it is about."""
+    """A watch event and its kind."""
 
     kind: str
     event: WatchEvent
@@ -56,7 +56,7 @@ class Feed:
             yield seen
 
     def close(self) -> None:
-        """Nobody reads any more: a watch that loses its server ends."""
+        """Stops: a watch whose server is lost ends."""
         self._deadline.end()
 
     def _watch(self, client: Client, one: Watched, quiet: bool) -> None:

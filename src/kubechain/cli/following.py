@@ -54,7 +54,7 @@ def states(client: Client, known: Discovery, name: str) -> Iterator[State]:
 
 
 class _Seen:
-    """What the watches have told so far."""
+    """What the watches have delivered so far."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -65,7 +65,7 @@ class _Seen:
 
     @property
     def complete(self) -> bool:
-        """Whether both watches have told all there is."""
+        """Whether both watches have delivered their first list."""
         return len(self._synced) == 2
 
     def take_in(self, news: News) -> None:

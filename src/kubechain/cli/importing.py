@@ -1,7 +1,7 @@
-"""Imports the whole program in the time that it takes, without what nobody will see of it.
+"""Makes importing the whole program faster.
 
-Used by `up` around its import of it. The collector finds no garbage among modules; and the parser of HTML forms,
-which starlette takes where it can, is for nothing here.
+Used by `up` around its import of it. The garbage collector finds nothing in modules, and the
+parser of HTML forms, which starlette imports if it can, is not needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FORMS = ("python_multipart", "multipart")
 
 @contextmanager
 def lightly() -> Iterator[None]:
-    """What is imported in the block is left alone by the collector from then on."""
+    """Excludes what is imported in the block from garbage collection."""
     gc.disable()
     hidden = [name for name in _FORMS if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """`kubechain install`: prints what a cluster needs to run KubeChain, for `kubectl apply`.
 
-A command of `main`. Prints and does nothing else: no cluster is asked or changed.
+A command of `main`. Only prints: it does not contact a cluster.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def install(
 ) -> None:
     """Print what a cluster needs to run KubeChain, as YAML.
 
-    The kinds, the operator's rights, its Deployment and what stands around it; applied again, it upgrades. The
-    operator reads no Secret that you do not name.
+    The output has the kinds, the operator's rights, its Deployment and the objects that it needs. Apply it again
+    to upgrade. The operator reads only the Secrets that you name.
 
     \b
     kubechain install --secret default/openai | kubectl apply --server-side -f -
@@ -159,7 +159,10 @@ def install(
 
 
 def _check(watch: str, secrets: Pairs, named: Mapping[str, Pairs]) -> None:
-    """What no value says by itself: Secrets out of reach, names that are set twice. Raises click.BadParameter."""
+    """Checks values against each other: Secrets in other namespaces, names that are set twice.
+
+    Raises click.BadParameter.
+    """
     if stray := [f"{where}/{name}" for where, name in secrets if watch and where != watch]:
         raise click.BadParameter(
             f"{stray[0]} is not in {watch}, the only namespace that it watches", param_hint="--secret"

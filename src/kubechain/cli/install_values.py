@@ -1,6 +1,6 @@
-"""What `kubechain install` is given, checked as a cluster would check it: names, images, pairs, quantities.
+"""Checks the values of `kubechain install` as a cluster would: names, images, pairs, quantities.
 
-Used by `install` alone. An empty value is refused: mostly it is a variable of a script that is not set.
+Used by `install` alone. An empty value is refused, because it usually comes from a variable that is not set.
 """
 
 from __future__ import annotations

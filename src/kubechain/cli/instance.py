@@ -1,4 +1,4 @@
-"""The one running KubeChain of a state folder: a lock that dies with its process, and a record of how to reach it.
+"""The KubeChain that runs on a state folder: a lock that ends with its process, and a record of its address.
 
 Used by `up`, `down` and `status`. The lock, not the record, says whether it runs: the kernel frees it on kill -9.
 """
@@ -55,7 +55,7 @@ class Lock:
 
     @classmethod
     def take(cls, state: Path) -> Lock:
-        """Becomes the one of this folder. Raises SettingsError when another process is."""
+        """Takes the lock. Raises SettingsError if another process has it."""
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = (state / _LOCK).open("a")
@@ -77,27 +77,27 @@ class Lock:
         return cls(file, state)
 
     def record(self, instance: Instance) -> None:
-        """Says how this process is reached, whole or not at all."""
+        """Records atomically how to reach this process."""
         fresh = self._state / f".{_RECORD}"
         fresh.write_text(json.dumps(asdict(instance), indent=2) + "\n")
         fresh.replace(self._state / _RECORD)
 
     def free(self) -> None:
-        """Lets another take it, without a trace."""
+        """Removes the record and releases the lock."""
         self._file.close()
 
     def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets another take over."""
+        """Releases the lock."""
         with suppress(FileNotFoundError):
             (self._state / _RECORD).unlink()
         self._file.close()
 
 
 def unusable(state: Path, error: OSError) -> SettingsError:
-    """The error that says why nothing can be kept in a state folder, and what to do."""
+    """The error for a state folder that cannot be used: the cause, and what to do."""
     if error.errno in FULL:
         return SettingsError(
             f"the disk of the state folder {state} is full: free some space, or choose another with --state"
@@ -143,9 +143,9 @@ def recorded(state: Path) -> Instance | None:
 
 
 def stop(state: Path, grace: float) -> list[str] | None:
-    """Ends what runs on this folder: SIGTERM, and SIGKILL where it takes much longer than `grace` seconds.
+    """Stops the KubeChain of this folder: SIGTERM, then SIGKILL if it takes much longer than `grace` seconds.
 
-    What could not end within the grace; None when nothing ran. Raises CommandError.
+    Returns what did not finish within the grace; None if nothing ran. Raises CommandError.
     """
     instance = running(state)
     if instance is None:
@@ -165,7 +165,7 @@ def stop(state: Path, grace: float) -> list[str] | None:
 
 
 def grace_of(state: Path) -> float:
-    """How long the one who stops this process wants to wait for what is in hand."""
+    """How long the command that stops this process waits for work in progress."""
     try:
         return float(json.loads((state / _GRACE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -173,7 +173,7 @@ def grace_of(state: Path) -> float:
 
 
 def interrupted(state: Path) -> list[str]:
-    """What the last process of this folder could not end before it stopped."""
+    """What the last process of this folder could not finish before it stopped."""
     try:
         return [str(one) for one in json.loads((state / _INTERRUPTED).read_text())]
     except (OSError, ValueError, TypeError):
@@ -181,19 +181,19 @@ def interrupted(state: Path) -> list[str]:
 
 
 def leave(state: Path, unfinished: list[str]) -> None:
-    """Keeps what could not end, for the one who stops this process."""
+    """Records what did not finish, for the command that stops this process."""
     with suppress(OSError):  # a full disk does not keep us from ending
         _write(state, _INTERRUPTED, unfinished)
 
 
 def forget_the_last_end(state: Path) -> None:
-    """At a start: the last end of this folder concerns nobody any more."""
+    """At a start: removes the record of the last stop."""
     for name in (_GRACE, _INTERRUPTED):
         (state / name).unlink(missing_ok=True)
 
 
 def _write(state: Path, name: str, content: float | list[str]) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file atomically."""
     fresh = state / f".{name}"
     fresh.write_text(json.dumps(content) + "\n")
     fresh.replace(state / name)

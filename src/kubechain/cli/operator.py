@@ -1,4 +1,4 @@
-"""`kubechain operator`: the controllers of KubeChain over a Kubernetes cluster.
+"""`kubechain operator`: the controllers of KubeChain on a Kubernetes cluster.
 
 A command of `main`; what the Deployment in a cluster runs. Keeps nothing on disk; serves its health and metrics.
 """
@@ -91,7 +91,7 @@ def operator(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Run the controllers over a Kubernetes cluster.
+    """Run the controllers on a Kubernetes cluster.
 
     First install the kinds: `kubechain install --crds | kubectl apply --server-side -f -`.
     Ctrl-C or SIGTERM stops it. When it is started again, it continues where it stopped, also after a crash.
@@ -155,7 +155,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _default_address() -> tuple[str, int]:
-    """Loopback: several operators on one machine must not stand in each other's way."""
+    """Loopback, with a free port if the default is taken by another operator on this machine."""
     try:
         free_port(PORT)
     except SettingsError:

@@ -102,5 +102,5 @@ class Duration(click.ParamType[float]):
 
 
 def complain(words: str) -> None:
-    """One line on stderr, for people; never part of a command's output."""
+    """Prints one line to stderr."""
     click.echo(words, err=True)

@@ -1,4 +1,4 @@
-"""`kubechain reload`: has Tools and MCPServers looked at again, whose code or program has changed.
+"""`kubechain reload`: checks Tools and MCPServers again after their code or program has changed.
 
 A command of `main`. Writes an annotation and nothing else; the controllers do the rest.
 """
@@ -26,8 +26,8 @@ _KINDS = ("Tool", "MCPServer")
 def reload(words: tuple[str, ...], kubeconfig: str | None, namespace: str) -> None:
     """Check Tools and MCPServers again, after their code or program has changed.
 
-    Functions are imported anew, and MCP servers are started anew, for the next call; calls in progress are not
-    touched. Without names: all of the namespace.
+    For the next call, functions are imported again and MCP servers are started again. Calls in progress are not
+    affected. Without names: all Tools and MCPServers of the namespace.
 
     \b
     kubechain reload

@@ -1,4 +1,4 @@
-"""What a state folder was last started with, so that a later `kubechain up` of it goes on as before.
+"""The options with which a state folder was last started, for the next `kubechain up`.
 
 Used by `up`. Holds options, never keys. A file that cannot be read counts as none.
 """
@@ -38,7 +38,7 @@ def recall(state: Path) -> Remembered:
 
 
 def remember(state: Path, settings: Remembered) -> None:
-    """Keeps it for the next start, whole or not at all."""
+    """Saves the options atomically, for the next start."""
     if recall(state) == settings:
         return
     fresh = state / f".{_FILE}"

@@ -1,6 +1,6 @@
 """`kubechain run`: asks an agent something: a Task, a TaskRun that it owns, and (if wanted) the answer.
 
-A command of `main`. The run does not hang on this command: Ctrl-C ends the telling, not the run.
+A command of `main`. The run does not depend on this command: Ctrl-C ends only the output.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ Grace = Callable[[], float]
 
 
 def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None], grace: Grace) -> list[str]:
-    """Serves until Ctrl-C or SIGTERM, then lets what is in hand end; what could not within `grace()` seconds.
+    """Serves until Ctrl-C or SIGTERM, then waits `grace()` seconds for work in progress. Returns what remains.
 
     `ready` is called once, when requests are answered. A second signal ends it at once.
     """
@@ -64,7 +64,7 @@ def _run(
 
 
 def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a task group ended with, where it can be told in a line: one of ours, or the system's."""
+    """The error of a task group, if it can be shown in one line: one of ours, or of the operating system."""
     found: BaseException | None = group.subgroup(KubechainError) or group.subgroup(OSError)
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

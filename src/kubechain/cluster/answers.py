@@ -1,6 +1,6 @@
-"""What an API server answers, as our types: a `Status` is an error, a list a page, a line of a watch a change.
+"""Decodes the answers of an API server: a `Status` becomes an error, a list a page, a line of a watch a change.
 
-Called by `remote` and `connection`. Pure.
+Called by `remote` and `http`. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Status(msgspec.Struct):
 
 
 class Meta(msgspec.Struct, rename="camel"):
-    """The part of an object's metadata that the wire needs."""
+    """The part of an object's metadata that requests need."""
 
     name: str = ""
     namespace: str = ""
@@ -79,7 +79,7 @@ def is_status(document: bytes) -> bool:
 
 
 def refusal(code: int, document: bytes, retry_after: str = "") -> ApiError:
-    """The error in an answer that is no success; `retry_after` is the header."""
+    """The error in an answer that is not a success; `retry_after` is the header."""
     try:
         decoded: JsonValue = msgspec.json.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -88,7 +88,7 @@ def refusal(code: int, document: bytes, retry_after: str = "") -> ApiError:
 
 
 def page(kind: Kind[T], document: bytes) -> Page[T]:
-    """The objects of a list, each whole: lists of built-in kinds leave apiVersion and kind out."""
+    """The objects of a list, with apiVersion and kind, which lists of built-in kinds leave out."""
     found = _list.decode(document)
     items = [kind.decode(with_type(kind, bytes(item))) for item in found.items or ()]
     meta = found.metadata
@@ -96,7 +96,7 @@ def page(kind: Kind[T], document: bytes) -> Page[T]:
 
 
 def with_type(kind: Kind[T], document: bytes) -> bytes:
-    """The document with apiVersion and kind, put in where it does not say them."""
+    """The document with apiVersion and kind, which are added if they are missing."""
     said = head(document)
     if said.kind and said.api_version:
         return document
@@ -108,7 +108,7 @@ def with_type(kind: Kind[T], document: bytes) -> bytes:
 
 
 def change(kind: Kind[T], line: bytes) -> Change[T] | Bookmark:
-    """One line of a watch. Raises Gone and other errors that the server tells in the stream."""
+    """One line of a watch. Raises Gone and other errors that the server sends in the stream."""
     event = _event.decode(line)
     if event.type == "ERROR":
         _raise(bytes(event.object))

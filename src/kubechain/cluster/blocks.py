@@ -1,6 +1,7 @@
-"""The plain part of YAML that kubeconfigs are written in: nested `key: value` lines and lists of them.
+"""Parses the simple YAML of most kubeconfigs: nested `key: value` lines and lists of them.
 
-Used by `contexts`, so that a command need not load a YAML library to find its server. Gives up on anything else.
+Used by `contexts`, so that a command need not load a YAML library to find its server. For anything else it raises
+Unplain or returns None.
 """
 
 from __future__ import annotations

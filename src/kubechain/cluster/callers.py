@@ -1,8 +1,8 @@
-"""Whether the holder of a bearer token may read a path of ours: asked of the API server with that very token.
+"""Checks with the API server whether the holder of a bearer token may read a path of this program.
 
-The operator's endpoint asks it before it shows metrics. The question is a SelfSubjectAccessReview, which every
-authenticated user may create about itself, so that the operator needs no right to look into others' tokens (as
-TokenReview and SubjectAccessReview would). The token is kept nowhere.
+The operator calls it before it shows metrics. It creates a SelfSubjectAccessReview with the caller's token. Every
+authenticated user may do that, so the operator needs no right to review tokens of others (as for TokenReview and
+SubjectAccessReview). The token is not stored.
 """
 
 from __future__ import annotations

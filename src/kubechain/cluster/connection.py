@@ -1,4 +1,4 @@
-"""What may be asked of one API server, and the port that asks it.
+"""The port `Connection` to one API server, and its requests.
 
 `http` implements it; `remote` and whoever else speaks to that server use it.
 """
@@ -18,7 +18,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class Unreachable(InternalError):
-    """The server gave no answer: whether it did what was asked is not known."""
+    """The server did not answer. It is not known whether it did what was asked."""
 
     code, reason = 503, "ServiceUnavailable"
 
@@ -39,13 +39,13 @@ class Connection(Protocol):
 
     @property
     def answered(self) -> Counter[tuple[str, ...]]:
-        """Answers so far by method, HTTP code and the reason of a refusal; code 0: there was none."""
+        """Number of answers by method, HTTP code and reason of a refusal; code 0: no answer."""
         ...
 
     async def send(self, request: Request) -> bytes:
-        """The body of a good answer. Raises errors.ApiError."""
+        """The body of a successful answer. Raises errors.ApiError."""
         ...
 
     def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The lines of a good answer, until the server or the network ends it. Raises errors.ApiError."""
+        """The lines of a successful answer, until the server or the network ends it. Raises errors.ApiError."""
         ...

@@ -1,8 +1,8 @@
-"""kubeconfig files -> the context that is wanted: its cluster and its user, as they are written.
+"""Reads kubeconfig files, and finds the cluster and the user of a context.
 
-The one reader: `kubeconfig` makes of it what controllers need, the command line what a command needs. Several
-files are one, as for kubectl: of two entries of a name the first counts, paths belong to their file. Reads files
-and nothing else, and imports no library before a file needs one: commands start fast.
+Used by `cluster/kubeconfig.py` and `cli/kubeconfig.py`. Several files are merged, as kubectl does: of two entries
+with the same name the first counts, and paths are relative to their file. Only reads files. It loads a YAML
+library only if a file needs one, so that commands start fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kubechain.resources.json import JsonObject, JsonValue
 
 @dataclass(frozen=True)
 class Entry:
-    """A cluster, a user or a context, and the file that it stands in."""
+    """A cluster, a user or a context, and its file."""
 
     path: Path
     content: JsonObject = field(repr=False)
@@ -34,7 +34,7 @@ class Entry:
         return "" if value is None or isinstance(value, dict | list) else str(value)
 
     def pem(self, name: str, what: str) -> str:
-        """PEM that stands in the file in base64, or in another file beside it. Raises SettingsError."""
+        """PEM from the file, in base64, or from another file that it names. Raises SettingsError."""
         try:
             if data := self.text(f"{name}-data"):
                 return base64.b64decode(data, validate=False).decode()
@@ -70,7 +70,7 @@ def chosen(paths: Sequence[Path], context: str = "") -> Chosen:
 
 
 def parse(document: str) -> JsonObject:
-    """The content of a kubeconfig, JSON or YAML, without what says nothing. Raises ValueError."""
+    """The content of a kubeconfig, JSON or YAML, without empty members. Raises ValueError."""
     config: JsonValue = json.loads(document) if document.lstrip().startswith("{") else blocks.parse(document)
     if config is None:
         from kubechain.resources import yamltext  # costs half as much as the rest: only where the file needs it
@@ -90,7 +90,7 @@ def _read(path: Path) -> JsonObject:
 
 
 def _told(node: JsonValue) -> JsonValue:
-    """Members that say nothing (`env: null`) are as good as absent."""
+    """Removes members without a value (`env: null`)."""
     if isinstance(node, dict):
         return {key: _told(value) for key, value in node.items() if value not in (None, "", "~", "null")}
     return [_told(item) for item in node] if isinstance(node, list) else node

@@ -1,6 +1,6 @@
-"""Who we are to an API server: a fixed identity, a token file that rotates, a plugin that is asked.
+"""Credentials for an API server: a fixed identity, a token file that is rotated, or a credential plugin.
 
-Made by `kubeconfig` and `incluster`, asked by `connection` before every request. Never logs or shows a token.
+Created by `kubeconfig` and `target`, and used by `http` for every request. Never logs or shows a token.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Credentials(Protocol):
     """Where identities come from."""
 
     async def identity(self) -> Identity:
-        """The present identity; costs nothing while it is fresh. Raises Unauthorized."""
+        """The current identity, cached while it is valid. Raises Unauthorized."""
         ...
 
     def refused(self) -> None:
-        """The server did not accept the last one: the next is looked up anew."""
+        """Called when the server refused the identity: the next one is read again."""
         ...
 
 
@@ -64,7 +64,7 @@ class Fixed:
 
 
 class TokenFile:
-    """A token in a file that someone else keeps fresh, such as the kubelet."""
+    """A token in a file that another program renews, such as the kubelet."""
 
     def __init__(self, path: Path, other: Identity | None = None, monotonic: Monotonic = time.monotonic) -> None:
         self._path = path
@@ -89,7 +89,7 @@ class TokenFile:
 
 
 class PluginSettings(msgspec.Struct, frozen=True):
-    """The `exec` of a kubeconfig user. `cluster` is handed over where `provideClusterInfo` asks for it."""
+    """The `exec` of a kubeconfig user. `cluster` is passed to the plugin if `provideClusterInfo` is set."""
 
     command: str
     args: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ class Plugin:
         return Identity(status.token, certificate, key), status.expiration_timestamp
 
     async def _run(self) -> bytes:
-        """What the plugin prints; its complaints go where ours go, as with kubectl."""
+        """What the plugin prints to stdout. Its stderr is that of this program, as with kubectl."""
         command = self._settings.command
         try:
             process = await asyncio.create_subprocess_exec(

@@ -1,8 +1,8 @@
-"""HTTP to one API server: connections kept, credentials kept fresh, answers as bytes or as lines.
+"""HTTP to one API server: keeps connections, renews credentials, and returns answers as bytes or lines.
 
-`opened` gives a connection to `remote` and whoever else speaks to that server. The embedded engine never imports
-it: it is a third of the weight of a start. Knows nothing of kinds. A write is sent once: only where the server
-answered 401, which means that it did nothing, and the credentials have changed since, is it sent a second time.
+`remote` and others use the connection that `opened` returns. The embedded engine never imports this module,
+because that takes a third of the time of a start. A write is sent once. It is sent again only if the server
+answered 401, so that it did nothing, and the credentials have changed since.
 """
 
 from __future__ import annotations
@@ -69,18 +69,18 @@ class HttpConnection:
         await asyncio.gather(self._reads.close(), self._writes.close(), self._watches.close())
 
     async def prepare(self) -> None:
-        """Looks whether there are credentials and certificates that can be used. Raises Unauthorized."""
+        """Checks that the credentials and certificates can be used. Raises Unauthorized."""
         await self._context(await self._target.credentials.identity())
 
     async def send(self, request: Request) -> bytes:
-        """The body of a good answer. Raises errors.ApiError."""
+        """The body of a successful answer. Raises errors.ApiError."""
         session = self._reads if request.method == "GET" else self._writes
         lane = self._aside if request.path.startswith(EVENTS) else nullcontext()
         async with lane, self._answered(session, request, _REQUEST) as answer:
             return await answer.read()
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The lines of a good answer, until the server or the network ends it. Raises errors.ApiError."""
+        """The lines of a successful answer, until the server or the network ends it. Raises errors.ApiError."""
         async with self._answered(self._watches, request, _WATCH) as answer:
             try:
                 async for line in lines(answer.content.iter_any()):
@@ -134,13 +134,13 @@ class HttpConnection:
         )
 
     async def _renewed(self, refused: Identity) -> Identity | None:
-        """Another identity than the one that was refused, where there is one by now."""
+        """The newest identity, if it is not the one that was refused."""
         self._target.credentials.refused()
         fresh = await self._target.credentials.identity()
         return fresh if fresh != refused else None
 
     async def _context(self, identity: Identity) -> ssl.SSLContext | bool:
-        """Made anew only when the client certificate has changed."""
+        """The TLS context. It is created again only if the client certificate has changed."""
         held = self._tls
         if held is not None and (held[0].certificate, held[0].key) == (identity.certificate, identity.key):
             return held[1]
@@ -157,19 +157,19 @@ class HttpConnection:
 
 
 def _hang_up(answer: aiohttp.ClientResponse) -> None:
-    """Ends a stream in its middle without the good-byes of TLS, for which nobody would wait."""
+    """Closes a stream without a TLS shutdown, which nobody would wait for."""
     connection = answer.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
-    """A body of megabytes goes out in parts: aiohttp writes bytes in one step, and says so with a warning."""
+    """Sends a large body in parts, because aiohttp warns about large bodies that are given as bytes."""
     return body if body is None or len(body) < _PARTS_FROM else BytesIO(body)
 
 
 async def _sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp would send a PUT again when a kept connection breaks under it: our caller decides that."""
+    """Keeps aiohttp from repeating a PUT when a kept connection breaks; the caller decides that."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -190,7 +190,7 @@ def _session(
 
 
 def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:
-    """A socket that notices within half a minute that nobody is at the other end, even when nothing is sent."""
+    """A socket that detects a lost peer within half a minute, even if nothing is sent."""
     family, type_, protocol, *_ = address
     made = socket.socket(family, type_, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

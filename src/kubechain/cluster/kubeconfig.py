@@ -1,6 +1,6 @@
-"""kubeconfig files -> the `Target` that a context names, as controllers need it.
+"""Returns the `Target` that a context of the kubeconfig files names, for the controllers.
 
-Called by `connect`; `contexts` reads the files. A credential plugin is run later, when a request needs it.
+Called by `remote.connect`; `contexts` reads the files. A credential plugin is run later, when a request needs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kubechain.resources.model import Clock
 
 
 class _Kebab(msgspec.Struct, rename="kebab"):
-    """Every scalar is text: the file is read without guessing types, so that a token of digits stays one."""
+    """Every scalar is text, so that a token of digits stays a text."""
 
 
 class _Cluster(_Kebab):
@@ -114,7 +114,7 @@ def _plugin(entry: Entry, exec_: _Exec, cluster: JsonObject) -> PluginSettings:
 
 
 def _told(cluster: _Cluster, authority: str) -> JsonObject:
-    """The cluster as a plugin is told of it."""
+    """The cluster, in the form that a plugin gets it."""
     told: JsonObject = {"server": cluster.server, "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify}
     if authority:
         told["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()

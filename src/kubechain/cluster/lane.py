@@ -1,4 +1,4 @@
-"""A narrow way for requests that nobody waits for: one at a time, and more only as more are waiting.
+"""Limits requests that nobody waits for: one at a time, and more if more are waiting.
 
 Used by `http`. First in, first out. It never refuses and never drops.
 """

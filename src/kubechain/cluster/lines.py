@@ -1,8 +1,7 @@
-"""Lines out of chunks of bytes, of any length.
+"""Splits chunks of bytes into lines of any length.
 
-Called by `connection` for watch streams. A line ends at b"\\n" and nowhere else: the text of a model may hold
-U+0085 or U+2028, which readers of text take for line ends, and one event may have megabytes, which readers with a
-limit refuse. Pure.
+Called by `http` for watch streams. A line ends only at b"\\n": the text of a model may contain U+0085 or U+2028,
+which text readers take for line ends, and one event may have megabytes, which readers with a limit refuse. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The port `Api` over HTTP: a real Kubernetes API server, or any that answers like one.
 
-Opened by `connect`; the counterpart of `store.engine`. Documents cross it as bytes and are decoded once, where the
-kind is typed. It keeps nothing: no cache, no retries, no list that goes on by itself.
+Opened by `connect`; the counterpart of `store.engine`. Documents are bytes, and are decoded once if the kind
+is typed. It has no cache and no retries, and fetches one page of a list at a time.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def connect(settings: ClusterSettings, clock: Clock = now) -> AsyncIterato
 
 
 class RemoteApi:
-    """See the port. Every call is one request, but `delete`, which looks first at what it deletes."""
+    """See the port. Every method sends one request, except `delete`, which first reads the object."""
 
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
@@ -172,14 +172,14 @@ class _Resources(msgspec.Struct):
 
 
 def path(kind: Kind[T], namespace: str, name: str = "") -> str:
-    """Where a kind's objects, or one of them, are found; namespace "" is all of them."""
+    """The path of a kind's objects, or of one; namespace "" means all namespaces."""
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     inside = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
     return f"{root}{inside}/{kind.plural}" + (f"/{name}" if name else "")
 
 
 def _decoded(kind: Kind[T], document: bytes) -> T:
-    """The object, in its typed form without managedFields: the server keeps them whether they come back or not."""
+    """The object. A typed one is without managedFields, which the server keeps anyway."""
     obj = kind.decode(document)
     if isinstance(obj, Resource):
         obj.metadata.managed_fields = []

@@ -1,6 +1,7 @@
-"""Which API server, trusted by what, spoken to as whom: what a kubeconfig or a pod's service account says.
+"""Which API server to use, and with which credentials: from a kubeconfig or from a pod's service account.
 
-Called by `connect`. Decides between the two; `kubeconfig` reads the one, this module the other.
+Called by `remote.connect`. It chooses between the two. `kubeconfig` reads kubeconfigs, this module service
+accounts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class ClusterSettings(Struct, frozen=True):
-    """What `kubechain operator` was told. Without a kubeconfig: $KUBECONFIG, else the pod's service account,
+    """The options of `kubechain operator`. Without a kubeconfig: $KUBECONFIG, else the pod's service account,
     else ~/.kube/config. `context` "" is the current one."""
 
     kubeconfig: Path | None = None
@@ -42,7 +43,7 @@ class Target:
 
 
 def located(settings: ClusterSettings, environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """The kubeconfig files to read, first the most important; none of them: the pod's service account."""
+    """The kubeconfig files to read, the most important first. Empty: use the pod's service account."""
     if settings.kubeconfig is not None:
         return [settings.kubeconfig.expanduser()]
     if listed := [Path(p).expanduser() for p in environment.get("KUBECONFIG", "").split(os.pathsep) if p]:

@@ -1,4 +1,4 @@
-"""TLS towards an API server, as a kubeconfig describes it.
+"""TLS to an API server, as a kubeconfig describes it.
 
 Called by `http` and by the commands' own small client: standard library only, so that a command starts fast.
 """
@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 
 
 def context(authority: str, certificate: str, key: str, *, verify: bool = True) -> ssl.SSLContext:
-    """Trusts that authority alone, and the system's where it is ""; shows the certificate where there is one.
+    """A TLS context that trusts only that authority ("": those of the system) and shows the certificate, if any.
 
     All three are PEM. Raises ssl.SSLError.
     """

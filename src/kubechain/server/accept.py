@@ -29,7 +29,7 @@ class Form(Struct, frozen=True):
 
 
 def form_of(accept: str) -> Form:
-    """The form liked best of those that exist here; JSON where the client does not care. Raises NotAcceptable."""
+    """The supported form that the client prefers; JSON if it has no preference. Raises NotAcceptable."""
     if not accept.strip():
         return Form()
     for media, parameters in sorted(map(_clause, accept.split(",")), key=_dislike):

@@ -1,6 +1,6 @@
-"""Who asks, and whether they may: bearer tokens, impersonation, roles.
+"""Authentication and authorization: bearer tokens, impersonation, roles.
 
-Called by `http` before anything else happens. Tokens are compared in constant time and never printed.
+Called by `http` first, for every request. Tokens are compared in constant time and never printed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def check(api: Api, user: User, verb: str, target: RequestInfo, query: Map
 
 
 async def check_path(api: Api, user: User, verb: str, path: str) -> None:
-    """The same for a path that is no resource."""
+    """The same for a path that is not a resource."""
     if not await roles.allows(api, user, roles.Request(verb, path=path)):
         raise Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
 
@@ -88,7 +88,7 @@ def refusal(user: User, request: roles.Request) -> Forbidden:
 
 
 def _selected(query: Mapping[str, str]) -> str:
-    """The one name that a list or watch is about: who may have that object may list and watch it so."""
+    """The one name that a list or watch selects. Rights on that name are enough for it."""
     try:
         return parse_fields(query.get("fieldSelector", "")).equal_to("metadata.name") or ""
     except BadRequest:

@@ -1,4 +1,4 @@
-"""Tokens of service accounts: made by `serviceaccounts/NAME/token`, read again on every request.
+"""Tokens of service accounts: created by `serviceaccounts/NAME/token`, verified on every request.
 
 Called by `reviews` and `access`. A token is a JWT signed with the server's own key (HS256); nothing is stored.
 """
@@ -55,7 +55,7 @@ def verify(token: str, key: bytes, now: float) -> Claims | None:
 
 
 async def account(api: Api, claims: Claims) -> User | None:
-    """The user behind a token, None when its account is gone or is another one of the same name."""
+    """The user of a token. None if its account was deleted or is a new one with the same name."""
     _, _, namespace, name = claims.sub.split(":", 3)
     try:
         document = await api.get(SERVICE_ACCOUNTS.raw, name, namespace)

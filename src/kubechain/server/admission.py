@@ -1,6 +1,6 @@
-"""Whether an object may be stored, and in which form: pruned, defaulted, checked as a Kubernetes API server does.
+"""Prunes, defaults and checks an object before it is stored, as a Kubernetes API server does.
 
-Called by the HTTP layer between decoding and storing. Pure: versions, uids and times are the store's business.
+Called by the HTTP layer between decoding and storing. Pure: the store sets versions, uids and times.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def admit(
 
 
 def _with_status(obj: JsonObject, old: JsonObject | None, status_only: bool) -> JsonObject:
-    """Spec from the one, status from the other: each endpoint writes its own half."""
+    """Spec from the one, status from the other, because each endpoint writes only its own part."""
     if status_only and old is not None:
         kept = {name: value for name, value in old.items() if name != "status"}
         theirs = ("resourceVersion", "managedFields")
@@ -125,7 +125,7 @@ def _below(path: str, cause: Cause) -> Cause:
 def _common(
     kind: Kind[Any], obj: JsonObject, old: JsonObject | None, name_check: metadata.NameCheck
 ) -> Iterator[Cause]:
-    """Metadata; on update a real server looks at parts of it three times, and says so three times."""
+    """Metadata; on update a real server checks parts of it three times, and reports them three times."""
     meta = _meta(obj)
     if old is None:
         yield from metadata.check(kind, meta, name_check)

@@ -22,7 +22,7 @@ _FORMATS = f"{JSON}, {YAML}, {PROTOBUF}"
 
 
 def media_type(scope: RequestScope) -> str:
-    """The Content-Type without parameters; JSON where the client does not say."""
+    """The Content-Type without parameters; JSON if the client does not send one."""
     return scope.request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
@@ -34,7 +34,7 @@ def unsupported(accepted: str) -> UnsupportedMediaType:
 
 
 def weight(media: str, body: bytes) -> int:
-    """How much work a body is, in bytes: a short YAML or JSON patch may stand for much more than it says."""
+    """How much work a body is, in bytes: a short YAML document or JSON patch may expand to much more."""
     return MAX_BODY if "yaml" in media or "json-patch" in media else len(body)
 
 

@@ -1,4 +1,4 @@
-"""What a Kubernetes API server fills in and checks of the built-in kinds, beyond types and metadata.
+"""Defaults and checks of the built-in kinds, beyond types and metadata, as in a Kubernetes API server.
 
 Called by `admission`. Pure; texts and order are those of a real server.
 """
@@ -29,7 +29,7 @@ _ACCOUNT = "kubernetes.io/service-account.name"
 
 
 def name_check(kind: Kind[Any]) -> NameCheck:
-    """How the names of a kind are judged."""
+    """The check for the names of a kind."""
     if kind.kind == "Namespace":
         return dns_label
     if kind.group == RBAC:
@@ -85,7 +85,7 @@ def _binding_defaults(obj: JsonObject) -> JsonObject:
 def check(
     kind: Kind[Any], obj: JsonObject, old: JsonObject | None, address: Kind[Any] | None = None
 ) -> Iterator[Cause]:
-    """What a real server has against the content of a built-in object; `old` on update.
+    """The causes for which a real server refuses a built-in object; `old` on update.
 
     `address`: the kind that the URL names, where the object is kept as another.
     """
@@ -181,7 +181,7 @@ def _lease(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
 
 
 def _core_event(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
-    """At the address of core/v1 an event may say as little as it did before events.k8s.io."""
+    """An event of core/v1 may have as few fields as before events.k8s.io."""
     return _event_basics(obj, "reportingComponent")
 
 

@@ -1,6 +1,6 @@
 """The causes of a 422, worded as a Kubernetes API server words them.
 
-Called by every check of this room; `refuse` turns a list of them into the error that is raised.
+Called by every check of the server; `refuse` turns a list of them into the error that is raised.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def forbidden(path: str, detail: str) -> Cause:
 
 
 def refuse(kind: Kind[Any], name: str, causes: Iterable[Cause], *, called: str = "") -> None:
-    """Raises Invalid where there is any cause; a text that repeats is said once in the message.
+    """Raises Invalid if there is any cause. A repeated text is in the message once.
 
-    `called` is the word for the kind where it is not its own name.
+    `called`: the name of the kind in the message, if it is a different one.
     """
     found = tuple(islice(causes, MAX_CAUSES))
     if not found:

@@ -1,4 +1,4 @@
-"""The documents that tell clients which resources there are, in the old form and in the aggregated one.
+"""The discovery documents, in the old form and in the aggregated one.
 
 Called by `http` for /api, /apis, /apis/G, /apis/G/V, /api/v1 and /version. Pure.
 """

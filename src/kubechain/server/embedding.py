@@ -1,6 +1,7 @@
-"""uvicorn inside a program that has other things to do: it takes no signals and ends with its block.
+"""Runs uvicorn inside the program: it handles no signals, and stops when the block ends.
 
-Called by `http` (the embedded API server) and `probes` (health and metrics of the operator). Knows no path.
+Called by `http` (the embedded API server) and `probes` (health and metrics of the operator). Does not depend on
+paths.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from kubechain.errors import SettingsError
 
 
 def _nothing() -> None:
-    """Nothing to do before the server stops."""
+    """Does nothing before the server stops."""
 
 
 @asynccontextmanager
@@ -31,9 +32,9 @@ async def serving(
     private_key: Path | None = None,
     before_stop: Callable[[], None] = _nothing,
 ) -> AsyncIterator[int]:
-    """Answers requests until the block is left, then gives running ones two seconds; yields the port.
+    """Answers requests until the block ends, then gives open requests two seconds. Yields the port.
 
-    Raises SettingsError when the address or the certificate cannot be had.
+    Raises SettingsError if the address or the certificate cannot be used.
     """
     import uvicorn  # half the weight of this module: only a server pays for it
 

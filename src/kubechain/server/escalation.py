@@ -1,7 +1,7 @@
-"""Nobody grants rights that they do not hold: the check of roles and bindings that are written.
+"""Checks roles and bindings that are written: users cannot grant rights that they do not hold.
 
 Called by `write` before it stores one. The verbs `escalate` (on a role) and `bind` (on the role of a binding) lift
-it, as on a Kubernetes API server; members of system:masters are never asked.
+this, as on a Kubernetes API server; members of system:masters are never asked.
 """
 
 from __future__ import annotations

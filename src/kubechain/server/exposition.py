@@ -1,4 +1,4 @@
-"""Readings written down for Prometheus: its text format, or OpenMetrics where the client asks for it.
+"""Writes readings in the text format of Prometheus, or as OpenMetrics if the client asks for it.
 
 Imported with the first scrape, by `probes` and `http`: prometheus_client takes a twentieth of a second to import.
 Each answer has a registry of its own; the global one of the library stays unused.

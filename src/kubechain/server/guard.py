@@ -1,7 +1,7 @@
-"""uvicorn's connections, with bounds on what comes before and after a request: head, time, what nobody reads.
+"""Limits what clients send on a connection of uvicorn before and after a request: head, time, unread bytes.
 
-Imported by `embedding` when a server starts. Nothing here knows a path or a user: it bounds what clients send who
-have not said yet who they are. Bodies are bounded by `call`, once it is known whose they are.
+Imported by `embedding` when a server starts. It limits clients that are not
+authenticated yet, whatever the path. Bodies are limited by `scope`, after authentication.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Guarded(HttpToolsProtocol):
             self._deadline = None
 
     def _close_with(self, error: ApiError) -> None:
-        """Answers past the application, which has not seen the request, and closes."""
+        """Answers without the application, which has not seen the request, and closes the connection."""
         if self.transport.is_closing():
             return
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:

@@ -1,7 +1,7 @@
 """The embedded API server: one ASGI application over the port `Api`, and uvicorn around it.
 
-Started by the composition root with `serve`. Listens on loopback unless the settings say otherwise, asks for a
-bearer token everywhere but at the health endpoints and /version. Knows no kind and no controller.
+Started by the composition root with `serve`. Listens on loopback unless the settings say otherwise, and requires a
+bearer token, except for the health endpoints and /version. Does not depend on kinds or controllers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Application:
         self._aside = ThreadPoolExecutor(LONG_REQUESTS, "long-request")
 
     def close(self) -> None:
-        """Lets go of the threads; what they still do has no effect."""
+        """Stops using the threads. Work that is still in them has no effect."""
         self._aside.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,7 +136,7 @@ def _version(request: Request) -> Response:
 
 
 def _check_host(headers: Headers) -> None:
-    """Refuses a browser that was led here under a foreign name (DNS rebinding). Raises Forbidden, BadRequest."""
+    """Refuses a request under an unknown host name (DNS rebinding). Raises Forbidden, BadRequest."""
     hosts = headers.getlist("host")
     if len(hosts) > 1:
         raise BadRequest("too many Host headers")
@@ -202,7 +202,7 @@ def _json(request: Request, document: JsonObject | bytes | None) -> Response | N
 
 
 def _tagged(request: Request, body: bytes, media: str) -> Response:
-    """The document with an ETag, or 304 where the client holds it already."""
+    """The document with an ETag, or 304 if the client has it already."""
     tag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
     headers = {"etag": tag, "vary": "Accept", "cache-control": "no-cache, private"}
     if request.headers.get("if-none-match") == tag:
@@ -228,9 +228,9 @@ class Server:
 
 @asynccontextmanager
 async def serve(api: Api, settings: ServerSettings) -> AsyncIterator[Server]:
-    """Serves until the block is left; then watches end at once and running requests get two seconds.
+    """Serves until the block ends. Then watches end at once, and other requests get two seconds.
 
-    Raises SettingsError when the address cannot be had.
+    Raises SettingsError if the address cannot be used.
     """
     application = Application(api, settings)
     async with serving(

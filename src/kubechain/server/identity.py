@@ -1,6 +1,6 @@
-"""The parts of an object that belong to the server, whatever a client sends.
+"""Sets the parts of an object that the server controls, whatever a client sends.
 
-Called by `write` before anything else looks at a new object. Pure: arguments are not changed.
+Called by `write` first, for every new object. Pure: arguments are not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def text(metadata: JsonObject, member: str) -> str:
 
 
 def fresh(kind: Kind[bytes], obj: JsonObject) -> JsonObject:
-    """An object as a create takes it: nothing in it that only the server sets."""
+    """An object for a create, without the fields that only the server sets."""
     kept = {k: v for k, v in metadata_of(obj).items() if k not in _SERVER_OWNED}
     return {k: v for k, v in obj.items() if k != "status" or not kind.has_status} | {"metadata": kept}
 

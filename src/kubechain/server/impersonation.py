@@ -1,4 +1,4 @@
-"""Impersonation: the user that the Impersonate-* headers of a request name, where the one who asks may be that.
+"""Impersonation: the user that the Impersonate-* headers of a request name, if the caller may impersonate it.
 
 Called by `access` once it knows who asks. Every part that is named (the user or service account, uid, groups,
 extra values) needs the verb `impersonate` on it.

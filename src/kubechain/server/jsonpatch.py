@@ -1,7 +1,7 @@
-"""JSON patches (RFC 6902), as a Kubernetes API server carries them out.
+"""JSON patches (RFC 6902), as a Kubernetes API server applies them.
 
-Called by `write` for `application/json-patch+json`. Pure: works on a copy of the object. What the copies of one
-patch add up to is bounded, for a few of them can double an object many times.
+Called by `write` for `application/json-patch+json`. Pure: works on a copy of the object. The total size of the
+copies in a patch is limited, because a few copies can double an object many times.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _REFUSED = "the server rejected our request due to an error in our request"
 
 
 class _Miss(Exception):
-    """An operation has no place to act on."""
+    """The path of an operation does not exist."""
 
 
 def json_patch(obj: JsonObject, operations: list[JsonValue]) -> JsonValue:
-    """The object after the operations, in order; raises Invalid where one cannot be carried out."""
+    """The object after the operations, in order; raises Invalid if one cannot be applied."""
     work = _Work(_copy(obj))
     try:
         for operation in operations:

@@ -1,4 +1,4 @@
-"""Long lists: made in slices, so that others are answered meanwhile, and sent as fast as the client reads.
+"""Long lists: built in slices, so that others are answered meanwhile, and sent as fast as the client reads.
 
 Called by `read` and `write` for collections. Holds the stored documents as they are; joins them while it sends.
 """
@@ -77,7 +77,7 @@ def _indented(listing: Listing) -> bytes:
 
 
 class Pieces(Response):
-    """A listing on its way."""
+    """A listing that is being sent."""
 
     media_type = JSON
 

@@ -1,4 +1,4 @@
-"""Bodies with `Content-Type: application/yaml`: the library that reads them is imported with the first one.
+"""Bodies with `Content-Type: application/yaml`: the YAML library is imported for the first one.
 
 Called by `strict` and `bodies`.
 """

@@ -1,4 +1,4 @@
-"""Requests for what is not there, or cannot be done: answered as a real server answers them, which varies.
+"""Answers to requests for paths or methods that do not exist, as a real server words them.
 
 Called by `http`. A group of CRDs is answered by another part of a real server than what is built in.
 """
@@ -18,7 +18,7 @@ _VERBS = {"POST": "create", "DELETE": "delete"}
 
 
 def page() -> Response:
-    """The answer of a web server that knows no such path."""
+    """The plain 404 page."""
     return PlainTextResponse("404 page not found\n", 404)
 
 

@@ -1,6 +1,6 @@
-"""JSON for people: indented where they ask for it, as a real server decides it.
+"""Indents JSON for people, in the same cases as a real server.
 
-Called by `http` for every answer and by `lists`. Never changes what an answer says.
+Called by `http` for every answer and by `lists`. Never changes the content.
 """
 
 from __future__ import annotations

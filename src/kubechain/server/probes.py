@@ -1,7 +1,7 @@
 """Health and metrics of the operator over HTTP: /healthz, /readyz, /metrics.
 
-Started by the composition root beside the control loops. The first two answer anyone, as a kubelet needs it;
-/metrics asks `Gate` who may read it, where there is one. It changes nothing and names no object.
+Started by the composition root beside the control loops. The first two answer everyone, as a kubelet needs;
+for /metrics the `Gate`, if there is one, decides who may read. Changes nothing.
 """
 
 from __future__ import annotations

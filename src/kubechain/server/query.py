@@ -1,4 +1,4 @@
-"""Query parameters -> options, with the refusals that a Kubernetes API server gives.
+"""Parses query parameters into options, with the error texts of a Kubernetes API server.
 
 Called by `read`, `watch` and `write`. Pure.
 """
@@ -37,7 +37,7 @@ _LONGEST = 100
 
 
 class WriteOptions(Struct, frozen=True):
-    """How a write is to be done; `manager` owns the fields that it sets."""
+    """The options of a write; `manager` owns the fields that it sets."""
 
     manager: str
     dry_run: bool = False
@@ -186,7 +186,7 @@ def delete_options(query: Query, body: Mapping[str, object]) -> DeleteOptions:
 
 
 def check_version(version: str, blame: str = "") -> None:
-    """Raises BadRequest for what is no resource version."""
+    """Raises BadRequest if the text is not a resource version."""
     try:
         if version and _parsed("ParseUint", version, _UINT64) > _INT64[-1]:
             raise Timeout(f"Too large resource version: {version}", Details(retry_after=1))

@@ -1,4 +1,4 @@
-"""uvicorn without its hold on the process: signals stay with the program, and nothing polls.
+"""uvicorn without signal handlers and without polling.
 
 Imported by `embedding` when a server starts, not before: uvicorn is heavy.
 """
@@ -29,11 +29,11 @@ class Dated(ServerState):
 
     @default_headers.setter
     def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """uvicorn's own are left out."""
+        """Leaves out the default headers of uvicorn."""
 
 
 class Embedded(uvicorn.Server):
-    """A server that is `ready` once it listens, and goes on until `over` is set."""
+    """A server. `ready` is set when it listens; it runs until `over` is set."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

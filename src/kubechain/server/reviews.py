@@ -1,4 +1,4 @@
-"""The requests that are answered rather than stored: who am I, may I, and tokens of service accounts.
+"""Requests that are answered and not stored: reviews of identity and access, and tokens of service accounts.
 
 Called by `http` for POSTs to the review resources and to `serviceaccounts/NAME/token`. Never writes.
 """
@@ -126,7 +126,7 @@ async def _judged(scope: RequestScope, user: User, spec: JsonObject) -> JsonObje
 
 
 def _check(scope: RequestScope, spec: JsonObject) -> None:
-    """Raises Invalid where a review of access does not say who or what."""
+    """Raises Invalid if an access review does not name a user or an action."""
     kind, resource, path = (
         scope.target.served.kind,
         spec.get("resourceAttributes"),

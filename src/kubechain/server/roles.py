@@ -1,4 +1,4 @@
-"""Role based access control: may this user do this?
+"""Role-based access control.
 
 Called by `access` and `reviews`. Reads roles and bindings through the port `Api`, never writes, never caches.
 """
@@ -21,7 +21,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked for: a verb on a resource, or on a `path` that is none."""
+    """A verb on a resource, or on a `path` that is not a resource."""
 
     verb: str
     group: str = ""
@@ -139,7 +139,7 @@ async def allows(api: Api, user: User, request: Request) -> bool:
 
 
 async def granted(api: Api, user: User, namespace: str) -> AsyncIterator[Iterable[PolicyRule]]:
-    """The rules that hold for the user, everywhere and in the namespace (where one is given)."""
+    """The rules that apply to the user, everywhere and in the namespace (where one is given)."""
     if MASTERS in user.groups:
         yield EVERYTHING
         return

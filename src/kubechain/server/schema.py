@@ -1,7 +1,7 @@
-"""Structural schemas at work on plain JSON: unknown fields, defaults, validation, list-map keys, rules.
+"""Applies structural schemas to plain JSON: unknown fields, defaults, validation, list-map keys, rules.
 
 Called by `strict` and `admission` for our kinds. Pure, and worded like the CRD validation of a real API server;
-never complains of a value that an update leaves as it was (ratcheting).
+an update is never refused for a value that it does not change (ratcheting).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 
 def fit(schema: JsonObject, value: JsonValue, path: str = "", unknown: list[str] | None = None) -> JsonValue:
-    """The value with the schema's defaults and without what it does not know; `unknown` collects those paths."""
+    """The value with the defaults of the schema and without unknown fields; `unknown` collects those paths."""
     if isinstance(value, dict):
         return _fit_object(schema, value, path, unknown)
     if isinstance(value, list):
@@ -81,7 +81,7 @@ def _fit_object(schema: JsonObject, value: JsonObject, path: str, unknown: list[
 
 
 def validate(schema: JsonObject, value: JsonValue, old: Old = MISSING, path: str = "") -> list[Cause]:
-    """What the schema has against the value; nothing where the value is its old self."""
+    """The causes for which the schema refuses the value; none if it is unchanged."""
     found = list(_faults(schema, value, old, path))
     return [] if found and not isinstance(old, Missing) and same(value, old) else found
 

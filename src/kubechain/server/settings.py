@@ -1,4 +1,4 @@
-"""What the server is started with, and who may speak to it.
+"""The settings of the server, and its users.
 
 Built by the composition root and by tests; read by `http` and `access`. Never prints a token or a key.
 """
@@ -17,7 +17,7 @@ from kubechain.runtime.metrics import Reading
 
 
 class User(Struct, frozen=True):
-    """Who asks: what a token or an impersonation header stands for."""
+    """The user that a token or impersonation headers stand for."""
 
     name: str
     groups: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Whether a store's files hold what was written into them: asked at a start, before anything is changed or served.
+"""Checks at a start whether the files of a store are damaged, before anything is changed or served.
 
-SQLite finds a page that fits nowhere, but not a letter that became another one. A damaged commit in its own log
-(`store.db-wal`) looks to it like one that a loss of power cut off: it drops that commit and all that follow. So
-every line of the table `log` has a checksum, and the commits that SQLite would drop are counted. It only reads.
+SQLite finds a broken page, but not a changed byte in a document. It takes a damaged commit in its own log
+(`store.db-wal`) for one that a loss of power interrupted, and drops it with all that follow. Therefore every row
+of the table `log` has a checksum, and the commits that SQLite would drop are counted. This module only reads.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _problem(cx: sqlite3.Connection, path: Path) -> str:
 
 
 def _wrong_lines(cx: sqlite3.Connection) -> str:
-    """What is wrong with the lines of the log, each by itself, or with what points to them."""
+    """What is wrong with the rows of the log, or with the rows that refer to them."""
     lines = cx.execute("SELECT rev, resource, namespace, name, type, prev, body, checksum FROM log")
     for *line, expected in lines:
         if expected is not None and checksum(*line) != expected:
@@ -72,10 +72,10 @@ def _wrong_lines(cx: sqlite3.Connection) -> str:
 
 
 def _lost_commits(path: Path) -> str:
-    """What SQLite's log has after the place where SQLite stops to read it.
+    """Commits in SQLite's log after the place where SQLite stops reading.
 
-    A single commit may be one that a loss of power cut off, before anyone was told of it. Two may not: each is on
-    disk before the next begins.
+    One commit may be incomplete because of a loss of power, before anyone got an answer. Two cannot be: each one
+    is on disk before the next one starts.
     """
     log = path.with_name(f"{path.name}-wal")
     data = log.read_bytes() if log.exists() else b""
@@ -93,7 +93,7 @@ def _lost_commits(path: Path) -> str:
 
 
 def _is_whole(header: bytes) -> bool:
-    """Whether the header of SQLite's log has the checksums that belong to it."""
+    """Whether the checksums in the header of SQLite's log are right."""
     magic, *_, one, other = _HEADER.unpack(header)
     words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
     first = second = 0

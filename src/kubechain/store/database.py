@@ -1,7 +1,8 @@
 """The tables of a store, and every statement that is not a page of a list.
 
-`log` holds each document once and only grows at its end; `current` points to the newest line of every object; the
-view `objects` shows them to people. Called by the ledger and the readers. Knows nothing of Kubernetes semantics.
+`log` contains each document once and only grows at its end; `current` points to the newest row of every object;
+the view `objects` shows them to people. Called by the ledger and the readers. Does not depend on Kubernetes
+semantics.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ CREATE VIEW objects AS
 
 
 def number_resources(cx: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """The lasting number of each (group, plural); new ones get the next."""
+    """The permanent number of each (group, plural). New ones get the next number."""
     found = {(group, plural): id_ for id_, group, plural in cx.execute("SELECT * FROM resource")}
     if new := [key for key in keys if key not in found]:
         cx.executemany("INSERT INTO resource (api_group, plural) VALUES (?, ?)", new)
@@ -51,7 +52,7 @@ def number_resources(cx: sqlite3.Connection, keys: Iterable[tuple[str, str]]) ->
 
 
 def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-    """Adds the entries to the log and brings `current` and `owner` up to them."""
+    """Adds the entries to the log and updates `current` and `owner`."""
     newest = {entry.at: entry for entry in entries}
     gone = [at for at, entry in newest.items() if entry.type == DELETED]
     kept = [_current_row(entry) for entry in newest.values() if entry.type != DELETED]
@@ -68,7 +69,7 @@ def append(cx: sqlite3.Connection, entries: Sequence[Entry]) -> None:
 
 
 def _log_row(entry: Entry) -> tuple[int, int, str, str, int, int, bytes | None, int]:
-    """A deletion's document is its predecessor's: only the latter is stored."""
+    """The row of an entry. A deletion has the document of its predecessor, which is stored only once."""
     before = entry.before.revision if entry.before else 0
     row = entry.revision, *entry.at, entry.type, before, None if entry.type == DELETED else entry.body
     return *row, checksum(*row)
@@ -77,7 +78,7 @@ def _log_row(entry: Entry) -> tuple[int, int, str, str, int, int, bytes | None, 
 def checksum(
     revision: int, resource: int, namespace: str, name: str, type_: int, before: int, body: bytes | None
 ) -> int:
-    """What tells at the next start that a line of the log is not the one that was written."""
+    """A checksum of a row of the log, with which the next start finds damage."""
     return crc32(body or b"", crc32(f"{revision} {resource} {namespace} {name} {type_} {before}".encode()))
 
 
@@ -95,7 +96,7 @@ def _owner_changes(entries: Sequence[Entry]) -> dict[tuple[str, int, str, str], 
 
 
 def newest_revision(cx: sqlite3.Connection) -> int:
-    """The last revision given out: the log's end is never compacted."""
+    """The last revision that was used. The end of the log is never compacted."""
     (newest,) = cx.execute("SELECT max(rev) FROM log").fetchone()
     return newest or 0
 
@@ -106,7 +107,7 @@ def compacted_revision(cx: sqlite3.Connection) -> int:
 
 
 def compact(cx: sqlite3.Connection, after: int, upto: int) -> None:
-    """Forgets what the log lines `after` < rev <= `upto` superseded, and deletions among them."""
+    """Deletes the states that the rows `after` < rev <= `upto` superseded, and the deletions among them."""
     superseded = "SELECT prev FROM log WHERE rev > ? AND rev <= ? AND prev > 0"
     cx.execute(f"DELETE FROM log WHERE rev IN ({superseded})", (after, upto))  # noqa: S608
     cx.execute("DELETE FROM log WHERE rev > ? AND rev <= ? AND type = ?", (after, upto, DELETED))

@@ -1,7 +1,7 @@
-"""What a write makes of an object: create, replace, replace the status, mark for deletion.
+"""Computes the result of a write: create, replace, replace the status, mark for deletion.
 
-Called by the engine with the state it holds and the document it was given. Pure: builds the next document or
-raises an ApiError; revisions, storing and removing are the engine's.
+Called by `writes` and `garbage` with the stored state and the given document. Pure: returns the next document or
+raises an ApiError. The callers assign revisions, store and remove.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _VERSION_OPTIONAL = {"", "rbac.authorization.k8s.io", EVENTS.group}
 
 
 def created(kind: Kind[Any], given: Document, *, name: str, uid: str, now: str) -> Document:
-    """A new object: identity is ours, status starts as the kind says. Raises Invalid, BadRequest."""
+    """A new object, with the identity that the server assigns and the initial status of its kind.
+
+    Raises Invalid, BadRequest.
+    """
     wanted = given.meta
     if wanted.resource_version not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
@@ -89,7 +92,7 @@ def status_replaced(kind: Kind[Any], old: Document, given: Document) -> Document
 def unchanged(old: Document, new: Document) -> bool:
     """Whether writing `new` would change nothing that anyone can see.
 
-    A status of another length is another one without a closer look: it may be big, and is compact JSON both times.
+    Statuses of different length differ; both are compact JSON. This avoids comparing large ones.
     """
     if len(old.parts.get("status", b"")) != len(new.parts.get("status", b"")):
         return False
@@ -97,7 +100,7 @@ def unchanged(old: Document, new: Document) -> bool:
 
 
 def marked_for_deletion(kind: Kind[Any], old: Document, options: DeleteOptions, now: str) -> Document:
-    """The object as a delete leaves it; `is_finished` says whether it goes. Raises Conflict, Forbidden."""
+    """The object after a delete; `is_finished` says whether it is removed. Raises Conflict, Forbidden."""
     _preconditions(kind, old.meta, options)
     is_namespace = kind.key == NAMESPACES.key
     if is_namespace and old.meta.name in IMMORTAL:
@@ -112,19 +115,19 @@ def marked_for_deletion(kind: Kind[Any], old: Document, options: DeleteOptions, 
 
 
 def finalized(old: Document) -> Document:
-    """A namespace whose contents are gone."""
+    """A namespace whose contents were deleted."""
     return Document(old.meta, {**old.parts, "spec": _FINALIZED})
 
 
 def is_finished(kind: Kind[Any], new: Document) -> bool:
-    """Whether nothing holds a deleted object back any longer."""
+    """Whether a deleted object can be removed."""
     if new.meta.deletion_timestamp is None or new.meta.finalizers:
         return False
     return kind.key != NAMESPACES.key or same(new.parts.get("spec"), _FINALIZED)
 
 
 def _settable(meta: ObjectMeta) -> ObjectMeta:
-    """What of its metadata a client may choose."""
+    """The metadata that a client may set."""
     return ObjectMeta(
         labels=meta.labels,
         annotations=meta.annotations,
@@ -148,7 +151,7 @@ def _keep_identity(meta: ObjectMeta, old: ObjectMeta) -> None:
 
 
 def _compare(kind: Kind[Any], old: ObjectMeta, given: ObjectMeta) -> None:
-    """Compare-and-swap: the uid and the version the caller has seen, where it says them or must."""
+    """Compare-and-swap: compares the uid and the version that the caller gave or must give."""
     if given.uid and given.uid != old.uid:
         why = f"Precondition failed: UID in precondition: {given.uid}, UID in object meta: {old.uid}"
         raise refusals.conflict(kind, old.name, why)

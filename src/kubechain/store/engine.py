@@ -2,7 +2,7 @@
 
 Opened by the composition root and by tests. Reads are answered at once from the event loop's own connection;
 writes are decided at once and answered when they are on disk (see ledger); watches are fed by what is committed.
-One process per file. Never validates spec or status: whoever takes input from outside does that first.
+One process per file. Never validates spec or status: callers that take input from outside do that first.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Store:
     def __init__(
         self, path: Path, clock: Clock, synchronous: Synchronous, kinds: Sequence[Kind[Any]], remember: int
     ) -> None:
-        """Opens the file, and makes it where there is none; blocks. Raises SettingsError."""
+        """Opens the file, or creates it; blocks. Raises SettingsError."""
         self._clock = clock
         self._remember = remember
         self._connections = files.connect(path, synchronous)
@@ -81,7 +81,7 @@ class Store:
         remember: int = 1024 * 1024,
         thread: Executor | None = None,
     ) -> AsyncIterator[Self]:
-        """The store in a file, made where there is none; None: one that lives as long as the program.
+        """The store in a file, which is created if it does not exist. None: a store in memory.
 
         `remember`: how many bytes of recently used objects are kept in memory. `thread`: where commits are made,
         by default a thread of its own; it is shut down with the store.
@@ -216,7 +216,7 @@ class Store:
         return _answer(kind, obj, outcome), made
 
     def _ensured(self, kind: Kind[R], obj: R) -> R:
-        """Decides on a create, or finds what is there."""
+        """Decides on a create, or finds the existing object."""
         try:
             return _answer(kind, obj, self._writes.create(kind, given(kind, obj)))
         except AlreadyExists:
@@ -254,11 +254,11 @@ class Store:
             raise refusals.conflict(kind, meta.name)
 
     async def compact(self, revision: int) -> None:
-        """Forgets the history up to a revision now, rather than when it is old enough."""
+        """Deletes the history up to a revision now, before it is old enough."""
         await self._history.compact(revision)
 
     async def _written(self, write: Callable[[], Outcome]) -> Outcome:
-        """Decides now; answers, be it with a refusal, when all that was decided on is on disk."""
+        """Decides now, and answers or raises when everything that the decision is based on is on disk."""
         try:
             outcome = write()
         except ApiError:
@@ -296,7 +296,7 @@ class Store:
         return Page(page.items, str(revision), pages.token(revision, place), remaining)
 
     def _bookmark(self, subscription: Subscription) -> Bookmark:
-        """How far a watch is that has taken everything there was."""
+        """The bookmark of a watch that has delivered everything."""
         subscription.bookmark_due = False
         subscription.position = max(subscription.position, self._ledger.shown)
         return Bookmark(str(subscription.position))
@@ -322,7 +322,7 @@ def _version(text: str) -> int:
 
 
 def _answer(kind: Kind[T], given: T, outcome: Outcome) -> T:
-    """The object as written: the given one under its new metadata where nothing else became another."""
+    """The object as written: the given one with new metadata, if nothing else changed."""
     if isinstance(given, Resource) and outcome.meta is not None:
         return msgspec.structs.replace(given, metadata=outcome.meta)
     return kind.decode(outcome.body)

@@ -1,6 +1,7 @@
-"""Opens the files of a store: one process at a time, whole, in today's format, with room left on the disk.
+"""Opens the files of a store: for one process at a time, undamaged, in the current format.
 
-Called by the engine. `store.db`, `-wal` and `-shm` are SQLite's; `store.db-lock` says that somebody uses them.
+Called by the engine. `store.db`, `-wal` and `-shm` are SQLite's; `store.db-lock` is locked while a process uses
+them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Connections(NamedTuple):
 
 
 def connect(path: Path, synchronous: Synchronous) -> Connections:
-    """Opens the file, and makes it where there is none. Raises SettingsError when it cannot be used."""
+    """Opens the file, or creates it. Raises SettingsError when it cannot be used."""
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _locked(path)
@@ -60,7 +61,7 @@ def connect(path: Path, synchronous: Synchronous) -> Connections:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Says of an error what cannot be used, why, and what to do."""
+    """Turns an error into a message: what cannot be used, why, and what to do."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -71,7 +72,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> int:
-    """A lock that ends with the process. Raises SettingsError when another process holds it."""
+    """A lock that is released when the process ends. Raises SettingsError when another process holds it."""
     lock = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +102,7 @@ def _writing(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 
 
 def _bring_up_to_date(cx: sqlite3.Connection, path: Path, version: int) -> None:
-    """Makes the tables of a new file, and takes over a file of a former format."""
+    """Creates the tables of a new file, and converts a file of an older format."""
     if version > _VERSION:
         raise SettingsError(f"{path} was written by a newer KubeChain (format {version}): use that version")
     journal = path.with_name(f"{path.name}-commits")

@@ -1,8 +1,8 @@
-"""Garbage collection: what goes, or stays, when its owner or its namespace goes.
+"""Garbage collection: deletes objects when their owners or their namespace are deleted.
 
-A worker of the store, woken by what the store commits: an owner deleted, an ownerReference made or dropped, a
-deletion that waits for its dependants (Foreground) or leaves them behind (Orphan), a namespace marked Terminating,
-which is emptied first and then goes. Never polls, never scans after the start.
+A background task of the store. Commits wake it: a deleted owner, a new or removed ownerReference, a deletion that
+waits for its dependants (Foreground) or keeps them (Orphan), or a Terminating namespace, which is emptied and then
+removed. Never polls, and never scans after the start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GRACE = 2.0
 
 
 class Garbage:
-    """The set of objects to look at, and the worker that looks."""
+    """The objects to check, and the task that checks them."""
 
     def __init__(self, ledger: Ledger, writes: Writes, kinds: Mapping[int, Kind[Any]]) -> None:
         self._ledger = ledger
@@ -45,7 +45,8 @@ class Garbage:
         self._wake.set()
 
     def notice(self, entries: Sequence[Entry]) -> None:
-        """Remembers what a commit may have left without an owner, without dependants or to be emptied."""
+        """Queues the objects that a commit may have left without an owner or without dependants, and namespaces
+        to empty."""
         for entry in entries:
             is_namespace = entry.at.resource == self._namespaces
             if entry.type == DELETED:
@@ -69,7 +70,7 @@ class Garbage:
         self._wake.set()
 
     def _has_lost(self, entry: Entry) -> bool:
-        """Whether new owners of an object are not all there to stay."""
+        """Whether a new owner of an object does not exist or is being deleted."""
         if entry.owners == entry.former_owners:
             return False
         return any(self._owner_state(entry.at, reference) != "solid" for reference in entry.owners)
@@ -89,7 +90,7 @@ class Garbage:
                 await asyncio.sleep(0)
 
     def _look(self, at: Address) -> Iterator[Landed | None]:
-        """Does what an object needs now."""
+        """Checks one object and does what is needed."""
         stored = self._ledger.state(at)
         if at.resource == self._namespaces:
             yield from self._empty(at, stored)
@@ -104,7 +105,7 @@ class Garbage:
             yield from self._judge(at, meta)
 
     def _empty(self, at: Address, namespace: Stored | None) -> Iterator[Landed | None]:
-        """Deletes some of what is left in a Terminating namespace, or finishes it when nothing is."""
+        """Deletes some objects of a Terminating namespace, or removes the namespace if it is empty."""
         if namespace is None or not namespace.deleting:  # it went, and may be there again as another
             self._terminating.discard(at.name)
             return
@@ -139,7 +140,7 @@ class Garbage:
         return any(owner.uid == uid and owner.block_owner_deletion is True for owner in owners)
 
     def _judge(self, at: Address, meta: ObjectMeta) -> Iterator[Landed | None]:
-        """Deletes an object without an owner left; otherwise drops its references to owners that are gone."""
+        """Deletes an object that has no owner any more; otherwise removes its references to deleted owners."""
         gone, waiting, solid = set[str](), set[str](), False
         for reference in meta.owner_references:
             match self._owner_state(at, reference):

@@ -1,8 +1,7 @@
-"""How much of the past is kept: superseded states for some minutes, Events for an hour.
+"""Deletes old history: superseded states after some minutes, Events after an hour.
 
-A worker of the store with timers at known times: it sleeps until the next thing is old enough, and for ever when
-there is nothing. Marks in the database tell which revision was the newest when. Never touches a current state,
-Events aside.
+A background task of the store. It sleeps until the next state or Event is old enough. Marks in the database record
+which revision was the newest at what time. Except Events, it never deletes a current state.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _STEP = 200
 
 
 class History:
-    """The revisions that can still be read, and the worker that lets the oldest go."""
+    """The revisions that can still be read, and the task that deletes the oldest."""
 
     def __init__(self, ledger: Ledger, writes: Writes, clock: Clock) -> None:
         self._ledger = ledger
@@ -50,7 +49,7 @@ class History:
             await self.forget()
 
     async def forget(self) -> None:
-        """Marks the present, and lets go of all that is old enough by now."""
+        """Sets a mark for now, and deletes what is old enough."""
         now = self._clock().timestamp()
         if self._unmarked():
             mark = (int(now), self._ledger.committed)
@@ -65,7 +64,8 @@ class History:
             await self._ledger.run(lambda cx: cx.execute("DELETE FROM mark WHERE rev <= ?", (revision,)))
 
     async def compact(self, revision: int) -> None:
-        """Forgets superseded states and deletions up to a revision, in small steps: writers get through."""
+        """Deletes superseded states and deletions up to a revision, in small steps, so that writers do not wait
+        long."""
         target = min(revision, self._ledger.committed - 1)
         while self.compacted < target:
             after, self.compacted = self.compacted, min(self.compacted + _STEP, target)

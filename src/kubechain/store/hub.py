@@ -1,7 +1,7 @@
-"""Watches: what is committed goes to those who asked for it, in order, without gap or duplicate.
+"""Watches: passes each commit to the watches that match, in order, without gaps or duplicates.
 
-The ledger publishes into it, the engine's watches read from it. Nothing waits for a reader: one that falls behind
-loses its queue and goes on from the log, at its own pace. No polling; a silent watch costs nothing.
+The ledger publishes into it, the engine's watches read from it. Nothing waits for a reader: the queue of a slow
+reader is dropped, and it continues from the log at its own pace. No polling; a silent watch costs nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class WatchEvent(NamedTuple):
 
 
 class Subscription:
-    """One watch: everything up to `position` has been taken from it or was before its time."""
+    """One watch.
+
+    `position`: the revision up to which everything was delivered, or before which the watch began.
+    """
 
     def __init__(self, kind: Kind[Any], resource: int, matcher: Matcher, position: int) -> None:
         self.kind = kind
@@ -51,7 +54,10 @@ class Subscription:
         self._timer: asyncio.TimerHandle | None = None
 
     def offer(self, entry: Entry) -> None:
-        """Queues what the entry means to this watch; a full queue is given up for the log."""
+        """Queues the event of an entry for this watch.
+
+        If the queue is full, it is dropped, and the watch continues from the log.
+        """
         if self.behind or entry.revision <= self.position:
             return
         before = entry.before.body if entry.before else None
@@ -69,7 +75,8 @@ class Subscription:
     def event(
         self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None
     ) -> WatchEvent | None:
-        """What a log line means under the selectors: it may begin, go on or cease to match."""
+        """The event of a log entry for these selectors: the object may start to match, still match, or stop
+        matching."""
         if not self.matcher.accepts_address(at.namespace, at.name):
             return None
         if self.matcher.looks_inside:
@@ -95,16 +102,16 @@ class Subscription:
         return event
 
     async def wait(self) -> None:
-        """Returns when there may be something to take, all of a batch at once, or a bookmark is due."""
+        """Waits until there may be an event to take, or a bookmark is due."""
         self._waiting = self._loop.create_future()
         await self._waiting
 
     def remind(self, seconds: float) -> None:
-        """Makes a bookmark due that often, from now until `ended`."""
+        """Makes a bookmark due at this interval, until `ended`."""
         self._timer = self._loop.call_later(seconds, self._remind, seconds)
 
     def ended(self) -> None:
-        """The reader is gone."""
+        """The reader has stopped."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -119,7 +126,7 @@ class Subscription:
 
 
 class Hub:
-    """All watches, by the resource they are about."""
+    """All watches, by resource."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[int, dict[Subscription, None]] = {}
@@ -144,9 +151,9 @@ class Hub:
 
 
 def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int) -> list[WatchEvent]:
-    """The next events from the log. With its last line read the watch is live: both happen at once.
+    """The next events from the log. After the last one, the watch is live, without a gap in between.
 
-    Raises Gone when what it needs is forgotten.
+    Raises Gone if the history that it needs was deleted.
     """
     if subscription.position < compacted:
         raise too_old_version(subscription.position, compacted)

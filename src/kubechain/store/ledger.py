@@ -29,9 +29,9 @@ _LARGEST = 64 * 1024
 
 
 class Recent:
-    """The newest committed states of objects lately written or read, up to a number of bytes of their documents.
+    """The newest committed states of recently used objects, up to a number of bytes of documents.
 
-    Forgetting is always allowed: what is not here is read from the file.
+    States can be dropped at any time: they are read again from the file.
     """
 
     def __init__(self, limit: int) -> None:
@@ -59,7 +59,7 @@ class Recent:
 
 
 class _Batch:
-    """What goes into one transaction, who waits for a write in it, and what waits for all of it."""
+    """One transaction: its entries, and the futures of those who wait for them."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -68,7 +68,7 @@ class _Batch:
         self.over: Landed | None = None
 
     def end(self, problem: str) -> None:
-        """Tells everyone."""
+        """Ends all futures of the batch."""
         for landed in self.waiting:
             if landed.done():
                 continue
@@ -82,7 +82,7 @@ class _Batch:
 
 
 class Ledger:
-    """The end of the log: gives out revisions and turns decided entries into committed ones.
+    """The end of the log: assigns revisions, and commits decided entries.
 
     `remember` is how many bytes of recently used documents are kept in memory; `thread` commits, by default one of
     its own.
@@ -129,7 +129,7 @@ class Ledger:
         return found
 
     def append(self, entry: Entry) -> Landed:
-        """Takes the entry as the next of the log; the future ends when it is on disk."""
+        """Adds the entry to the log. The future ends when it is on disk."""
         landed = self._wait()
         self.next_revision = entry.revision + 1
         self._pending[entry.at] = entry
@@ -137,7 +137,7 @@ class Ledger:
         return landed
 
     async def run(self, job: Job) -> None:
-        """Does a job of upkeep as part of the next transaction."""
+        """Runs a maintenance job as part of the next transaction."""
         landed = self._wait()
         self._collecting.jobs.append(job)
         await landed
@@ -150,14 +150,14 @@ class Ledger:
             await asyncio.wait([batch.over])
 
     async def close(self) -> None:
-        """Waits for what is under way; nothing can be written any more."""
+        """Waits for writes in progress, and refuses further ones."""
         while self._collecting.waiting or self._under_way:
             await self.settled()
         self._closed = True
         self._thread.shutdown()
 
     def _wait(self) -> Landed:
-        """A place in the transaction that is being collected; one that is not under way yet is made soon."""
+        """A future in the next transaction, which is scheduled if needed."""
         if self._closed:
             raise InternalError("the store is closed")
         landed = self._loop.create_future()
@@ -227,7 +227,7 @@ class Ledger:
             self._recent.put(entry.at, after)
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
-        """Nothing of the batch is on disk, so what was decided on top of it cannot stand either."""
+        """Fails the batch, and everything that was decided on top of it, because none of it is on disk."""
         with suppress(sqlite3.Error):  # a failed COMMIT may have ended the transaction already
             self._writing.execute("ROLLBACK")
         later, self._collecting = self._collecting, _Batch()

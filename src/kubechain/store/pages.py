@@ -1,7 +1,7 @@
 """Lists: pages of a snapshot, ordered by namespace and name, and the tokens that lead to the next page.
 
-Called by the engine and by watches for the present. A page at a revision shows what was there at that revision,
-however much has been written since: `current` where an object has not changed, the log where it has.
+Called by the engine, and by watches for their initial state. A page at a revision shows the objects as they were
+at that revision: from `current` if an object has not changed since, otherwise from the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kubechain.runtime.selectors import Matcher
 
 
 class Place(NamedTuple):
-    """After which object a page begins."""
+    """The object after which a page begins."""
 
     namespace: str
     name: str
@@ -37,7 +37,7 @@ class _Token(msgspec.Struct):
 
 
 def token(revision: int, place: Place) -> str:
-    """The continue token of a list at `revision`; -1 goes on with the present."""
+    """The continue token of a list at `revision`; -1 continues with the newest state."""
     start = f"{place.namespace}/{place.name}\0"
     return base64.urlsafe_b64encode(msgspec.json.encode(_Token("meta.k8s.io/v1", revision, start))).decode()
 
@@ -57,7 +57,8 @@ def parse_token(text: str) -> tuple[int, Place]:
 def read(
     cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int, after: Place | None, size: int
 ) -> tuple[list[Item], Place | None]:
-    """The matching ones among the next `size` objects, as of `revision`, and after which one the list goes on."""
+    """The matching objects among the next `size`, as of `revision`, and the place after which the list
+    continues."""
     where, values = _range(resource, matcher, after)
     rows = cx.execute(
         f"SELECT c.namespace, c.name, l.rev, l.body FROM current c JOIN log l ON l.rev = c.rev WHERE {where} "  # noqa: S608
@@ -75,7 +76,7 @@ WHERE {where} AND later.rev > ? AND c.rev <= ?"""
 
 
 def remaining(cx: sqlite3.Connection, resource: int, matcher: Matcher, place: Place) -> int:
-    """How many objects come after a place, at present."""
+    """How many objects come after a place now."""
     where, values = _range(resource, matcher, place)
     (count,) = cx.execute(f"SELECT count(*) FROM current c WHERE {where}", values).fetchone()  # noqa: S608
     return int(count)
@@ -90,7 +91,7 @@ def _matches(matcher: Matcher, item: Item) -> bool:
 
 
 def _range(resource: int, matcher: Matcher, after: Place | None) -> tuple[str, list[int | str]]:
-    """The objects `c` that can be on the list, after a place."""
+    """The SQL condition for the objects `c` of the list after a place."""
     where, values = "c.resource = ?", list[int | str]([resource])
     if matcher.namespace:
         where += " AND c.namespace = ?"

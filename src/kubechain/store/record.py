@@ -1,4 +1,4 @@
-"""The few values that the parts of the store hand to each other: an address, a state of an object, a log entry."""
+"""The values that the parts of the store share: an address, a state of an object, a log entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DELETED: Final = 2
 
 
 class Address(NamedTuple):
-    """Where an object is: the store's number of its resource, namespace ("" for cluster scope), name."""
+    """The address of an object: the store's number of its resource, namespace ("" for cluster scope), name."""
 
     resource: int
     namespace: str
@@ -24,7 +24,7 @@ class Address(NamedTuple):
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """One state of an object: the revision it was written under, and its document as bytes and taken apart."""
+    """One state of an object: its revision, and its document as bytes and parsed."""
 
     revision: int
     body: bytes
@@ -40,7 +40,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One line of the log. For DELETED, `body` is the last state under the deletion's revision."""
+    """One row of the log. For DELETED, `body` is the last state, with the revision of the deletion."""
 
     revision: int
     at: Address
@@ -55,15 +55,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def after(self) -> Stored | None:
-        """The state of the object from now on; None once it is deleted."""
+        """The state of the object after this entry; None if it is deleted."""
         return None if self.type == DELETED else Stored(self.revision, self.body, self.document)
 
     @property
     def former_owners(self) -> Sequence[OwnerReference]:
-        """Who owned the object until now."""
+        """The owners of the object before this entry."""
         return self.before.meta.owner_references if self.before else ()
 
     @property
     def owners(self) -> Sequence[OwnerReference]:
-        """Who owns the object from now on; nobody once it is deleted."""
+        """The owners of the object after this entry; none if it is deleted."""
         return () if self.type == DELETED else self.meta.owner_references

@@ -1,7 +1,7 @@
-"""Every write, decided at once on the event loop and then on its way to disk.
+"""All writes. They are decided at once on the event loop, and then committed by the ledger.
 
-Called by the engine for its clients and by the store's own workers (garbage, namespaces, history). Reads the
-newest decided state, asks `decisions` what becomes of it, appends to the ledger. Never waits.
+Called by the engine for its clients, and by the background tasks of the store (garbage, history). Reads the newest
+decided state, lets `decisions` compute the result, and appends it to the ledger. Never waits.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Decision = Callable[[Kind[Any], Document, Document], Document]
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What a write answers, and the future that ends when it is on disk (None: nothing was written).
+    """The answer to a write, and the future that ends when it is on disk (None: nothing was written).
 
-    `meta` is there when the rest of the answer is what the caller has given.
+    `meta` is set if the rest of the answer equals what the caller gave.
     """
 
     body: bytes
@@ -111,7 +111,7 @@ class Writes:
         return self._save(kind, at, stored, new, options.dry_run)
 
     def amend(self, at: Address, change: Callable[[Document], Document | None]) -> Landed | None:
-        """An internal change of an object, if it is still there and `change` finds something to do."""
+        """Changes an object internally, if it still exists and `change` returns something else."""
         kind = self._kinds[at.resource]
         if (stored := self._ledger.state(at)) is None:
             return None
@@ -119,7 +119,7 @@ class Writes:
         return None if new is None else self._save(kind, at, stored, new).landed
 
     def remove(self, at: Address, options: DeleteOptions) -> Landed | None:
-        """An internal deletion: None when there is nothing to do, or the object is no longer the one meant."""
+        """Deletes an object internally. None if it does not exist or has another uid."""
         try:
             return self.delete(self._kinds[at.resource], at.namespace, at.name, options).landed
         except ApiError:
@@ -141,7 +141,7 @@ class Writes:
         return stored
 
     def _enter_namespace(self, kind: Kind[Any], given: Document) -> None:
-        """Raises unless the object's namespace is there and stays."""
+        """Raises unless the object's namespace exists and is not being deleted."""
         if not kind.namespaced:
             return
         namespace = given.meta.namespace
@@ -154,7 +154,7 @@ class Writes:
             raise refusals.terminating_namespace(kind, given.meta.name, namespace)
 
     def _generated_name(self, kind: Kind[Any], given: Document) -> str:
-        """generateName and five letters; where that is taken, others, a few times."""
+        """generateName and five random letters. If the name is taken, tries again a few times."""
         name = ""
         for _ in range(_TRIES):
             suffix = "".join(secrets.choice(_SUFFIX) for _ in range(5))
@@ -164,7 +164,7 @@ class Writes:
         return name
 
     def _save(self, kind: Kind[Any], at: Address, stored: Stored, new: Document, dry_run: bool = False) -> Outcome:
-        """Removes, leaves or writes an object that became `new`."""
+        """Saves `new`: removes the object, writes it, or does nothing if it is unchanged."""
         gone = decisions.is_finished(kind, new)
         if not gone and decisions.unchanged(stored.document, new):
             return Outcome(stored.body)

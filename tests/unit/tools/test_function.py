@@ -13,7 +13,7 @@ import structlog
 
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.tools.function import tool_process
+from kubechain.providers.tools.function import function_process
 from kubechain.providers.tools.function.calls import FunctionCall
 from kubechain.providers.tools.function.function_server import THREADS
 from kubechain.providers.tools.function.functions import Functions
@@ -151,7 +151,7 @@ async def test_an_async_function_that_times_out_is_cancelled_and_its_worker_stay
 async def test_more_calls_than_a_worker_has_threads_wait_for_one_and_those_given_up_never_run(
     functions: Functions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tool_process, "CANCEL_SECONDS", 20)  # a busy machine answers late, and that is no matter
+    monkeypatch.setattr(function_process, "CANCEL_SECONDS", 20)  # a busy machine answers late
     gate = os.open(pipe(tmp_path, "gate"), os.O_RDWR)
     pid = await functions.call(call("pid"))  # the worker is there: what is timed is the calls alone
     async with asyncio.TaskGroup() as group:

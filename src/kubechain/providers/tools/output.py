@@ -1,6 +1,6 @@
 """What a tool process prints: read to its end, its last lines kept for error messages, all of it to the log.
 
-`tool_process` and `mcp_session` own one per process. It never holds more than a few kilobytes, never lets a
+`function_process` and `mcp_session` own one per process. It never holds more than a few kilobytes, never lets a
 flood of output stall the process or fill the log, and never shows a value of the process's environment.
 """
 

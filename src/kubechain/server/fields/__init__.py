@@ -1,4 +1,4 @@
-"""Who owns which field of an object: `metadata.managedFields`, and server-side apply that respects it.
+"""Field ownership: `metadata.managedFields`, and server-side apply, which respects it.
 
 Called by the HTTP layer on every write. Pure; follows the rules of a Kubernetes API server within one version.
 """

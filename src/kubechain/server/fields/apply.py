@@ -1,7 +1,8 @@
-"""Server-side apply: one manager's wishes merged into the live object, without taking what others own.
+"""Server-side apply: merges the configuration of one manager into the live object, and respects fields of others.
 
-Called by the HTTP layer for `application/apply-patch+yaml`. Raises Conflict where a wish differs from what another
-manager has set, unless it is forced; what the manager no longer wishes, and nobody else owns, goes away.
+Called by the HTTP layer for `application/apply-patch+yaml`. Raises Conflict if a value differs from what another
+manager has set, unless the apply is forced. Fields that the manager no longer lists, and nobody else owns, are
+removed.
 """
 
 from __future__ import annotations

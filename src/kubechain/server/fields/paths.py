@@ -21,7 +21,7 @@ MAX_SHOWN = 1000
 
 
 class Undeclared(ValueError):
-    """An applied object has something the schema has no place for; the text says where."""
+    """An applied object has a field that is not in the schema; the text says where."""
 
 
 def child(schema: JsonObject, name: str) -> JsonObject:

@@ -1,9 +1,10 @@
 """What runs in a tool process of functions: `python -I -u -m kubechain.providers.tools.function.function_server`.
 
-`tool_process` starts it with a socket and the folders to import from, and exchanges the frames of frames.py with
-it. Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes over
-the socket too, by call. Output that belongs to no call goes to stdout and stderr, which nobody parses. It exits
-when the socket closes. It sees no environment variables except PATH, HOME, LANG and those that the manifest lists.
+`function_process` starts it with a socket and the folders to import from, and exchanges the frames of frames.py
+with it. Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes
+over the socket too, by call. Output that belongs to no call goes to stdout and stderr, which nobody parses. It
+exits when the socket closes. It sees no environment variables except PATH, HOME, LANG and those that the manifest
+lists.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from kubechain.providers.tools.function.frames import (
     Returned,
     Unusable,
 )
-from kubechain.providers.tools.function.tool_process import ToolProcess, next_id
+from kubechain.providers.tools.function.function_process import FunctionProcess, next_id
 
 INSPECT_SECONDS = 30.0
 
@@ -35,8 +35,8 @@ class Functions(FunctionProcesses):
 
     def __init__(self, search_path: Sequence[Path] = ()) -> None:
         self._folders = tuple(folder.absolute() for folder in search_path)
-        self._current: dict[tuple[tuple[str, str], ...], ToolProcess] = {}
-        self._living: set[ToolProcess] = set()
+        self._current: dict[tuple[tuple[str, str], ...], FunctionProcess] = {}
+        self._living: set[FunctionProcess] = set()
         self._closed = False
 
     async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
@@ -97,7 +97,7 @@ class Functions(FunctionProcesses):
         except Transient as error:
             raise Transient(f"function {request.entrypoint}: {error}", reason=error.reason) from error
 
-    def _process(self, env: Mapping[str, str]) -> ToolProcess:
+    def _process(self, env: Mapping[str, str]) -> FunctionProcess:
         """The process for new calls in this environment.
 
         Starts another one if the last one cannot be used any more.
@@ -110,13 +110,13 @@ class Functions(FunctionProcesses):
             return process
         if process is not None and not process.task.done():
             process.retire()
-        fresh = ToolProcess(dict(key), self._folders)
+        fresh = FunctionProcess(dict(key), self._folders)
         self._current[key] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._bury(key, fresh))
         return fresh
 
-    def _bury(self, key: tuple[tuple[str, str], ...], process: ToolProcess) -> None:
+    def _bury(self, key: tuple[tuple[str, str], ...], process: FunctionProcess) -> None:
         self._living.discard(process)
         if self._current.get(key) is process:
             del self._current[key]

@@ -38,7 +38,7 @@ def next_id() -> int:
     return next(_numbers)
 
 
-class ToolProcess:
+class FunctionProcess:
     """One tool process. When `task` is done, the process and everything that it started have ended.
 
     A plain function that runs too long cannot be stopped by itself. Its process is then retired: it takes no new
