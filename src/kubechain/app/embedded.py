@@ -41,7 +41,7 @@ async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
 
 
 async def _install_samples(api: Api) -> None:
-    """The ready-made tools that a fresh store gets."""
+    """Creates the sample tools in a new store."""
     kinds = {kind.kind: kind.raw for kind in OURS}
     for manifest in manifests():
         await api.ensure(kinds[str(manifest["kind"])], json.encode(manifest))
@@ -74,7 +74,7 @@ async def _serve(
 
 
 def _kept(path: Path) -> str:
-    """A random secret that stays the same from start to start."""
+    """A random secret that is kept over restarts."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32).encode())
     return path.read_text()

@@ -1,7 +1,7 @@
-"""The control loops over any `Api`: what both ways of running share.
+"""The control loops over any `Api`, shared by both ways of running.
 
-`controllers` brings the real providers along; `control_loops` takes whoever is outside as given, as tests do.
-Leaving either context is a crash that the runs survive.
+`controllers` creates the real providers; `control_loops` takes providers as arguments, for tests. Leaving either
+context is like a crash, which runs survive.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kubechain.runtime.worker import Worker
 
 
 class ControlLoops(Struct, frozen=True):
-    """The running control loops; for tests and benchmarks to look into."""
+    """The running control loops, for tests and benchmarks to inspect."""
 
     caches: Caches
     workers: tuple[Worker[Any], ...]
@@ -51,7 +51,7 @@ class ControlLoops(Struct, frozen=True):
         return [f"{run} ({', '.join(tools.get(run, ['model']))})" for run in sorted(self.share.busy)]
 
     async def drain(self, seconds: float) -> None:
-        """Begins nothing any more, and returns when all in hand has ended. Raises TimeoutError."""
+        """Starts nothing more, and returns when all work in progress has ended. Raises TimeoutError."""
         rest = asyncio.Event()
         self.share.on_rest = rest.set
         self.share.retire()
@@ -62,7 +62,7 @@ class ControlLoops(Struct, frozen=True):
 
 
 async def model_endpoints(settings: ProviderSettings, stack: AsyncExitStack) -> tuple[Mapping[str, str], str]:
-    """Base URLs for LLMs that name none, by provider, and the sentence that says who answers them."""
+    """Base URLs for LLMs that have none, by provider, and a sentence that says who answers them."""
     if settings.scripted:
         from kubechain.providers.models.scripted.server import ScriptedModel
 
@@ -96,9 +96,9 @@ async def controllers(
 async def control_loops(
     api: Api, outside: Outside, namespace: str = ALL_NAMESPACES, share: Share | None = None
 ) -> AsyncIterator[ControlLoops]:
-    """The control loops over whoever is outside, who is not closed with them.
+    """The control loops with the given providers, which are not closed with them.
 
-    `share`: what of the work is this replica's; by default all of it.
+    `share`: which part of the work this replica does; by default, all of it.
     """
     share = share or alone()
     events = EventRecorder(api, CONTROLLER, now, instance=share.holder)

@@ -1,7 +1,7 @@
-"""What the control loops tell of themselves: the families of metrics, and their readings.
+"""The metrics of the control loops: their families, and their readings.
 
-Made by `app.loops`, read when somebody asks `/metrics`. Reads numbers that are kept anyway, or kept here by a
-handler of a few lines; nothing is computed before somebody asks. docs/metrics.md documents every family.
+Created by `app.loops`, read on a request for `/metrics`. It reads numbers that other parts keep, or that a small
+handler counts here; nothing else is computed before a request. docs/metrics.md documents every family.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ FAMILIES = (
 
 
 class Metrics:
-    """The readings of one set of control loops. Made before the informers run: it counts what they bring."""
+    """The readings of one set of control loops.
+
+    Created before the informers run, so that it counts all their objects.
+    """
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class Metrics:
         self._calls = _phases(caches.calls)
 
     def readings(self, answered: Mapping[Labels, int] | None = None) -> Iterator[Reading]:
-        """Every family as it is now; `answered`: what the client of the API counted, where there is one."""
+        """The current values of every family; `answered`: what the client of the API counted, if there is one."""
         workers, informers, models = self._workers, self._caches.all(), self._models
         yield Reading(BUILD, {(__version__,): 1})
         yield Reading(PASSES, {(w.kind,): w.passes for w in workers})
@@ -121,7 +124,7 @@ class Metrics:
 
 
 def _phases(informer: Informer[TaskRun] | Informer[ToolCall]) -> Counter[Labels]:
-    """How many objects of a namespace are in which phase, kept up to date; where there is none, no entry."""
+    """The current number of objects by namespace and phase, without entries for zero."""
     counted: Counter[Labels] = Counter()
 
     def changed(old: TaskRun | ToolCall | None, new: TaskRun | ToolCall | None) -> None:

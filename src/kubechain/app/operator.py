@@ -72,7 +72,7 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Program]:
 async def _probe(
     api: RemoteApi, lives: Lives[ControlLoops], settings: OperatorSettings, stack: AsyncExitStack
 ) -> int:
-    """Health and metrics over HTTP, where the settings ask for them; the port, 0 where they do not."""
+    """Serves health and metrics over HTTP if the settings ask for it. Yields the port, or 0."""
     if settings.listen is None:
         return 0
     host, port = settings.listen
@@ -85,7 +85,7 @@ async def _probe(
 
 
 def _waiting(lives: Lives[ControlLoops]) -> str:
-    """Why this replica is not ready, "" where it is."""
+    """Why this replica is not ready; "" if it is."""
     if not lives.acting:
         return "cut off from the Kubernetes API; it starts again when it can take its Lease"
     missing = sorted(i.kind.kind for i in lives.loops.caches.all() if not i.synced.is_set())

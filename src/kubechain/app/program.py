@@ -18,7 +18,7 @@ FIRST_CALL = "kubechain.providers.models.chat.completions"
 
 
 class Running(Struct, frozen=True):
-    """A program that answers: where, how to point kubectl at it, and who answers for models."""
+    """A running program: its address, its kubeconfig, and who answers for models."""
 
     url: str
     kubeconfig: Path
@@ -27,7 +27,7 @@ class Running(Struct, frozen=True):
 
 
 class Program(Struct, frozen=True):
-    """A running program from the inside: what tests and benchmarks hold on to."""
+    """The inside of a running program, for tests and benchmarks."""
 
     running: Running
     api: Api
@@ -37,14 +37,14 @@ class Program(Struct, frozen=True):
 
     @property
     def loops(self) -> ControlLoops:
-        """The control loops of this moment: a replica that was cut off begins anew with others."""
+        """The current control loops. A replica that was cut off starts again with new ones."""
         return self.current()
 
 
 class Ending:
-    """How a program is told to end. `told` is set once; `grace`: seconds for what is in hand then.
+    """Tells a program to stop. `told` is set once; `grace`: seconds for the work in progress.
 
-    `waiting` is called with what that is, if there is any.
+    `waiting` is called with that work, if there is any.
     """
 
     def __init__(self, grace: Callable[[], float], waiting: Callable[[list[str], float], None]) -> None:
@@ -56,7 +56,10 @@ class Ending:
 async def run(
     program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None], ending: Ending
 ) -> list[str]:
-    """Serves until told to end; what could not end within the grace. `ready` is called once everything answers."""
+    """Serves until told to stop.
+
+    Returns what did not finish within the grace. `ready` is called once everything answers.
+    """
     async with program as running:
         ready(running.running)
         ending.serving = True
@@ -66,7 +69,7 @@ async def run(
 
 
 async def _drained(loops: ControlLoops, ending: Ending) -> list[str]:
-    """Lets what is in hand end; what did not."""
+    """Waits for work in progress. Returns what did not finish."""
     grace = ending.grace()
     if in_hand := loops.in_hand():
         ending.waiting(in_hand, grace)

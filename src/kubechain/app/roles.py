@@ -1,7 +1,7 @@
 """Roles for people in the embedded engine: the ClusterRoles that `kubechain install` brings to a cluster.
 
-`embedded` calls it at every start, before anyone is served. They are made as an API server makes its own: a role
-that is missing comes back, and one with other rules gets those of this version. It binds nobody.
+`embedded` calls it at every start, before anyone is served. As with the built-in roles of an API server, a missing
+role is created, and one with other rules gets those of this version. It creates no bindings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kubechain.runtime.api import Api
 
 
 async def install_roles(api: Api) -> None:
-    """Makes the roles, or puts them right."""
+    """Creates or corrects the roles."""
     roles = (*people(), metrics_reader(InstallSettings()))
     await asyncio.gather(*(_install(api, role) for role in roles))
 

@@ -1,6 +1,6 @@
-"""What `kubechain up` is told, and what both ways of running need. Made by the CLI and by tests.
+"""The settings of `kubechain up`, and those of both ways of running. Created by the CLI and by tests.
 
-`OperatorSettings` stands in `operator`: `kubechain up` does not load the client of a cluster.
+`OperatorSettings` is in `operator`, so that `kubechain up` does not load the client of a cluster.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class ProviderSettings(Struct, frozen=True):
-    """Who is outside: models and functions, for both ways of running.
+    """The providers, for both ways of running: models and functions.
 
     `model` "scripted" answers LLMs that name no baseURL, after `model_delay` seconds each; `base_urls` (by
     provider) stand in where an LLM names none; `functions` are folders with users' functions.

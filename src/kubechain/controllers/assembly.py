@@ -1,4 +1,4 @@
-"""Which controllers there are. Called once, by `app`; each group says which changes wake its own."""
+"""Creates all controllers. `app` calls it once; each group defines which changes wake its controllers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from kubechain.runtime.worker import Worker
 
 
 class Outside(Struct, frozen=True):
-    """Everyone the controllers talk to beyond the API. `base_urls` (by provider): see `endpoint_of`.
+    """The providers that the controllers use besides the API. `base_urls` (by provider): see `endpoint_of`.
 
-    `line`: what people are told of requests to an LLM that may wait for their turn.
+    `line`: describes the place of a request that waits to be sent to an LLM.
     """
 
     models: ModelProvider
@@ -44,7 +44,10 @@ def workers(
     clock: Clock,
     share: Share | None = None,
 ) -> tuple[Worker[Any], ...]:
-    """One worker per kind, not running yet. `share`: what of the work is this replica's; by default all of it."""
+    """One worker per kind, not running yet.
+
+    `share`: which part of the work this replica does; by default, all of it.
+    """
     parts = Parts(
         api,
         caches,

@@ -1,7 +1,7 @@
-"""What the controllers see of the world: one informer per kind, with the indices that references need.
+"""One informer per kind for the controllers, with the indices that references need.
 
-Built once by `app`; every controller reads from it and none changes what is in it. Of Secrets it holds those that
-an LLM, a Tool or an MCPServer names, and asks for no others.
+Built once by `app`. Controllers only read from it. It contains only those Secrets that an LLM, a Tool or an
+MCPServer names, and requests no others.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def caches(api: Api, namespace: str = "") -> Caches:
 
 
 def _name_secrets(made: Caches) -> None:
-    """A Secret is wanted as long as anyone names it."""
+    """Keeps a Secret current as long as an object names it."""
     _index_secrets(made, made.llms, lambda llm: local(llm, llm_secrets(llm)))
     _index_secrets(made, made.tools, lambda tool: local(tool, provider_secrets(tool)))
     _index_secrets(made, made.servers, lambda server: local(server, provider_secrets(server)))
@@ -109,7 +109,7 @@ def _env_secrets(variables: Iterable[EnvVar] | Iterable[Header]) -> list[str]:
 
 
 def _llm_of_run(run: TaskRun) -> list[str]:
-    """A run keeps to the LLM that it began with, whatever its agent names since."""
+    """The LLM of a run: the one that it began with, even if the agent names another one now."""
     version = run.status.version
     return [] if version is None or run.status.finished else local(run, [version.llm])
 

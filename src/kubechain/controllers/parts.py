@@ -1,4 +1,4 @@
-"""What controllers are made of. Put together by `assembly`; each group of controllers takes what it needs."""
+"""What controllers need. Created by `assembly`; each group of controllers takes what it uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kubechain.runtime.replicas.share import Share
 
 
 class Parts(Struct, frozen=True):
-    """`base_urls` (by provider): see `endpoint_of`. `share`: what of the work is this replica's."""
+    """`base_urls` (by provider): see `endpoint_of`. `share`: which part of the work this replica does."""
 
     api: Api
     caches: Caches

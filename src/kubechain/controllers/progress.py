@@ -1,7 +1,7 @@
-"""Shows work in progress once it has lasted a second: shorter progress is not worth a write.
+"""Shows work in progress after a second. Shorter work is not worth a write.
 
-Used by the run and the tool call controllers around the one slow thing they do. However much is at work, there is
-one timer for each of the two, and none while nothing is.
+Used by the run and the tool call controllers around their slow call. Each of the two has one timer for all calls
+in progress, and none if there are no calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VISIBLE_AFTER = 1.0
 
 
 class Lasting:
-    """What is at work, the longest first, and who is told when it has been so for `after` seconds."""
+    """Calls in progress, the oldest first, and the callbacks for those that have lasted `after` seconds."""
 
     def __init__(self, after: float = VISIBLE_AFTER) -> None:
         self._after = after
@@ -56,7 +56,7 @@ class Lasting:
 class Progress(Generic[R]):
     """`async with Progress(lasting, write) as p: await slow()`: then `p.shown` is what `write` wrote, or None.
 
-    `write` runs beside the slow call, at most once. That it fails (a conflict, say) never harms the call.
+    `write` runs during the slow call, at most once. If it fails (for example with a conflict), the call continues.
     """
 
     def __init__(self, lasting: Lasting, write: Callable[[], Awaitable[R]]) -> None:
@@ -71,7 +71,7 @@ class Progress(Generic[R]):
         return self
 
     def show(self, loop: asyncio.AbstractEventLoop) -> None:
-        """It has lasted."""
+        """Called when the call has lasted."""
         self._task = loop.create_task(self._run(), context=self._context)
 
     async def _run(self) -> None:

@@ -1,9 +1,9 @@
-"""Saves a status: the one way in which controllers write one.
+"""Saves statuses. Controllers write a status only through this module.
 
-`put_status` writes once, for what another pass can do again. `save_status` is for what must not be lost, such as a
-reply that was paid for: it goes `through_trouble`, so it waits for an API that is busy or ill, and survives the
-changes of others as far as the caller's rule allows. Both put what was written into the informer, so that the next
-pass reads it.
+`put_status` writes once, for what another pass can repeat. `save_status` is for what must not be lost, such as a
+reply that was paid for: it goes `through_trouble`, so it waits for an API that is busy or fails, and it writes
+over changes of others if the caller's rule allows that. Both put the written object into the informer, so that the
+next pass sees it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ async def put_status(api: Api, informer: Informer[R], obj: R) -> R:
 
 
 def remembered(informer: Informer[R], written: R) -> R:
-    """What was just written, told to the informer and to the pass that wrote it."""
+    """Passes the written object to the informer and to the current pass."""
     wrote(written)
     informer.remember(written)
     return written
 
 
 def always(newest: object) -> bool:
-    """Whatever was changed meanwhile, this status is written."""
+    """A rule: write the status, whatever changed meanwhile."""
     return True
 
 
@@ -93,12 +93,12 @@ async def _newest(api: Api, informer: Informer[R], obj: R) -> R | None:
 
 
 def _newer(newest: R, than: R) -> bool:
-    """Whether a read tells anything new: one that lags behind what is held does not."""
+    """Whether the object that was read is newer than the one in the informer."""
     return int(newest.metadata.resource_version) > int(than.metadata.resource_version)
 
 
 async def through_trouble(effect: Callable[[], Awaitable[T]], chance: Chance = random.random) -> T:
-    """What `effect` gives once the API takes it; doing it twice must do no harm, as with a put of one version."""
+    """Repeats `effect` until the API accepts it. It must be safe to repeat, like a put of one version."""
     failures = 0
     while True:
         try:

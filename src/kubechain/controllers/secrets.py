@@ -1,6 +1,6 @@
 """Secrets, read at the moment of use: environments of tool processes, keys and headers of models.
 
-Values go to the provider that needs them and nowhere else; what is missing is named, never guessed.
+Values go only to the provider that needs them. If one is missing, the error names it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kubechain.runtime.named import NamedInformer
 
 
 class Missing(Struct, frozen=True):
-    """A secret or a key in it that is not there yet; the sentence names it and the next move."""
+    """A Secret, or a key in it, that does not exist yet. The sentence names it and says what to do."""
 
     reason: str
     detail: str
@@ -59,7 +59,10 @@ async def named_values(
 async def endpoint_of(
     llm: LLM, secrets: NamedInformer[Secret], base_urls: Mapping[str, str]
 ) -> Endpoint | Missing:
-    """Where and as whom the LLM is called. `base_urls` (by provider) stand in where the LLM names none."""
+    """The address and key with which the LLM is called.
+
+    `base_urls` (by provider) stand in where the LLM names none.
+    """
     namespace, key = llm.metadata.namespace, ""
     if llm.spec.api_key_from is not None:
         found = await secret_value(namespace, llm.spec.api_key_from.secret_key_ref, secrets)
@@ -80,7 +83,7 @@ async def endpoint_of(
 
 
 def refused(namespace: str, name: str, said: str) -> str:
-    """What to do about a Secret that the API server refuses to show, `said` being its sentence."""
+    """What to do about a Secret that the API server does not let us read; `said` is its message."""
     found = re.search(r'[Uu]ser "([^"]+)"', said)
     user = found[1] if found else "USER"
     account = re.fullmatch(r"system:serviceaccount:([^:]+):([^:]+)", user)

@@ -16,7 +16,7 @@ TIMEOUT = 60.0
 
 
 class BuiltinRunner(ToolRunner):
-    """Does what the table of built-in tools says that a call asks for."""
+    """Carries out calls of built-in tools, as their table defines."""
 
     kind = "builtin"
 

@@ -1,7 +1,7 @@
-"""The tools that this process has at work: started by a pass of the ToolCall controller, and outside of it.
+"""The tools that run in this process. A pass of the ToolCall controller starts one; it runs outside the passes.
 
-What becomes of one is kept here until a pass has written it down; every news wakes the ToolCall. A tool at work
-is a task that `run` owns: when the control loops end, so does it. Nothing here outlives the process.
+The outcome is kept here until a pass has saved it; every change wakes the ToolCall. A running tool is a task of
+`run`, so it ends with the control loops. Nothing here outlives the process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Held:
 
 
 def shard_of(call: ToolCall) -> str:
-    """The shard of its run: both live on one replica."""
+    """The shard of its run, so that one replica works on both."""
     return f"{call.metadata.namespace}/{call.spec.task_run}"
 
 
@@ -61,7 +61,7 @@ class Executions:
         self._closing = False
 
     def __len__(self) -> int:
-        """Tools at work, or ended and not written down yet."""
+        """Tools that run, or have ended and whose outcome is not saved yet."""
         return len(self._held)
 
     def at_work(self) -> list[ToolCall]:
@@ -72,7 +72,7 @@ class Executions:
         self._told.append(handler)
 
     async def run(self) -> None:
-        """Until cancelled, with every tool that is at work."""
+        """Runs the tools until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             try:
                 await asyncio.get_running_loop().create_future()
@@ -80,34 +80,34 @@ class Executions:
                 self._closing = True
 
     def of(self, call: ToolCall) -> Execution | None:
-        """What is being done for the call here; None: nothing."""
+        """What this process does for the call; None if nothing."""
         held = self._held.get(call.metadata.uid)
         return None if held is None else held.view()
 
     def holds(self, call: ToolCall) -> bool:
-        """Whether a tool is at work for the call, or has ended and waits to be written down."""
+        """Whether a tool runs for the call, or has ended and its outcome is not saved yet."""
         held = self._held.get(call.metadata.uid)
         return held is not None and held.until is None
 
     def started(self, call: ToolCall) -> str:
-        """When its tool was started, as the ToolCall is to say it; "" where none is held."""
+        """When its tool was started, for the status; "" if there is none."""
         held = self._held.get(call.metadata.uid)
         return "" if held is None else held.started
 
     def seen(self, call: ToolCall) -> bool:
-        """Whether the ToolCall says already that this start of its tool is Running."""
+        """Whether the ToolCall already shows this start of its tool as Running."""
         held = self._held.get(call.metadata.uid)
         return held is not None and held.seen
 
     def show(self, call: ToolCall) -> None:
-        """The ToolCall says that it is Running."""
+        """Called when the ToolCall shows that it is Running."""
         if held := self._held.get(call.metadata.uid):
             held.seen = True
 
     def begin(self, call: ToolCall, nature: Nature, started: str, work: Work) -> None:
-        """Starts the tool, or a look at it, beside the passes."""
+        """Starts the tool, or a look at it, outside the passes."""
         if self._group is None:
-            raise RuntimeError("no tool is started before the control loops run")
+            raise RuntimeError("no tool can start before the control loops run")
         self.end(call)
         held = self._held[call.metadata.uid] = _Held(call, nature, started)
         self._share.begun(shard_of(call))
@@ -115,7 +115,7 @@ class Executions:
         held.task = self._group.create_task(self._work(held, work))
 
     def park(self, call: ToolCall, until: datetime | None) -> None:
-        """The work goes on elsewhere: nothing is kept of it but the time of the next look."""
+        """The work continues elsewhere. Only the time of the next look is kept."""
         nature = self._held[call.metadata.uid].nature
         self.end(call)
         if until is not None:
@@ -123,7 +123,7 @@ class Executions:
             held.until = until
 
     def end(self, call: ToolCall) -> None:
-        """All that came of it is written down, or wanted by nobody: a tool at work is cancelled."""
+        """Forgets the tool, because its outcome is saved or not needed. Cancels it if it is running."""
         held = self._held.pop(call.metadata.uid, None)
         if held is None:
             return
@@ -135,7 +135,7 @@ class Executions:
             self._share.ended(shard_of(held.call))
 
     def interrupt(self, call: ToolCall, why: str) -> None:
-        """Cuts the tool off where it is at work; the call then follows its onInterrupt."""
+        """Interrupts the tool if it is running. The call then follows its onInterrupt."""
         held = self._held.get(call.metadata.uid)
         if held is not None and held.task is not None and held.outcome is None:
             held.why_cut_off = why

@@ -1,6 +1,6 @@
-"""Big tool results: stored beside their ToolCall once, read back a stretch at a time.
+"""Stores long tool results next to their ToolCall, and reads parts of them.
 
-The ToolCall controller calls it. A run's model reads results of its own run and no others.
+The ToolCall controller calls it. The model of a run can read only results of that run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The ToolCall controller: has one tool called once, as safely as its nature asks. It knows no kind of tool.
+"""The ToolCall controller: runs the tool of a call once, as its effect allows. It knows no kind of tool.
 
-A pass starts the tool, looks at it or writes down what became of it, and ends; the tool is at work beside it
-(`executions`). What must not repeat is marked Running before it starts; a call found Running by nobody was cut off
-and follows its tool's onInterrupt: the worker hands none over that another living replica holds. A tool that fails
-has its error as its result: the model is told, the run goes on.
+A pass starts the tool, looks at it, or saves its outcome, and ends; the tool runs outside the passes
+(`executions`). A call that must not be repeated is marked Running before it starts. A Running call without a live
+holder was interrupted, and follows the onInterrupt of its tool; the worker skips calls that another live replica
+holds. The error of a tool that fails is its result: the model is told, and the run continues.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ToolCallController(Struct):
         return Done()
 
     async def gone(self, last: ToolCall) -> None:
-        """The call was deleted: what was started for it ends."""
+        """Ends what was started for the deleted call."""
         await self._stop(last, self.tools.of(last))
 
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
@@ -111,7 +111,7 @@ class ToolCallController(Struct):
             self.parts.executions.show(call)
 
     async def _show(self, call: ToolCall) -> None:
-        """The tool has been at work for a second. That this cannot be written never harms the call."""
+        """Shows that the tool has been running for a second. A failure of this write does not affect the call."""
         try:
             await self._put(call, self._running(call, self.parts.executions.started(call)))
         except ApiError:
@@ -128,11 +128,11 @@ class ToolCallController(Struct):
         return self._look_again(parked.until)
 
     def _look_again(self, until: datetime | None) -> Next:
-        """At that time, where one is known; else when something changes."""
+        """Looks again at that time; if it is unknown, when something changes."""
         return Done() if until is None else After(max(0.0, (until - self.parts.clock()).total_seconds()))
 
     async def _repeat(self, call: ToolCall, error: str) -> None:
-        """Counts the death of the tool's process; the worker has the call looked at again after a while."""
+        """Counts the death of the tool process. The worker tries the call again after a while."""
         status = self._at_work(call)
         on = f"tool:{call.spec.tool} ({error}; tried {status.deaths + 1} of {due.DEATHS} times)"
         left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="")
@@ -194,10 +194,10 @@ class ToolCallController(Struct):
         )
 
     async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> bool:
-        """Writes the status, whoever labelled the call meanwhile; False where the call is gone.
+        """Writes the status, even if metadata changed meanwhile. False if the call was deleted.
 
-        Where somebody else has gone on with the call, only what came of a tool that `ran` is written over it: a
-        mark that it is running is not to be wiped out.
+        If another replica has continued the call, only the outcome of a tool that `ran` replaces its status; a
+        mark that the call is running is kept.
         """
 
         def over(newest: ToolCall) -> bool:

@@ -17,7 +17,7 @@ from kubechain.runtime.api import Key
 
 
 class Tool(Struct, frozen=True):
-    """A tool that can be called: who provides it (None: KubeChain itself), who runs it, and how it stands."""
+    """A tool: its provider (None: KubeChain itself), its runner, and its state."""
 
     provider: Provider | None
     runner: ToolRunner
@@ -48,13 +48,13 @@ class Tools(Struct, frozen=True):
         return Tool(provider, runner, ToolState(nature, status.ready, status.status_detail, runner.looks))
 
     def run_of(self, call: ToolCall) -> TaskRun | None:
-        """The run that the call belongs to; None where it is gone, or another one has taken its name."""
+        """The run of the call. None if it was deleted, even if a new one has the same name."""
         run = self.caches.runs.get(Key(call.metadata.namespace, call.spec.task_run))
         owner = controller_of(call)
         return None if run is None or (owner is not None and owner.uid != run.metadata.uid) else run
 
     async def environment(self, tool: Tool) -> Environment | Missing:
-        """The variables of the tool's process, secrets filled in: looked for before anything is begun."""
+        """The variables of the tool process, including secrets. They are read before anything is started."""
         provider = tool.provider
         if provider is None:
             return {}

@@ -1,6 +1,6 @@
-"""The worker of ToolCalls: its controller, which of the calls are this replica's, and which changes wake a call.
+"""The worker of ToolCalls: its controller, which calls this replica works on, and which changes wake a call.
 
-A call is woken by its run, and by all that its tool is called with.
+Changes of its run, and of everything that its tool uses, wake a call.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def calls_worker(parts: Parts) -> Worker[ToolCall]:
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
-    """Its run, and all that its tool is called with."""
+    """Its run, and everything that its tool uses."""
     return (
         _calls_of_run(caches),
         _calls_of(caches.tools, "Tool", caches),
@@ -50,7 +50,7 @@ def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
 
 
 def _calls_of_run(caches: Caches) -> Wake[TaskRun]:
-    """A run that appears, is being deleted or is gone wakes its unfinished calls."""
+    """A run that is created or deleted wakes its unfinished calls."""
 
     def keys(old: TaskRun | None, new: TaskRun | None) -> Iterable[Key]:
         changed = new or old

@@ -1,4 +1,4 @@
-"""The Agent controller: is everything the agent refers to ready, and which tools will its model see?"""
+"""The Agent controller: is everything ready that the agent names, and which tools will its model get?"""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class AgentController:
         return await self._readiness.say(agent, agent.status, found, judgement)
 
     async def gone(self, last: Agent) -> None:
-        """Nothing was begun for it."""
+        """Nothing to end: nothing was started for it."""
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
-    """Everything that an agent names, and the tools that offer themselves."""
+    """Everything that an agent names, and the tools that are offered."""
     return (
         referred(caches.llms, caches.agents, "llm"),
         referred(caches.tools, caches.agents, "tool"),
@@ -50,7 +50,7 @@ def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
 
 
 def _offered(caches: Caches) -> Wake[Tool]:
-    """A tool that offers itself, or did, wakes every agent of its namespace."""
+    """A tool that is offered, or was, wakes every agent of its namespace."""
 
     def keys(old: Tool | None, new: Tool | None) -> Iterable[Key]:
         offering = [t for t in (old, new) if t is not None and t.spec.agent_selector is not None]

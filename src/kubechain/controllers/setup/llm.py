@@ -1,6 +1,7 @@
-"""The LLM controller: is the key there, and does the provider accept it?
+"""The LLM controller: does the key exist, and does the provider accept it?
 
-Checked once per spec and Secret version, over restarts too; a change of the Secret wakes it. Never calls a model.
+Checked once for each spec and version of the Secret, also after restarts. A change of the Secret wakes it. Never
+asks a model for a reply.
 """
 
 from __future__ import annotations

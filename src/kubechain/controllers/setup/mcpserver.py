@@ -1,4 +1,4 @@
-"""The MCPServer controller: does the server start and speak, and which tools does it offer?"""
+"""The MCPServer controller: does the server start and answer, and which tools does it offer?"""
 
 from __future__ import annotations
 

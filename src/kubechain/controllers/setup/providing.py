@@ -25,7 +25,7 @@ S = TypeVar("S", ToolStatus, MCPServerStatus)
 
 
 class ProviderController(ABC, Generic[P, S]):
-    """A subclass says what its status tells of what was described."""
+    """A subclass defines what its status shows."""
 
     kind: Kind[P]
 
@@ -35,7 +35,7 @@ class ProviderController(ABC, Generic[P, S]):
 
     @abstractmethod
     def status_of(self, provider: P) -> S:
-        """Its status, with what can be said before it is described."""
+        """Its status, with what is known before it is described."""
 
     @abstractmethod
     def told(self, provider: P, described: Described) -> S:
@@ -57,7 +57,7 @@ class ProviderController(ABC, Generic[P, S]):
         return Found(Assessment("Ready", described.reason, described.detail), self.told(provider, described))
 
     async def gone(self, last: P) -> None:
-        """What its tools have at work is cut off, and what was kept for it ends."""
+        """Interrupts running calls of its tools, and ends what was kept for it."""
         key = key_of(last)
         self._readiness.forget(key)
         for call in self._parts.caches.calls.by("origin", f"{self.kind.kind}/{key}"):
@@ -65,7 +65,7 @@ class ProviderController(ABC, Generic[P, S]):
         await self._runner(last).forget(last)
 
     def check_again(self, key: Key) -> None:
-        """It says that its tools have changed."""
+        """Called when it reports that its tools have changed."""
         self._readiness.forget(key)
 
     def _runner(self, provider: P) -> ToolRunner:

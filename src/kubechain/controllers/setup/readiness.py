@@ -1,9 +1,9 @@
-"""How something gets ready, the same for every kind: what it needs is there -> it is checked outside -> a verdict.
+"""Determines readiness, in the same way for every kind: dependencies exist -> external check -> assessment.
 
-A controller looks at what its object refers to, and says Pending while something is missing. What has to be looked
-at outside is checked once for each spec, each version of the Secrets in use and each `reload` annotation, and once
-more after a restart. An Error is checked again after a while, at most a minute later: a module, a package or a
-command that was missing may be there by then, and nothing tells. A status that did not change is not written.
+A controller checks what its object refers to, and sets Pending while something is missing. The external check runs
+once for each spec, each version of the Secrets in use and each `reload` annotation, and again after a restart. An
+Error is checked again within a minute, because a missing module, package or command may exist by then, and nothing
+reports that. A status that did not change is not written.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ S = TypeVar("S", bound=ReadyStatus)
 
 
 class Found(Struct, Generic[S], frozen=True):
-    """What a check found out: the assessment, and the status with everything else in it."""
+    """The result of a check: the assessment, and the status with everything else."""
 
     assessment: Assessment
     status: S
 
 
 class _Checked(Struct):
-    """What this process checked an object against last (None: nothing), and how often in a row in vain."""
+    """What this process last checked an object against (None: nothing), and the number of failures in a row."""
 
     against: str | None = None
     reload: str = ""
@@ -50,7 +50,7 @@ class _Checked(Struct):
 
 
 class Readiness(Generic[R]):
-    """The judging of one kind's objects. What it remembers of them concerns this process alone."""
+    """Determines the readiness of one kind's objects. It keeps its memory only in this process."""
 
     def __init__(self, api: Api, informer: Informer[R], clock: Clock) -> None:
         self._api = api
@@ -75,10 +75,10 @@ class Readiness(Generic[R]):
         known: str | None = None,
         unreachable: str = "",
     ) -> Next:
-        """Has `look` check the object outside, where that is due; it is told whether to begin anew with it.
+        """Calls `look` for the external check if it is due, with whether to start from scratch.
 
-        `against`: a fingerprint of what it is checked with; `known`: the one it was checked with last, where the
-        object says so itself. `unreachable`: the reason under which a Transient failure is Pending, not an Error.
+        `against`: a fingerprint of what it is checked with; `known`: the last one, if the object
+        records it. `unreachable`: the reason under which a Transient failure is Pending, not an Error.
         """
         checked = self._checked.setdefault(key_of(obj), _Checked())
         last = checked.against if known is None else known
@@ -101,7 +101,7 @@ class Readiness(Generic[R]):
         return await self.say(obj, old, found.status, found.assessment)
 
     def forget(self, key: Key) -> None:
-        """The object is gone, or has to be checked again whatever it was checked against."""
+        """Forgets the object: it was deleted, or must be checked again."""
         self._checked.pop(key, None)
 
 
@@ -111,12 +111,12 @@ def fingerprint(obj: Resource, secrets: str) -> str:
 
 
 def reload_of(obj: Resource) -> str:
-    """What somebody who wants it checked again wrote last."""
+    """The value of the `reload` annotation."""
     return obj.metadata.annotations.get(RELOAD, "")
 
 
 def reason_of(error: Terminal | ToolError) -> str:
-    """The condition's reason: a tool that says no of itself has none."""
+    """The reason for the condition. A ToolError has none of its own."""
     return error.reason if isinstance(error, Terminal) else "Refused"
 
 
@@ -127,7 +127,7 @@ def _wait(checked: _Checked) -> float:
 
 
 def same(old: ReadyStatus, new: ReadyStatus) -> bool:
-    """Whether both say the same: an API server may give JSON back with its keys in another order."""
+    """Whether both are equal; an API server may return JSON with its keys in another order."""
     return old == new or json.decode(json.encode(old)) == json.decode(json.encode(new))
 
 

@@ -1,4 +1,5 @@
-"""What an agent's spec names, out of the caches. The Agent controller and the TaskRun controller call it."""
+"""The objects that an agent's spec names, from the caches. The Agent controller and the TaskRun controller call
+it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from kubechain.runtime.api import Key
 
 
 def surroundings(caches: Caches, namespace: str, spec: AgentSpec) -> Surroundings:
-    """The objects that are there; the others are left out."""
+    """The objects that exist; the others are left out."""
     tools = {r.name: caches.tools.get(Key(namespace, r.name)) for r in spec.tools}
     servers = {r.name: caches.servers.get(Key(namespace, r.name)) for r in spec.mcp_servers}
     return Surroundings(

@@ -1,4 +1,4 @@
-"""The Task controller: can its conversation be sent, and is the agent that is to do it ready?"""
+"""The Task controller: can its conversation be sent, and is its agent ready?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TaskController:
         return await self._readiness.say(task, task.status, task.status, self._assessed(task))
 
     async def gone(self, last: Task) -> None:
-        """Nothing was begun for it."""
+        """Nothing to end: nothing was started for it."""
 
     def _assessed(self, task: Task) -> Assessment:
         if task.spec.context_window is not None and (wrong := problem(task.spec.context_window)):

@@ -25,7 +25,7 @@ class ToolController(ProviderController[Tool, ToolStatus]):
         return replace(provider.status, type=next((r.kind for r in self._parts.tools if r.serves(provider)), ""))
 
     def told(self, provider: Tool, described: Described) -> ToolStatus:
-        """What the manifest says wins over what the tool itself says."""
+        """What the manifest says takes precedence over what the tool says."""
         spec, found = provider.spec, described.tools[0]
         return replace(
             self.status_of(provider),

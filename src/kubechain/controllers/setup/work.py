@@ -1,4 +1,4 @@
-"""The workers of what gets ready: LLM, Tool, MCPServer, Agent, Task. The leader's alone."""
+"""The workers for LLM, Tool, MCPServer, Agent and Task. They run only in the leader."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _worker(
 
 
 def _look_again(check_again: Callable[[Key], None], worker: Worker[Any], owner: str) -> None:
-    """A server says that its tools have changed: they are listed anew."""
+    """Called when a server reports that its tools have changed: lists them again."""
     namespace, _, name = owner.partition("/")
     check_again(Key(namespace, name))
     worker.wake(Key(namespace, name))

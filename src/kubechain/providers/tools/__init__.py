@@ -1,1 +1,1 @@
-"""Tools: Python functions in tool processes and MCP servers, behind the ports of agents/ports/tool.py."""
+"""Tools: Python functions in tool processes and MCP servers, which implement the port in agents/ports/tool.py."""

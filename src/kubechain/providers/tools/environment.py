@@ -1,4 +1,4 @@
-"""The environment of a tool process: what the manifest gives, and the least without which programs do not run.
+"""The environment of a tool process: what the manifest lists, and the minimum that programs need.
 
 `function` and `mcp` call it for every process they start. Nothing else of the program's own environment (API keys,
 kubeconfigs, proxies) ever gets into a tool process:
@@ -8,7 +8,7 @@ kubeconfigs, proxies) ever gets into a tool process:
     HOME   the home of the user the program runs as; package runners keep their caches there
     LANG   C.UTF-8, for tool processes only: text goes in and out as UTF-8
 
-Each of them gives way to the manifest's own value.
+A value in the manifest takes precedence.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def environment(given: Mapping[str, str], *, locale: bool = False) -> dict[str, 
 def secrets(given: Mapping[str, str]) -> tuple[str, ...]:
     """The values of a manifest's environment that must not be printed, each line of them, longest first.
 
-    At this point nobody knows which came from a Secret, so all count, save those too short to be one.
+    It is not known here which values came from a Secret, so all count, except very short ones.
     """
     pieces = {piece.strip() for value in given.values() for piece in (value, *value.splitlines())}
     return tuple(sorted((p for p in pieces if len(p) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -1,4 +1,4 @@
-"""What a tool process prints: read to its end, its last lines kept for error messages, all of it to the log.
+"""Reads what a tool process prints, writes it to the log, and keeps the last lines for error messages.
 
 `function_process` and `mcp_session` own one per process. It never holds more than a few kilobytes, never lets a
 flood of output stall the process or fill the log, and never shows a value of the process's environment.

@@ -1,4 +1,4 @@
-"""Starting and ending tool processes: own process group, exact environment, neutral folder, gone with the program.
+"""Starts and ends tool processes: in a process group, with an exact environment, in a neutral folder.
 
 The sessions of MCP servers and the tool processes of functions call it. It never runs a shell and never leaves a
 process behind: on Linux each one has a watcher (tether.py), which also finds what has detached itself.
@@ -26,7 +26,7 @@ _WATCHED = sys.platform == "linux"
 
 
 class ToolProcess(asyncio.SubprocessProtocol):
-    """One process: what it prints, what it is told, and its end."""
+    """One process: its output, its input, and its end."""
 
     def __init__(self) -> None:
         self.stdout = asyncio.StreamReader()
@@ -72,17 +72,17 @@ class ToolProcess(asyncio.SubprocessProtocol):
         return self._transport.get_returncode() if self._transport is not None else None
 
     def write(self, data: bytes) -> None:
-        """Says something to its stdin; in vain when it has closed that."""
+        """Writes to its stdin. Does nothing if the process has closed it."""
         pipe = self._stdin()
         if pipe is not None and not pipe.is_closing():
             pipe.write(data)
 
     async def drained(self) -> None:
-        """Returns when it has read so much that more may be written, or reads no more at all."""
+        """Waits until more can be written, or the process reads no more."""
         await self._writable.wait()
 
     def close_stdin(self) -> None:
-        """Says that nothing more comes."""
+        """Closes its stdin."""
         if (pipe := self._stdin()) is not None:
             pipe.close()
 
@@ -116,7 +116,7 @@ class ToolProcess(asyncio.SubprocessProtocol):
         self._tie = descriptor
 
     def _cut_loose(self) -> None:
-        """Has it killed, and all it started."""
+        """Kills the process and everything that it started."""
         if self._tie >= 0:
             os.close(self._tie)
             self._tie = -1
@@ -173,7 +173,7 @@ async def start(
 
 
 async def drain(stream: asyncio.StreamReader) -> None:
-    """Reads a stream that nobody else reads any more: a process that cannot write cannot end."""
+    """Reads a stream that nobody else reads any more: a process that cannot write may not be able to exit."""
     while await stream.read(_READ_BYTES):
         pass
 

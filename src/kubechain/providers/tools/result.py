@@ -1,7 +1,6 @@
 """Results as text: what a function returned, and how much of any result is kept.
 
-The tool process calls it where the result is made, `mcp` where it arrives. It never fails on text, whatever is in
-it.
+The tool process calls it where the result is made, `mcp` where it arrives. It never fails on text.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ MAX_RESULT_BYTES = 256 * 1024
 
 
 class NotText(TypeError):
-    """A result that is neither text nor anything JSON can hold."""
+    """A result that is neither text nor representable in JSON."""
 
 
 def as_text(result: object) -> str:

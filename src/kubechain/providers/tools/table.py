@@ -1,4 +1,4 @@
-"""The kinds of tools there are: one folder and one line each."""
+"""The kinds of tools: each has one folder and one line here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Watches over one tool process, so that nothing of it outlives KubeChain, whatever kills KubeChain.
+"""Watches one tool process, so that none of its processes outlives KubeChain, even if KubeChain is killed.
 
 `python -I -S tether.py WATCH PROGRAM ARG...` runs PROGRAM as its child, with exactly the environment it was
 given, and waits. It kills every process that descends from PROGRAM, detached ones too, as soon as PROGRAM has
-ended or the other end of the descriptor WATCH is closed, because KubeChain has asked for the end or is gone. It
+ended or the other end of the descriptor WATCH is closed, because KubeChain has stopped it or has ended. It
 ends as PROGRAM did: with its exit code, or by its signal. Only for Linux: elsewhere a process ends when its input
 pipe does. It runs alone and never imports anything outside the standard library.
 """
@@ -43,7 +43,7 @@ def given_environment() -> dict[bytes, bytes]:
 
 
 def become(argv: list[str], watch: int, parent: int) -> NoReturn:
-    """Turns this process, a child of the watcher, into the program."""
+    """Replaces this process, a child of the watcher, with the program."""
     os.close(watch)
     os.setsid()
     tie(parent)

@@ -1,1 +1,1 @@
-"""Tools whose work is done by someone outside."""
+"""Tools whose work is done outside KubeChain."""

@@ -1,4 +1,5 @@
-"""`ExternalRunner`: the tool kind `external`. Someone outside works, and writes the result into the ToolCall."""
+"""`ExternalRunner`: the tool kind `external`. A person or program outside does the work and writes the result
+into the ToolCall."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ WAITING_ON = "a result from outside, written into this status"
 
 
 class ExternalRunner(ToolRunner):
-    """Starts nothing: a call is handed out by being there."""
+    """Starts nothing. Whoever does the work finds the call in the API."""
 
     kind = "external"
     looks = False
@@ -31,7 +32,7 @@ class ExternalRunner(ToolRunner):
         return isinstance(provider, Tool) and provider.spec.external is not None
 
     def nature(self, provider: Provider | None, tool: str) -> Nature:
-        """Handing a call out does no harm, and can be done again."""
+        """Starting such a call has no effect, so it can be repeated."""
         return Nature("ReadOnly", "Retry", DEFAULT_TIMEOUT)
 
     async def describe(self, provider: Provider, env: Environment) -> Described:

@@ -1,6 +1,6 @@
-"""What is asked of the processes that run Python functions: the seam between `runner` and `functions`.
+"""The interface between `runner` and `functions`: requests to the processes that run Python functions.
 
-Tests put processes of their own behind it.
+Tests replace the processes here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FunctionCall:
 
 
 class FunctionProcesses(Protocol):
-    """Runs Python functions in tool processes that outlive a call and die with the program."""
+    """Runs Python functions in tool processes that outlive a call and end with the program."""
 
     async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
         """Raises Terminal (no such module or function, with the import error's text)."""

@@ -1,4 +1,4 @@
-"""What a docstring says about a function and about each of its parameters: Google, NumPy and Sphinx style. Pure.
+"""Reads the descriptions of a function and its parameters from a docstring: Google, NumPy and Sphinx style. Pure.
 
 `signature` calls it, in the tool process.
 """

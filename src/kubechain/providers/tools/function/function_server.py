@@ -62,14 +62,14 @@ class Files:
         self._loaded: dict[str, int] = {}
 
     def note(self) -> None:
-        """Takes down files that were imported since last time."""
+        """Records files that were imported since the last call."""
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if file and file.startswith(self._folders) and file not in self._loaded:
                 self._loaded[file] = self._changed(file)
 
     def stale(self) -> bool:
-        """Whether any of them is another one now."""
+        """Whether any of these files has changed."""
         return any(self._changed(file) != then for file, then in self._loaded.items())
 
     def _changed(self, file: str) -> int:
@@ -123,11 +123,11 @@ class FunctionServer:
         self._loaded: dict[str, Function] = {}
 
     def recruit(self) -> None:
-        """One more thread for the crew."""
+        """Starts another thread."""
         threading.Thread(target=self._serve, name="function", daemon=True).start()
 
     def _serve(self) -> None:
-        """The life of a thread of the crew."""
+        """What each thread does."""
         while True:
             with self._crew:
                 self._free += 1
@@ -138,7 +138,7 @@ class FunctionServer:
                 request = self._done()
 
     def _next(self) -> Inspect | Invoke:
-        """Reads until there is something to run and a thread to spare for it, which is this one."""
+        """Reads until there is something to run and a free thread for it, which is this one."""
         while True:
             request = read_request(self._connection)
             if request is None:
@@ -159,7 +159,7 @@ class FunctionServer:
             return request
 
     def _done(self) -> Inspect | Invoke | None:
-        """What has waited longest for a thread; None: this one goes back to reading."""
+        """The request that has waited longest for a thread; None: this thread reads again."""
         with self._crew:
             if self._waiting:
                 return self._waiting.popleft()
@@ -167,7 +167,10 @@ class FunctionServer:
             return None
 
     def _cancel(self, number: int) -> None:
-        """Stops a coroutine, or what has not begun. A function that runs in a thread cannot be stopped."""
+        """Stops a coroutine, or a call that has not started.
+
+        A function that runs in a thread cannot be stopped.
+        """
         with self._crew:
             waiting = next((request for request in self._waiting if request.id == number), None)
             if waiting is not None:
@@ -225,12 +228,12 @@ class FunctionServer:
             return _raised(request.id, error)
 
     def _shown(self, request: Invoke, result: object) -> str:
-        """The result as text, without the values that nobody may see, and not too long."""
+        """The result as text, without secret values, and cut to the limit."""
         values = secrets({name: self._environment.get(name, "") for name in request.hidden})
         return limited(redacted(as_text(result), values))
 
     def _begin(self, request: Invoke, result: Awaitable[object]) -> None:
-        """Has the event loop wait for a result."""
+        """Starts waiting for a result on the event loop."""
         number = request.id
         task = self._tasks[number] = self._loop.create_task(self._await(request, result))
         task.add_done_callback(lambda _: self._tasks.pop(number, None))

@@ -40,7 +40,7 @@ class Functions(FunctionProcesses):
         self._closed = False
 
     async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
-        """A function's description and JSON Schema, anew from disk where its file has changed.
+        """A function's description and JSON Schema, from disk again if its file has changed.
 
         Raises Terminal (ImportFailed, NoSuchFunction, UnfitFunction) or Transient.
         """

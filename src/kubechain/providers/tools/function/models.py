@@ -1,4 +1,4 @@
-"""Arguments whose types only pydantic knows: its models, its `Field`, constraints, paths and addresses.
+"""Arguments with types that only pydantic supports: its models, its `Field`, constraints, paths and addresses.
 
 `signature` imports it where msgspec cannot describe a function, so that a tool process whose functions need no
 pydantic never loads it. It runs in the tool process.
@@ -24,7 +24,7 @@ _SHOWN = 10
 
 
 class PydanticArguments:
-    """The arguments of one function; raises TypeError where pydantic knows them no better."""
+    """The arguments of one function; raises TypeError if pydantic does not support them either."""
 
     def __init__(self, parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any]) -> None:
         # Fields have names of our own, since pydantic keeps some for itself; the parameter's is the alias.

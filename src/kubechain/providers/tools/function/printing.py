@@ -1,8 +1,9 @@
-"""What functions print, told apart by call: `sys.stdout` and `sys.stderr` of the tool process.
+"""Assigns what functions print to their calls: `sys.stdout` and `sys.stderr` of the tool process.
 
 `function_server` puts two of them in place. What is printed while a call runs, in its thread or its coroutine,
 goes over the socket of the tool process with the number of the call; anything else (threads of the function's own,
-C code, `os.write`) goes to the pipe as ever. A flood is cut: the function is never held up by its own words.
+C code, `os.write`) goes to the pipe as usual. A flood of output is cut off, so that it does not delay the
+function.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _current: ContextVar[Printer | None] = ContextVar("printer", default=None)
 
 
 class Printer:
-    """What one call prints. `say` sends a whole line."""
+    """The output of one call. `say` sends a whole line."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -32,7 +33,7 @@ class Printer:
         self._said = 0
 
     def write(self, text: str) -> None:
-        """Sends what is whole and keeps the beginning of what is not."""
+        """Sends complete lines and keeps the rest."""
         *lines, rest = text.split("\n")
         for line in lines:
             self._line(self._rest + line)
@@ -40,7 +41,7 @@ class Printer:
         self._rest = (self._rest + rest)[:MOST_CHARACTERS]
 
     def flush(self) -> None:
-        """Sends what is left, whole or not."""
+        """Sends the rest."""
         if self._rest:
             self._line(self._rest)
             self._rest = ""
@@ -56,7 +57,7 @@ class Printer:
 
 @contextmanager
 def printing(printer: Printer) -> Iterator[None]:
-    """What is printed inside is this call's."""
+    """Assigns what is printed in the block to this call."""
     token = _current.set(printer)
     try:
         yield
@@ -65,7 +66,7 @@ def printing(printer: Printer) -> Iterator[None]:
 
 
 class Attributed(io.TextIOBase):
-    """A stream that knows whose words it is given."""
+    """A stream that passes what is written to the current call."""
 
     def __init__(self, real: TextIO) -> None:
         self._real = real
@@ -88,7 +89,7 @@ class Attributed(io.TextIOBase):
 
     @property
     def buffer(self) -> io.BufferedIOBase:
-        """The bytes below, which are nobody's."""
+        """The stream of bytes below. It is not assigned to calls."""
         return self._real.buffer  # type: ignore[return-value]
 
     @property

@@ -29,7 +29,7 @@ _FORMATS: dict[Any, str] = {datetime.datetime: "date-time", datetime.time: "time
 
 
 class UnfitFunction(TypeError):
-    """The function's type hints cannot be told to a model."""
+    """The function's type hints cannot be described to a model."""
 
 
 class UnfitArguments(ValueError):
@@ -37,7 +37,7 @@ class UnfitArguments(ValueError):
 
 
 class Arguments(Protocol):
-    """The arguments of one function: how models are told of them, and how a document becomes values."""
+    """The arguments of one function: their schema, and how to decode a document into values."""
 
     schema: Raw
 

@@ -1,9 +1,9 @@
-"""The part of MCP that needs the official SDK: agreeing on a protocol, and what is asked of a server then.
+"""The part of MCP that needs the official SDK: agreeing on a protocol version, and the requests to a server.
 
 `session` imports it in a thread when the first server is needed, since the SDK takes over a second to load. The
-SDK's session agrees on the protocol and says what each version of it wants; requests and answers go over a wire of
-our own (wire.py): the SDK's validates whole lists and results, and one tool or block that it does not know would
-cost them all.
+SDK's session agrees on the protocol and handles the differences between versions. Requests and answers go over our
+own wire (wire.py), because the SDK validates whole lists and results: one tool or block that it does not know
+would invalidate all of them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _OURSELVES = types.Implementation(name="kubechain", version=__version__)
 
 
 class Broken(Transient):
-    """The connection to the server is gone or useless."""
+    """The connection to the server is closed or unusable."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="ServerBroken")
 
 
 class Connection:
-    """One server, connected. Any number of calls may be under way."""
+    """A connected server. It may have any number of calls in progress."""
 
     def __init__(self, session: ClientSession, wire: Wire) -> None:
         self._session = session
@@ -120,7 +120,7 @@ def _key(item: JsonValue) -> str:
 
 
 def _meta(session: ClientSession, meta: JsonObject) -> JsonObject:
-    """What newer servers want to be told with each request."""
+    """The metadata that newer servers require in each request."""
     version = session.protocol_version
     if version in MODERN_PROTOCOL_VERSIONS:
         meta = {
@@ -134,9 +134,9 @@ def _meta(session: ClientSession, meta: JsonObject) -> JsonObject:
 
 @contextlib.asynccontextmanager
 async def connected(wire: Wire, *, plain: bool = False) -> AsyncIterator[Connection]:
-    """A conversation with a started server; `plain`: ask as older protocols do, at once.
+    """A connection to a started server; `plain`: use an older protocol version at once.
 
-    Raises MCPError where they do not come to terms.
+    Raises MCPError if they do not agree on a version.
     """
     async with ClientSession(dispatcher=wire, client_info=_OURSELVES) as session:
         await (session.initialize() if plain else _agree(session))
@@ -175,7 +175,7 @@ async def _discovered(session: ClientSession) -> bool:
 
 
 async def _listen(session: ClientSession) -> None:
-    """Newer servers tell of changed tools only to those who ask; the wire hears it."""
+    """Subscribes to changes of tools, which newer servers report only to subscribers."""
     offered = session.server_capabilities.tools if session.server_capabilities else None
     if offered is None or not offered.list_changed:
         return
@@ -197,7 +197,7 @@ def _errors() -> Iterator[None]:
 
 
 def failure(error: BaseException) -> str:
-    """Why a server cannot be talked to: the first error in a group, however deep."""
+    """Why a server cannot be reached: the first error in a group of errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"cannot be reached: {error}"

@@ -1,7 +1,7 @@
-"""What an MCP server writes, read as leniently as can be without guessing: one line -> the messages in it.
+"""Reads what an MCP server writes, as leniently as possible without guessing: one line -> its messages.
 
 The wire calls it. Pure. Servers write byte order marks, log lines that end in the middle of a message, half
-characters, batches, errors that are plain text. Whatever names the request that it answers is an answer to it.
+characters, batches, errors that are plain text. A message that names a request is an answer to it.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ class Fault(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What the server says to a request; `id` is None where it does not say to which."""
+    """An answer of the server; `id` is None if it does not name the request."""
 
     id: RequestId | None
     result: JsonValue | Fault
 
 
 class Question(Struct, frozen=True):
-    """What the server asks."""
+    """A request of the server."""
 
     id: RequestId
     method: str
 
 
 class Notice(Struct, frozen=True):
-    """What the server tells unasked."""
+    """A notification of the server."""
 
     method: str
     params: JsonObject

@@ -1,4 +1,4 @@
-"""How often a server that says that its tools have changed is listened to.
+"""Limits how often a server can report that its tools have changed.
 
 A session owns one. The first notification is passed on at once; while the list stays the same, the next one waits
 twice as long each time. The last one is never dropped.
@@ -27,7 +27,7 @@ class Pace:
         self._known: Discovery | None = None
 
     def changed(self) -> None:
-        """The server says so."""
+        """Called when the server reports a change."""
         if self._timer is None:
             when = max(self._last + self._interval, self._loop.time())
             self._timer = self._loop.call_at(when, self._pass_on)
@@ -39,7 +39,7 @@ class Pace:
         self._known = found
 
     def stop(self) -> None:
-        """Nothing more is passed on."""
+        """Stops passing on changes."""
         if self._timer is not None:
             self._timer.cancel()
 

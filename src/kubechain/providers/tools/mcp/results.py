@@ -1,7 +1,7 @@
 """What an MCP server answers to `tools/list` and `tools/call`, as KubeChain needs it. Pure.
 
-The conversation calls it. A tool that cannot be offered is left out and named, and costs no other tool. A result
-that breaks the rules of its form is still the result of work that was done, and becomes text as well as it can.
+The conversation calls it. A tool that cannot be offered is left out and named; the others are kept. A result
+with an invalid form is still the result of finished work, and is turned into text as well as possible.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def tool_of(item: JsonValue, taken: Set[str]) -> DiscoveredTool | LeftOut:
 
 
 def effect_of(hints: JsonValue) -> Effect:
-    """What a repeated call does, as far as the server says."""
+    """What a repeated call does, according to the server."""
     if isinstance(hints, dict) and hints.get("readOnlyHint") is True:
         return "ReadOnly"
     if isinstance(hints, dict) and hints.get("idempotentHint") is True:

@@ -25,7 +25,7 @@ HANDSHAKE_TIMEOUT = 30.0
 
 
 class MCPRunner(ToolRunner):
-    """The tools of every MCPServer, by way of the sessions with them."""
+    """The tools of every MCPServer, through their sessions."""
 
     kind = "mcp"
 

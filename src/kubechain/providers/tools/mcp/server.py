@@ -1,6 +1,6 @@
-"""What is asked of MCP servers: the seam between `runner` and `sessions`.
+"""The interface between `runner` and `sessions`: requests to MCP servers.
 
-Tests put servers of their own behind it.
+Tests replace the servers here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Discovery(Struct, frozen=True):
 class MCPSessions(Protocol):
     """Keeps one live session per server (`owner` is the MCPServer's namespace/name), reconnecting when it dies.
 
-    A server that hangs, dies or talks garbage costs its own calls a deadline and nobody else anything.
+    A server that hangs, dies or sends garbage affects only its own calls.
     """
 
     on_change: Callable[[str], None]
@@ -80,7 +80,7 @@ class MCPSessions(Protocol):
         ...
 
     async def forget(self, owner: str) -> None:
-        """Ends the server's process; a later call starts it anew."""
+        """Ends the server's process; a later call starts it again."""
         ...
 
     async def close(self) -> None:

@@ -1,8 +1,8 @@
-"""One MCP server's life: its process and the conversation with it, in one task of their own.
+"""A session with one MCP server: its process and the connection to it, in one task.
 
-`MCP` owns one per server. A session never restarts itself: when it has ended, the next use makes another. The one
-exception is a server that ends before it has agreed on a protocol: it is started once more, and asked as older
-protocols do.
+`MCP` has one for each server. A session never restarts its server: when it has ended, the next use creates
+another. The only exception is a server that exits before it has agreed on a protocol: it is started once more,
+with an older protocol version.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def launched(command: ServerCommand) -> ToolProcess:
 
 
 def not_found(program: str) -> str:
-    """What to do about a program that is not there."""
+    """What to do about a program that does not exist."""
     if program.startswith("/") or "/" not in program:
         where = "" if program.startswith("/") else " on PATH"
         return f"cannot be started: no program {program}{where}; install it or correct spec.command"
@@ -66,13 +66,12 @@ def not_found(program: str) -> str:
 
 
 class Session:
-    """A server that is starting, running or gone. `task` is its whole life.
+    """A server that is starting, running or stopped. `task` ends with it.
 
-    A caller whose deadline passes while the server starts leaves alone; the start goes on for its own minute, so
-    that a slow package runner is there for the next try. A caller whose deadline passes later makes the session
-    ask the server for a sign of life: one that gives none within five seconds gets no new calls, and is killed
-    when the last of those that it has is over. Errors of calls never say what the server printed: that may be
-    about other runs.
+    If the deadline of a caller passes while the server starts, the start continues for up to a minute, so that a
+    slow package runner is ready for the next try. If a deadline passes later, the session pings the server: one
+    that does not answer within five seconds gets no new calls, and is killed when the last of its calls has ended.
+    Errors of calls never say what the server printed: that may be about other runs.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Session:
         self.task.add_done_callback(self._over)
 
     def stop(self) -> None:
-        """Ends the server; `task` is done when it is gone."""
+        """Stops the server; `task` is done when it has ended."""
         if not self._stopping:  # a second cancellation would cut the first one's clean-up short
             self._stopping = True
             self.task.cancel()
@@ -119,7 +118,7 @@ class Session:
 
     @property
     def draining(self) -> bool:
-        """Whether it hangs, and ends when the last of its calls is over."""
+        """Whether it hangs and will be stopped after the last of its calls."""
         return self._hangs and not self._stopping
 
     async def discover(self, timeout: float) -> Discovery:
@@ -179,7 +178,7 @@ class Session:
             self._pace.stop()
 
     async def _run(self) -> str:
-        """Starts the server and stays until it has ended; how it did."""
+        """Runs the server until it ends. Returns how it ended."""
         # Over a second the first time: in a thread, so that nobody else waits for it.
         await asyncio.to_thread(importlib.import_module, "kubechain.providers.tools.mcp.client")
         why, by_itself = await self._one_life()
@@ -190,7 +189,7 @@ class Session:
         return why
 
     async def _one_life(self) -> tuple[str, bool]:
-        """One process: how it ended, and whether it had ended by itself."""
+        """Runs one process. Returns how it ended, and whether by itself."""
         from kubechain.providers.tools.mcp.wire import CLOSED
 
         process = self._process = await self._launch(self.command)
@@ -205,7 +204,7 @@ class Session:
         return (ending(process) if by_itself and why == CLOSED else why), by_itself and why == CLOSED
 
     async def _converse(self, process: ToolProcess) -> str:
-        """Talks with the server until it has ended or is of no use; which of the two."""
+        """Runs the connection until the server ends or becomes unusable. Returns which of the two."""
         from kubechain.providers.tools.mcp.client import connected, failure
         from kubechain.providers.tools.mcp.wire import Wire
 

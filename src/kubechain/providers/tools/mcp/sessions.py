@@ -1,8 +1,8 @@
 """`MCP`: tools of MCP servers, one live session per server.
 
-`runner` calls it through MCPSessions. It never retries, never waits for one
-server on behalf of another, and holds no lock: a session is a task, and whoever needs it waits for it under their
-own deadline. The SDK is loaded when the first server is needed.
+`runner` calls it through MCPSessions. It never retries, holds no lock, and
+no server delays another: a session is a task, and each caller waits for it with its own deadline. The SDK is
+loaded when the first server is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kubechain.resources.json import JsonObject, JsonValue
 
 
 def _nobody(_: str) -> None:
-    """Nobody asked to be told."""
+    """Ignores changes of tools."""
 
 
 class MCP(MCPSessions):
@@ -51,7 +51,7 @@ class MCP(MCPSessions):
         return await self._session(owner, command).call(tool, given, idempotency_key, timeout)
 
     async def forget(self, owner: str) -> None:
-        """Ends the server and all it started; harmless when there is none."""
+        """Ends the server and everything that it started, if there is one."""
         self._current.pop(owner, None)
         tasks = {session.task for session in self._living if session.owner == owner}
         for session in list(self._living):
@@ -72,7 +72,7 @@ class MCP(MCPSessions):
         self.on_change(owner)
 
     def _session(self, owner: str, command: ServerCommand) -> Session:
-        """The session for new calls, another one where the last has ended or was started otherwise."""
+        """The session for new calls, a new one if the last has ended or had another command."""
         if self._closed:
             raise Transient("the program is shutting down", reason="ShuttingDown")
         session = self._current.get(owner)

@@ -1,8 +1,7 @@
-"""JSON-RPC over the pipes of one MCP server, as the SDK's session wants it: the port `Dispatcher` of the SDK.
+"""JSON-RPC over the pipes of one MCP server. Implements the port `Dispatcher` of the SDK.
 
-`connected` makes one per process. Whatever the server writes costs at most the request that it belongs to; only a
-closed pipe, a line without end or a flood of what is no message ends the wire. It never waits longer than its
-caller does.
+`connected` creates one for each process. A wrong message affects at most the request that it belongs to. Only a
+closed pipe, an endless line or a flood of other output ends the wire. It never waits longer than its caller.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Noise:
 
 
 class Wire(Dispatcher[TransportContext]):
-    """The requests of ours that a server has not answered yet. `ended` says why nothing more comes."""
+    """Our open requests to a server. `ended`: why no more answers will come."""
 
     def __init__(self, process: ToolProcess, stray: Callable[[bytes], None], changed: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -83,7 +82,7 @@ class Wire(Dispatcher[TransportContext]):
 
     @property
     def end(self) -> str:
-        """Why nothing more comes; "" where more may come, or nobody listens any more."""
+        """Why no more answers will come; "" if more may come, or the wire was closed."""
         return self.ended.result() if self.ended.done() and not self.ended.cancelled() else ""
 
     async def request(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions) -> JsonValue:
@@ -136,7 +135,7 @@ class Wire(Dispatcher[TransportContext]):
         *,
         task_status: anyio.abc.TaskStatus[None] = TASK_STATUS_IGNORED,
     ) -> None:
-        """Hears the server until nothing more comes."""
+        """Reads from the server until it closes its output."""
         task_status.started()
         try:
             self.ended.set_result(await self._hear(on_notify_intercept))
@@ -189,7 +188,7 @@ class Wire(Dispatcher[TransportContext]):
             answer.set_result(result)
 
     def _decline(self, to: RequestId, method: str) -> None:
-        """KubeChain gives servers no files, models or people to ask."""
+        """Refuses requests of the server for files, models or people."""
         if method == "ping":
             self._write(_line({"id": to, "result": {}}))
         else:
