@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import json
 
+from kubechain.app.housekeeping import housekeeping
 from kubechain.app.loops import ControlLoops, controllers, model_endpoints
 from kubechain.app.program import Program, Running
 from kubechain.app.roles import install_roles
@@ -36,6 +37,7 @@ async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
         if fresh and not settings.bare:
             await _install_samples(store)
         await install_roles(store)
+        await stack.enter_async_context(housekeeping(store))
         running = await _serve(store, loops, settings, stack, model_line)
         yield Program(running, store, lambda: loops)
 

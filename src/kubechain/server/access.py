@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.datastructures import Headers
 
@@ -26,23 +26,35 @@ PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 async def who(api: Api, settings: ServerSettings, headers: Headers) -> User:
     """The user of a request, or the one it impersonates. Raises Unauthorized, Forbidden."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    user = await holder(api, settings, token.strip()) if scheme.lower() == "bearer" else None
-    if user is None:
+    if scheme.lower() != "bearer":
         raise Unauthorized("Unauthorized")
+    try:
+        user, _ = await holder(api, settings, token.strip(), [accounts.ISSUER])
+    except Unauthorized:
+        raise Unauthorized("Unauthorized") from None
     return await impersonated(api, user, headers)
 
 
-async def holder(api: Api, settings: ServerSettings, token: str) -> User | None:
-    """The user that a token stands for."""
+async def holder(
+    api: Api, settings: ServerSettings, token: str, audiences: Sequence[str]
+) -> tuple[User, Sequence[str]]:
+    """The user that a token stands for, and which of the audiences it is for. Raises Unauthorized: why."""
     digest = hashlib.sha256(token.encode()).digest()
     found = None
     for known, user in settings.tokens.items():
         if hmac.compare_digest(hashlib.sha256(known.encode()).digest(), digest):
             found = user
-    if found is None and token.count(".") == 2:
-        claims = accounts.verify(token, settings.signing_key, settings.clock().timestamp())
-        found = await accounts.account(api, claims) if claims else None
-    return impersonation.authenticated(found) if found else None
+    if found is not None and accounts.ISSUER in audiences:
+        return impersonation.authenticated(found), [accounts.ISSUER]
+    claims = accounts.verify(token, settings.signing_key) if token.count(".") == 2 else None
+    if claims is None:
+        raise Unauthorized("invalid bearer token")
+    try:
+        known_to = accounts.audiences(claims, audiences)
+        user = await accounts.account(api, claims, settings.clock())
+    except Unauthorized as refused:
+        raise Unauthorized(f"[invalid bearer token, {refused.message}]") from None
+    return impersonation.authenticated(user), known_to
 
 
 async def impersonated(api: Api, user: User, headers: Headers) -> User:

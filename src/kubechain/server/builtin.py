@@ -259,6 +259,10 @@ def _role(namespaced: bool) -> Callable[[JsonObject, JsonObject | None], Iterato
     def checks(obj: JsonObject, old: JsonObject | None) -> Iterator[Cause]:
         for i, rule in enumerate(_objects(obj.get("rules"))):
             yield from _policy_rule(rule, f"rules[{i}]", namespaced)
+        aggregation = obj.get("aggregationRule")
+        if isinstance(aggregation, dict) and not aggregation.get("clusterRoleSelectors"):
+            text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            yield required("aggregationRule.clusterRoleSelectors", text)
 
     return checks
 

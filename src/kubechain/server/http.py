@@ -23,7 +23,7 @@ from kubechain.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, 
 from kubechain.resources.json import JsonObject
 from kubechain.runtime.api import Api
 from kubechain.runtime.metrics import Reading
-from kubechain.server import access, discovery, missing, openapi, pretty, read, reviews, write
+from kubechain.server import access, discovery, missing, openapi, pretty, read, reviews, tokens, write
 from kubechain.server.accept import form_of
 from kubechain.server.bodies import plain_in
 from kubechain.server.embedding import serving
@@ -114,7 +114,7 @@ class Application:
     async def _done(self, scope: RequestScope, verb: str) -> ASGIApp:
         target = scope.target
         if target.subresource is not None and target.subresource.name == "token":
-            return scope.answer(await reviews.account_token(scope, await plain_in(scope)), 201)
+            return scope.answer(await tokens.account_token(scope, await plain_in(scope)), 201)
         if "get" not in target.served.verbs:
             return scope.answer(await reviews.answer(scope, await plain_in(scope)), 201)
         try:

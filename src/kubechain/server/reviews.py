@@ -1,28 +1,21 @@
-"""Requests that are answered and not stored: reviews of identity and access, and tokens of service accounts.
+"""Requests that are answered and not stored: reviews of identity, access and tokens.
 
-Called by `http` for POSTs to the review resources and to `serviceaccounts/NAME/token`. Never writes.
+Called by `http` for POSTs to the review resources. Never writes.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
 from msgspec.structs import replace
 
-from kubechain.errors import BadRequest
-from kubechain.resources.builtin import SERVICE_ACCOUNTS, Plain
-from kubechain.resources.json import JsonObject, JsonValue, lookup
-from kubechain.resources.kind import Kind
-from kubechain.resources.model import timestamp
+from kubechain.errors import BadRequest, Unauthorized
+from kubechain.resources.json import JsonObject
 from kubechain.server import access, accounts, roles
 from kubechain.server.causes import invalid, refuse
 from kubechain.server.scope import RequestScope
 from kubechain.server.settings import User
-
-_HOUR = 3600
-_TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", Plain)
 
 
 async def answer(scope: RequestScope, body: JsonObject) -> JsonObject:
@@ -42,8 +35,8 @@ async def answer(scope: RequestScope, body: JsonObject) -> JsonObject:
         case "TokenReview":
             if not asked.get("token"):
                 raise BadRequest("token is required for TokenReview in authentication")
-            review["status"] = await _token(scope, str(asked["token"]))
-            review["spec"] = {}
+            review["status"] = await _token(scope, asked)
+            review["spec"] = {name: value for name, value in asked.items() if name != "token"}
         case "SelfSubjectRulesReview":
             review["status"] = await _rules(scope, str(asked.get("namespace") or ""))
         case "SelfSubjectAccessReview":
@@ -65,45 +58,15 @@ def info(user: User) -> JsonObject:
     return out
 
 
-async def account_token(scope: RequestScope, body: JsonObject) -> JsonObject:
-    """The TokenRequest with a new token of the service account in its status. Raises NotFound."""
-    name, namespace = scope.target.name, scope.target.namespace
-    document = await scope.api.get(SERVICE_ACCOUNTS.raw, name, namespace)
-    stored = msgspec.json.decode(document)
-    seconds = lookup(body, "spec.expirationSeconds")
-    lifetime = seconds if isinstance(seconds, int) else _HOUR
-    if lifetime < 600:
-        cause = invalid("spec.expirationSeconds", lifetime, "may not specify a duration less than 10 minutes")
-        refuse(_TOKEN_REQUEST, "", [cause])
-    if lifetime > 1 << 32:
-        cause = invalid("spec.expirationSeconds", lifetime, "may not specify a duration larger than 2^32 seconds")
-        refuse(_TOKEN_REQUEST, "", [cause])
-    audiences = lookup(body, "spec.audiences")
-    wanted = [str(a) for a in audiences] if isinstance(audiences, list) and audiences else [accounts.ISSUER]
-    issued = int(scope.settings.clock().timestamp())
-    subject = f"system:serviceaccount:{namespace}:{name}"
-    claims = accounts.Claims(subject, issued + lifetime, issued, wanted, stored["metadata"]["uid"])
-    expires = timestamp(datetime.fromtimestamp(claims.exp, UTC))
-    token = accounts.sign(claims, scope.settings.signing_key)
-    return {
-        "kind": "TokenRequest",
-        "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": claims.uid,
-            "creationTimestamp": timestamp(scope.settings.clock()),
-        },
-        "spec": {"audiences": cast("list[JsonValue]", wanted), "expirationSeconds": lifetime},
-        "status": {"token": token, "expirationTimestamp": expires},
-    }
-
-
-async def _token(scope: RequestScope, token: str) -> JsonObject:
-    user = await access.holder(scope.api, scope.settings, token)
-    if user is None:
-        return {"user": {}, "error": "invalid bearer token"}
-    return {"authenticated": True, "user": info(user)}
+async def _token(scope: RequestScope, spec: JsonObject) -> JsonObject:
+    """Who a token stands for, and for which of the audiences that are asked about."""
+    asked = spec.get("audiences")
+    wanted = [str(a) for a in asked] if isinstance(asked, list) and asked else [accounts.ISSUER]
+    try:
+        user, audiences = await access.holder(scope.api, scope.settings, str(spec["token"]), wanted)
+    except Unauthorized as refused:
+        return {"user": {}, "error": refused.message}
+    return {"authenticated": True, "user": info(user), "audiences": [*audiences]}
 
 
 async def _judged(scope: RequestScope, user: User, spec: JsonObject) -> JsonObject:

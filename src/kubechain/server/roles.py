@@ -12,7 +12,6 @@ import msgspec
 from kubechain.errors import NotFound
 from kubechain.resources.builtin import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from kubechain.resources.json import JsonObject
-from kubechain.resources.kind import GROUP
 from kubechain.runtime.api import Api
 from kubechain.server.settings import User
 
@@ -101,9 +100,7 @@ class _Binding(msgspec.Struct, rename="camel"):
     subjects: list[_Subject] | None = None
 
 
-_READ = ["get", "list", "watch"]
 _OWN = ["selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-_CONTENT = ["configmaps", "events", "serviceaccounts"]
 EVERYONE = (
     PolicyRule(["create"], ["authentication.k8s.io", "authorization.k8s.io"], _OWN),
     PolicyRule(["get"], non_resource_urls=["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]),
@@ -112,17 +109,7 @@ EVERYONE = (
 """What every authenticated user may do."""
 
 EVERYTHING = [PolicyRule(["*"], ["*"], ["*"]), PolicyRule(["*"], non_resource_urls=["*"])]
-DEFAULT_ROLES: dict[str, list[PolicyRule]] = {
-    "cluster-admin": EVERYTHING,
-    "admin": [PolicyRule(["*"], ["", "events.k8s.io", GROUP, "rbac.authorization.k8s.io"], ["*"])],
-    "edit": [PolicyRule(["*"], [GROUP], ["*"]), PolicyRule(["*"], [""], [*_CONTENT, "secrets"])],
-    "view": [
-        PolicyRule(_READ, [GROUP], ["*"]),
-        PolicyRule(_READ, [""], [*_CONTENT, "namespaces"]),
-        PolicyRule(_READ, ["events.k8s.io"], ["events"]),
-    ],
-}
-"""ClusterRoles that can be bound without being stored; a stored one of the same name wins."""
+"""What cluster-admin may do, and everyone in system:masters."""
 
 _ROLE = msgspec.json.Decoder(_Role)
 _BINDING = msgspec.json.Decoder(_Binding)
@@ -164,8 +151,8 @@ async def rules_of(api: Api, kind: str, name: str, namespace: str) -> list[Polic
             api.get(ROLES.raw, name, namespace) if kind == "Role" else api.get(CLUSTER_ROLES.raw, name)
         )
     except NotFound:
-        if kind == "ClusterRole" and name in DEFAULT_ROLES:
-            return DEFAULT_ROLES[name]
+        if kind == "ClusterRole" and name == "cluster-admin":
+            return EVERYTHING  # whatever becomes of the stored one
         raise
     return _ROLE.decode(document).rules or []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubechain.errors import Unauthorized
 from kubechain.server import access, accounts, tls
 from kubechain.server.roles import PolicyRule, Request
 from kubechain.server.settings import ADMIN, ServerSettings, User
@@ -46,14 +49,33 @@ def test_a_refusal_reads_as_that_of_a_real_server() -> None:
     )
 
 
-def test_a_token_of_an_account_is_good_until_it_expires_and_only_under_its_key() -> None:
-    claims = accounts.Claims("system:serviceaccount:default:bot", 100, 50, ["x"], "u")
+def test_a_token_of_an_account_is_good_under_its_own_key_only() -> None:
+    bound = accounts.Bound("default", accounts.Ref("bot", "u"), accounts.Ref("life", "v"))
+    claims = accounts.Claims("system:serviceaccount:default:bot", 100, 50, ["x"], bound, "one", 50)
     token = accounts.sign(claims, b"key")
-    assert accounts.verify(token, b"key", 99) == claims
-    assert accounts.verify(token, b"key", 100) is None
-    assert accounts.verify(token, b"other", 99) is None
-    assert accounts.verify(token[:-2] + "AA", b"key", 99) is None
-    assert accounts.verify("a.b.c", b"key", 99) is None
+    assert accounts.verify(token, b"key") == claims
+    assert accounts.verify(token, b"other") is None
+    assert accounts.verify(token[:-2] + "AA", b"key") is None
+    assert accounts.verify("a.b.c", b"key") is None
+
+
+def test_the_claims_of_a_token_are_those_of_kubernetes() -> None:
+    bound = accounts.Bound("default", accounts.Ref("bot", "u"))
+    token = accounts.sign(accounts.Claims("s", 100, 50, ["x"], bound, "one", 50), b"key")
+    _, body, _ = token.split(".")
+    assert json.loads(base64.urlsafe_b64decode(body + "===")) == {
+        "sub": "s", "exp": 100, "iat": 50, "nbf": 50, "aud": ["x"], "jti": "one", "iss": accounts.ISSUER,
+        "kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "bot", "uid": "u"}},
+    }  # fmt: skip
+
+
+def test_a_token_is_for_the_audiences_that_it_names() -> None:
+    claims = accounts.Claims("s", 100, 50, ["vault", "b"])
+    assert accounts.audiences(claims, ["x", "vault"]) == ["vault"]
+    with pytest.raises(
+        Unauthorized, match=r'token audiences \["vault" "b"\] is invalid for the target audiences \["x"\]'
+    ):
+        accounts.audiences(claims, ["x"])
 
 
 def test_settings_print_no_token() -> None:
