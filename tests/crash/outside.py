@@ -18,12 +18,12 @@ from typing import Protocol
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, TokenCount, ToolOffer
 from kubechain.agents.ports.tool import Environment
 from kubechain.providers.models.router import Models
-from kubechain.providers.models.scripted.conversation import (
+from kubechain.providers.models.scripted.dialogue import (
     AskedCall,
     AskedFunction,
     ChatMessage,
     ChatRequest,
-    Conversation,
+    Dialogue,
     OfferedFunction,
     OfferedTool,
 )
@@ -160,7 +160,7 @@ class ScriptedReplies:
         await self._pause()
         reply = decide(self._script, request)
         assert reply is not None and reply.usage is not None, "the script has no such turn, or no usage"
-        first = Conversation(request).calls_before + 1
+        first = Dialogue(request).calls_before + 1
         calls = [_requested(call, number) for number, call in enumerate(reply.tool_calls, first)]
         return Reply(
             ours.Message(role="assistant", content=reply.content, tool_calls=calls),

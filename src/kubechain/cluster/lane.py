@@ -19,13 +19,13 @@ class Lane:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        entry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(entry)
         self._admit()
         try:
-            await turn
+            await entry
         except asyncio.CancelledError:
-            if not turn.cancelled():
+            if not entry.cancelled():
                 self._leave()
             raise
 
@@ -38,7 +38,7 @@ class Lane:
 
     def _admit(self) -> None:
         while self._waiting and self._inside <= (len(self._waiting) - 1) // WAITING_FOR_ONE_MORE:
-            turn = self._waiting.popleft()
-            if not turn.cancelled():
+            entry = self._waiting.popleft()
+            if not entry.cancelled():
                 self._inside += 1
-                turn.set_result(None)
+                entry.set_result(None)

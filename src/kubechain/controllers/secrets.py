@@ -61,7 +61,7 @@ async def endpoint_of(
 ) -> Endpoint | Missing:
     """The address and key with which the LLM is called.
 
-    `base_urls` (by provider) stand in where the LLM names none.
+    `base_urls` (by provider) are used if the LLM has none.
     """
     namespace, key = llm.metadata.namespace, ""
     if llm.spec.api_key_from is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from kubechain.agents.builtin.read_result import INLINE, READ_RESULT, Reading, reading
 from kubechain.agents.builtin.table import TABLE, offers, origin_of, step_of
-from kubechain.agents.run.scene import Ask, Call
+from kubechain.agents.run.scene import Ask, CreateCalls
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
 from kubechain.resources.toolcall import StoredResult
@@ -22,7 +22,7 @@ def test_each_row_is_found_by_the_name_that_it_offers() -> None:
 def test_reading_on_is_offered_from_the_first_stored_result_on_and_only_then() -> None:
     of = run(QUESTION, asks_for("echo"), turns=1)
     first = next_step(scene(of))
-    assert isinstance(first, Call)
+    assert isinstance(first, CreateCalls)
     stored = StoredResult(name="n", parts=1, characters=INLINE + 1)
     asked = next_step(scene(of, call(first.missing[0][0], "Succeeded", stored=stored)))
     assert isinstance(asked, Ask)
@@ -31,7 +31,7 @@ def test_reading_on_is_offered_from_the_first_stored_result_on_and_only_then() -
         later = run(QUESTION, asks_for(READ_RESULT), turns=2)
         later.status.stored_results = count
         step = next_step(scene(later))
-        assert isinstance(step, Call)
+        assert isinstance(step, CreateCalls)
         origin = step.missing[0][1].origin
         assert (origin.kind if origin else None) == kind
 

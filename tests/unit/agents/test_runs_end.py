@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
 from kubechain.agents.run import calls, checkpoint, tries
-from kubechain.agents.run.scene import Ask, Call, Due, Idle
+from kubechain.agents.run.scene import Ask, CreateCalls, Due, Idle
 from kubechain.agents.run.step import next_step
 from kubechain.agents.run.transcript import mended
 from kubechain.resources.message import Message
@@ -56,7 +56,7 @@ class Told:
             match next_step(scene(self.run, *self.children.values())):
                 case Idle():
                     return
-                case Call(missing):
+                case CreateCalls(missing):
                     self._make(missing)
                 case Ask() as ask:
                     self._ask(ask)

@@ -9,7 +9,7 @@ import pytest
 from kubechain.agents.ports.model import Reply
 from kubechain.agents.run import calls, checkpoint
 from kubechain.agents.run.outcome import Kept
-from kubechain.agents.run.scene import Ask, Call, Idle, Scene, Wait
+from kubechain.agents.run.scene import Ask, CreateCalls, Idle, Scene, Wait
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
 from kubechain.resources.taskrun import TaskRun
@@ -76,7 +76,7 @@ def test_what_is_not_there_yet_is_waited_for_by_name(missing: dict[str, object],
 def test_a_reply_with_tool_calls_has_every_child_made_under_its_computed_name() -> None:
     of = run(QUESTION, asks_for("echo", "made_up"), turns=1)
     step = next_step(scene(of))
-    assert isinstance(step, Call)
+    assert isinstance(step, CreateCalls)
     assert [name for name, _ in step.missing] == names(of)
     assert [spec.tool for _, spec in step.missing] == ["echo", "made_up"]
     assert step.missing[0][1].origin is not None
@@ -87,13 +87,13 @@ def test_only_the_missing_children_are_made_after_a_crash_between_two_of_them() 
     of = run(QUESTION, asks_for("echo", "echo"), turns=1)
     first, second = names(of)
     step = next_step(scene(of, call(first, "Succeeded")))
-    assert isinstance(step, Call)
+    assert isinstance(step, CreateCalls)
     assert [name for name, _ in step.missing] == [second]
 
 
 def test_children_are_made_even_when_the_task_was_deleted_meanwhile() -> None:
     of = run(QUESTION, asks_for("echo"), turns=1)
-    assert isinstance(next_step(Scene(of)), Call)
+    assert isinstance(next_step(Scene(of)), CreateCalls)
 
 
 def test_a_run_waits_until_all_expected_children_have_results() -> None:
@@ -142,7 +142,7 @@ def test_the_checkpoint_and_a_later_look_find_the_same_calls_due(messages: list[
     of = run(*messages, turns=1)
     step = next_step(scene(of))
     due = calls.due(of, agent())
-    assert due == (step.missing if isinstance(step, Call) else [])
+    assert due == (step.missing if isinstance(step, CreateCalls) else [])
     assert calls.due(of, agent(), calls.names(of)[:1]) == due[1:]
 
 
@@ -161,4 +161,4 @@ def test_results_go_back_in_call_order_with_errors_as_text() -> None:
 def test_children_of_another_turn_or_an_older_run_of_the_same_name_do_not_count() -> None:
     of = run(QUESTION, asks_for("echo"), turns=2)
     older = names(run(QUESTION, asks_for("echo"), turns=1))[0]
-    assert isinstance(next_step(scene(of, call(older, "Succeeded"))), Call)
+    assert isinstance(next_step(scene(of, call(older, "Succeeded"))), CreateCalls)

@@ -1,7 +1,7 @@
-"""Tool results too long to be shown whole: what the ToolCall keeps, what moves out, and how a model reads on.
+"""Long tool results: what the ToolCall keeps, what moves to ToolResults, and how a model reads the rest.
 
-Pure. The built-in tool `read_result` is offered from the first stored result of a run on. The handle of a stored
-result is the name of its ToolCall, which keeps a preview; ToolResults hold the whole.
+Pure. The built-in tool `read_result` is offered once a run has a stored result. The handle of a stored result
+is the name of its ToolCall, which keeps a preview; ToolResults have all of it.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Reading(Struct, forbid_unknown_fields=True):
 
 
 def is_offered(run: TaskRun, stored: int) -> bool:
-    """To a run of which at least one result was stored."""
+    """Whether the run has a stored result."""
     return stored > 0
 
 
 def reading(arguments: str) -> Reading | str:
-    """What is to be read, or what is wrong with the arguments, told to the model."""
+    """What to read, or an error about the arguments for the model."""
     try:
         return json.decode(arguments.encode(), type=Reading)
     except ValidationError as error:
@@ -87,6 +87,6 @@ def part_name(name: str, part: int) -> str:
 
 
 def cut_note(handle: str, end: int, total: int) -> str:
-    """What stands where a result was cut: how much there is, and how to go on."""
+    """The note where a result was cut: how long it is, and how to read on."""
     way_on = f'Go on with {READ_RESULT}: handle "{handle}", offset {end}'
     return f"\n[{total} characters in all, shown up to {end}. {way_on}]"

@@ -1,4 +1,4 @@
-"""The tools that KubeChain itself offers to models, as a table: which run is offered which, what a call asks for.
+"""The tools that KubeChain itself offers to models, as a table: which runs get which tool, and what a call does.
 
 Pure. The decision about a run reads the offers, the decision about a ToolCall the steps. One file a tool; a new
 tool is one file and one row. A tool of the agent that has the same name takes precedence.
@@ -40,7 +40,7 @@ TABLE: dict[str, Builtin] = {
 
 
 def offers(run: TaskRun, stored: int, taken: Collection[str] = ()) -> list[ToolOffer]:
-    """What the model of the run is offered beside the tools of its agent, whose names are `taken`."""
+    """The built-in tools that the run gets in addition to those of its agent, whose names are `taken`."""
     return [
         builtin.offer for name, builtin in TABLE.items() if builtin.is_offered(run, stored) and name not in taken
     ]

@@ -1,4 +1,4 @@
-"""What can become of a tool that was started. Pure data: runners and the ToolCall controller hand it on."""
+"""The outcomes of a tool that was started. Pure data, passed from runners to the ToolCall controller."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False):
-    """The work goes on elsewhere. `handle` names it and is kept in the ToolCall, so that a restart finds it again.
+    """The work continues elsewhere. `handle` identifies it, and is saved in the ToolCall for a restart.
 
-    `until`: when to look at it next, where nothing tells of its end; `waiting_on`: what people read meanwhile.
+    `until`: when to look at it next, if nothing reports its end; `waiting_on`: what people see meanwhile.
     """
 
     handle: ExternalWork
@@ -28,13 +28,13 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """The tool said no: the error is told to the model."""
+    """The tool failed: the model is told the error."""
 
     error: str
 
 
 class Interruption(msgspec.Struct, frozen=True, gc=False):
-    """The tool was cut off: nobody knows how far it came. `timed_out`: because its time was over."""
+    """The tool was interrupted, and its outcome is unknown. `timed_out`: because of its timeout."""
 
     error: str
     timed_out: bool = False

@@ -1,4 +1,4 @@
-"""What the ToolCall controller has observed: all that the decision about a call depends on. Pure data."""
+"""What the ToolCall controller has observed: everything that the decision about a call depends on. Pure data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from kubechain.resources.toolcall import ToolCall
 
 
 class ToolState(msgspec.Struct, frozen=True, gc=False):
-    """The tool behind a call: whether it can be called now, else why not, and how it has to be called.
+    """The tool behind a call: whether it can be called now, otherwise why not, and its nature.
 
-    `looks`: whether its runner can be asked how work elsewhere stands; else someone writes the result by hand.
+    `looks`: whether its runner can be asked how work elsewhere stands; otherwise someone writes the result into
+    the ToolCall.
     """
 
     nature: Nature
@@ -25,10 +26,10 @@ class ToolState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
-    """What this process does, or did, for the call. `outcome` None: the tool is at work.
+    """What this process does, or did, for the call. `outcome` None: the tool is running.
 
-    `lasting`: it has been at work for so long that people should see it. `until`: work elsewhere is not looked at
-    before. `nature` is the one it was started with.
+    `lasting`: it has been running long enough to be shown. `until`: when to look at work elsewhere again. `nature`
+    is the one it was started with.
     """
 
     nature: Nature

@@ -1,6 +1,6 @@
 """What is due for one tool call: the pure, total decision behind the ToolCall controller.
 
-It knows no kind of tool. An ordered list of small gates; the first that has an answer gives it.
+It does not depend on the kind of tool. It is an ordered list of small gates; the first one with an answer decides.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Start(msgspec.Struct, frozen=True, gc=False):
 
 
 class Look(msgspec.Struct, frozen=True, gc=False):
-    """See how the work elsewhere stands."""
+    """Check the work elsewhere."""
 
 
 class Show(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +54,7 @@ class Show(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
-    """End what was started for the call: it, or its run, is being deleted."""
+    """End what was started for the call, because it or its run is being deleted."""
 
 
 class Park(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +76,7 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoseTrack(msgspec.Struct, frozen=True, gc=False):
-    """The tool was cut off and must not be repeated unasked; `why` it was cut off."""
+    """The tool was interrupted and must not be repeated; `why` it was interrupted."""
 
     why: str
 
@@ -102,7 +102,7 @@ def next_call_step(scene: CallScene) -> CallStep:
 
 
 def _deleted(scene: CallScene) -> CallStep | None:
-    """What nobody wants any more is ended, and not begun."""
+    """A call that is being deleted, or whose run is, is ended and not started."""
     run = scene.run
     if scene.call.metadata.deletion_timestamp is not None or (
         run is not None and run.metadata.deletion_timestamp is not None
@@ -114,7 +114,7 @@ def _deleted(scene: CallScene) -> CallStep | None:
 
 
 def _over(scene: CallScene) -> CallStep | None:
-    """Finished, or a person has to say what became of it."""
+    """The call is finished, or waits for a person."""
     status = scene.call.status
     if status.finished or status.phase == "OutcomeUnknown":
         return CallIdle() if scene.execution is None else Stop()
@@ -122,7 +122,7 @@ def _over(scene: CallScene) -> CallStep | None:
 
 
 def _in_hand(scene: CallScene) -> CallStep | None:
-    """This process started it."""
+    """This process has started the tool."""
     execution = scene.execution
     if execution is None or execution.until is not None:
         return None
@@ -142,7 +142,7 @@ def _in_hand(scene: CallScene) -> CallStep | None:
 
 
 def _cut_off(scene: CallScene, cut: Interruption) -> CallStep:
-    """The tool died or hung: a timeout is told to the model, a death follows onInterrupt."""
+    """The tool died or hung. The model is told of a timeout; after a death, onInterrupt applies."""
     policy = _nature(scene).on_interrupt
     if cut.timed_out or policy == "Fail":
         return Fail(cut.error)
@@ -154,7 +154,7 @@ def _cut_off(scene: CallScene, cut: Interruption) -> CallStep:
 
 
 def _unfit(scene: CallScene) -> CallStep | None:
-    """The model made up a tool, or its arguments are no JSON object."""
+    """The model invented a tool, or the arguments are not a JSON object."""
     spec = scene.call.spec
     if spec.origin is None:
         return Refuse(f'there is no tool "{spec.tool}"; use one of the tools you were given')
@@ -163,7 +163,7 @@ def _unfit(scene: CallScene) -> CallStep | None:
 
 
 def _absent(scene: CallScene) -> CallStep | None:
-    """The run or the tool is not there."""
+    """The run or the tool does not exist."""
     spec = scene.call.spec
     if scene.run is None:
         return CallWait(f'TaskRun "{spec.task_run}" not found')
@@ -173,7 +173,7 @@ def _absent(scene: CallScene) -> CallStep | None:
 
 
 def _elsewhere(scene: CallScene) -> CallStep | None:
-    """The work goes on outside of this process: it is looked at when it is time."""
+    """The work continues outside this process, and is looked at when it is time."""
     status, execution = scene.call.status, scene.execution
     if status.phase != "Running" or status.external is None or scene.tool is None:
         return None
@@ -184,7 +184,7 @@ def _elsewhere(scene: CallScene) -> CallStep | None:
 
 
 def _found_running(scene: CallScene) -> CallStep | None:
-    """Nobody is at work on it any more: it was cut off, and follows its tool's onInterrupt."""
+    """No process is working on the call: it was interrupted, and follows the onInterrupt of its tool."""
     if scene.call.status.phase != "Running":
         return None
     match _nature(scene).on_interrupt:
@@ -216,7 +216,10 @@ GATES: tuple[Gate, ...] = (
 
 
 def _nature(scene: CallScene) -> Nature:
-    """As it was started, else as the tool is now; one of them is there once the gates have been passed."""
+    """The nature with which it was started, otherwise that of the tool now.
+
+    One of them exists after the other gates.
+    """
     if scene.execution is not None:
         return scene.execution.nature
     if scene.tool is None:
@@ -238,5 +241,5 @@ def bad_arguments(arguments: str) -> str | None:
 
 
 def attempts(call: ToolCall) -> int:
-    """How often the tool has been started once it is started now."""
+    """How often the tool was started, including the start that is due now."""
     return call.status.attempts + 1

@@ -1,4 +1,4 @@
-"""The port `ModelProvider`: one model reply for one conversation, whoever's wire is spoken.
+"""The port `ModelProvider`: one model reply for one conversation, for any provider's API.
 
 Controllers call it; `providers/models` implements it. It never
 retries and never touches the Kubernetes API.
@@ -29,11 +29,11 @@ class ToolOffer(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and as whom a model is called: an LLM with its secrets resolved. Never logged.
+    """The address and credentials of a model: an LLM with its secrets resolved. Never logged.
 
     `headers` are the LLM's extra headers with values filled in; `api_key` is "" for keyless providers;
     `base_url` is set where the LLM or the program's settings name one, else None (the provider's own); `ca_bundle`
-    holds certificate authorities (PEM) that the LLM trusts beside the system's.
+    has certificate authorities (PEM) that the LLM trusts in addition to the system's.
     """
 
     llm: LLM
@@ -44,7 +44,7 @@ class Endpoint:
 
 
 class TokenCount(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as the provider counted them; None is what it did not tell."""
+    """Tokens as the provider counted them; None if it did not report them."""
 
     input: int | None = None
     output: int | None = None
@@ -89,8 +89,8 @@ class ModelProvider(Protocol):
         Raises errors.Transient (429 with Retry-After, 5xx, 408, timeout, cut connection, undecodable reply; how
         often each of them is tried again is decided by its reason, in `agents/run/tries.py`) or
         errors.Terminal (other 4xx; reason such as InvalidRequest, Unauthorized, ModelNotFound,
-        ContextLengthExceeded) with a sentence that names the LLM, the cause and the next move. No message ever
-        holds the key.
+        ContextLengthExceeded) with a sentence that names the LLM, the cause and what to do. No message
+        contains the key.
         """
         ...
 

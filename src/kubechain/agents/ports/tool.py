@@ -1,8 +1,8 @@
 """The port `ToolRunner`: one per kind of tool, listed in `providers/tools/table.py`. The controllers know no kind.
 
 Of a tool they know its `Nature`: what has to be known to call it safely. A tool that fails is a `ToolError`, the
-text of which is for the model; an environment that fails (a worker that died, a server that hangs) is Transient or
-Terminal.
+text of which is for the model; an environment that fails (a tool process that died, a server that hangs) is
+Transient or Terminal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Environment = Mapping[str, str]
 
 
 class Nature(Struct, frozen=True, gc=False):
-    """`effect`: what a repeated call does; `on_interrupt`: what follows when it is cut off; `timeout`: seconds."""
+    """`effect`: what a repeated call does; `on_interrupt`: what follows when it is interrupted; `timeout`:
+    seconds."""
 
     effect: Effect
     on_interrupt: Interrupt
@@ -36,7 +37,8 @@ class Nature(Struct, frozen=True, gc=False):
 
     @property
     def marked(self) -> bool:
-        """Whether Running is written before it starts: a second start would do harm, or is not wanted."""
+        """Whether Running is written before it starts, because a second start would be harmful or is not
+        wanted."""
         return self.effect == "NonIdempotent" or self.on_interrupt != "Retry"
 
 
@@ -56,7 +58,7 @@ def call_timeout(provider: Provider) -> float:
 
 
 class ToolError(KubechainError):
-    """The tool ran and said no: the text becomes the tool's result for the model."""
+    """The tool failed; the text becomes its result for the model."""
 
 
 class Description(Struct, frozen=True):
@@ -104,15 +106,15 @@ class ToolRun:
 
 
 def secret_names(provider: Provider | None) -> frozenset[str]:
-    """Names of a provider's variables whose values come from Secrets, and are shown to nobody."""
+    """Names of a provider's variables whose values come from Secrets. They are never shown."""
     variables = provider.env if provider is not None else []
     return frozenset(variable.name for variable in variables if variable.value_from is not None)
 
 
 class ToolRunner(ABC):
-    """How one kind of tool is run. A subclass defines `serves`, `describe` and `start`, and what else it needs.
+    """Runs one kind of tool. A subclass defines `serves`, `describe` and `start`, and other methods if needed.
 
-    `start` and `look` run beside the control loops, for as long as they take; cancelled, they end what they began.
+    `start` and `look` run outside the passes, as long as they take. When cancelled, they end what they started.
     """
 
     kind: str
@@ -139,17 +141,17 @@ class ToolRunner(ABC):
         """Runs the tool, or starts what runs elsewhere. Raises ToolError, Terminal or Transient."""
 
     async def look(self, run: ToolRun, handle: ExternalWork) -> Done | Parked:
-        """How the work elsewhere stands: after a wake, at a known time, after a restart. Raises as `start`."""
+        """Checks the work elsewhere: after a wake, at a known time, after a restart. Raises as `start`."""
         raise NotImplementedError(f"{self.kind}: nothing runs elsewhere")
 
     async def cancel(self, run: ToolRun, handle: ExternalWork) -> None:  # noqa: B027
-        """Ends the work elsewhere; harmless where it has ended."""
+        """Ends the work elsewhere. Does nothing if it has ended."""
 
     async def forget(self, provider: Provider) -> None:  # noqa: B027
-        """The provider is gone: whatever was kept for it ends."""
+        """The provider was deleted: ends what was kept for it."""
 
     def on_change(self, told: Callable[[str], None]) -> None:  # noqa: B027
-        """Has `told` called with `namespace/name` of a provider that says its tools have changed."""
+        """Registers `told`, which is called with the `namespace/name` of a provider whose tools have changed."""
 
     async def close(self) -> None:  # noqa: B027
         """Ends everything it started."""

@@ -1,7 +1,7 @@
 """The ToolCalls that a reply asks for: their names, their specs. Pure.
 
-The checkpoint that saves a reply makes them in the same write, and a later look at the run makes those that are
-missing: both ask here, so both find the same.
+The checkpoint that saves a reply creates them in the same write, and a later pass creates those that are missing.
+Both use this module, so both get the same names.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def due(run: TaskRun, agent: Agent | None, existing: Collection[str] = ()) -> Du
 
 
 def at_work(requests: Sequence[RequestedCall]) -> str:
-    """What a run waits on while its calls are at work: `tool:a, tool:b`."""
+    """What a run waits on while its calls run: `tool:a, tool:b`."""
     return ", ".join(f"tool:{request.function.name}" for request in requests)
 
 
 def _spec(run: TaskRun, agent: Agent | None, request: RequestedCall) -> ToolCallSpec:
-    """The child for one call; without an origin where the model made a name up."""
+    """The ToolCall for one call; without an origin if the model invented the name."""
     name = request.function.name
     return ToolCallSpec(
         tool_call_id=request.id,

@@ -1,4 +1,4 @@
-"""The status a run is left with: after a reply, while it waits, when it fails. Pure; the controller writes it."""
+"""The status of a run after a reply, while it waits, and when it fails. Pure; the controller writes it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
 
 
 def after(run: TaskRun, ask: Ask, reply: Reply, now: datetime) -> Checkpoint | InVain:
-    """What a reply leaves: a status to be saved, or nothing that could be kept."""
+    """The result of a reply: a status to save, or nothing that can be kept."""
     judged = outcome(reply, ask.llm, run.status.retry)
     return judged if isinstance(judged, InVain) else after_reply(run, ask, reply, judged, now)
 
@@ -44,7 +44,7 @@ def after(run: TaskRun, ask: Ask, reply: Reply, now: datetime) -> Checkpoint | I
 def after_reply(
     run: TaskRun, ask: Ask, reply: Reply, outcome: Kept | CutCalls | Failure, now: datetime
 ) -> Checkpoint:
-    """Transcript and reply in one status, final when the reply asks for no tool or the run fails of it."""
+    """Transcript and reply in one status. Final if the reply asks for no tool, or the run fails because of it."""
     message = reply.message
     if not ask.mended and not is_fit(message, run.status.messages):
         ask = replace(ask, mended=True)
@@ -71,13 +71,13 @@ def after_reply(
 
 
 def _turn(run: TaskRun, ask: Ask, conversation: Conversation, used: TokenCount, now: datetime) -> TaskRunStatus:
-    """What one more turn leaves in any case."""
+    """What every turn adds to the status."""
     status = _paid(_talked(run, ask, conversation, now), used)
     return replace(status, turns=run.status.turns + 1, waiting_on="")
 
 
 def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -> TaskRunStatus:
-    """The run with what is known of it before any reply."""
+    """The run with what is known before any reply."""
     return replace(
         run.status,
         agent=ask.agent.metadata.name,
@@ -92,7 +92,7 @@ def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -
 
 
 def _told(message: Message, text: str) -> list[Message]:
-    """A result for each call of a reply of which nothing is run."""
+    """A result for each call of a reply whose calls are not run."""
     return [Message(role="tool", tool_call_id=call.id, content=text) for call in message.tool_calls]
 
 
@@ -128,7 +128,7 @@ def running(run: TaskRun, agent: str, waiting_on: str, now: datetime) -> TaskRun
 
 
 def waiting(run: TaskRun, wait: Wait, now: datetime) -> TaskRunStatus:
-    """Why it is not moving, in one line; the phase stays. The same as before where that is known already."""
+    """The status with what the run waits for, in one line; the phase stays. The same object if nothing changes."""
     status = replace(run.status, waiting_on=wait.on, phase=run.status.phase or "Pending")
     if not wait.reason:
         return status
@@ -137,7 +137,7 @@ def waiting(run: TaskRun, wait: Wait, now: datetime) -> TaskRunStatus:
 
 
 def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) -> TaskRunStatus:
-    """The model was asked and no usable reply came: how often so far, and when it is asked again."""
+    """The status after a request without a usable reply: the count so far, and the time of the next request."""
     times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
     again = f", next at {retry.next_time}" if retry.next_time else ""
     return replace(
@@ -150,7 +150,7 @@ def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) ->
 
 
 def failed(run: TaskRun, ask: Ask, reason: str, message: str, now: datetime) -> Checkpoint:
-    """The run failed for a reason that trying again will not cure; it keeps all that had led to the question."""
+    """The run failed, and trying again would not help. It keeps everything that led to the request."""
     conversation = continued(run, ask.unsaved)
     return Checkpoint(_failed(_talked(run, ask, conversation, now), reason, message, now), conversation.moved)
 
@@ -166,7 +166,7 @@ def refused(run: TaskRun, reason: str, message: str, now: datetime) -> TaskRunSt
 
 
 def too_large(run: TaskRun, ask: Ask, message: str, now: datetime) -> TaskRunStatus:
-    """The run failed since its conversation does not fit into an object: it keeps what it had before."""
+    """The run failed because its conversation is too large for an object. It keeps what it had before."""
     kept = Conversation(run.status.messages, run.status.history)
     return _failed(_talked(run, ask, kept, now), "RunTooLarge", message, now)
 
@@ -178,7 +178,7 @@ def _failed(status: TaskRunStatus, reason: str, message: str, now: datetime) -> 
 
 
 def _paid(status: TaskRunStatus, used: TokenCount) -> TaskRunStatus:
-    """The tokens of one more reply; what a provider did not tell is not known, and no zero."""
+    """Adds the tokens of a reply. What a provider did not report is unknown, not zero."""
     usage = status.usage or Usage()
     total = Usage(
         input_tokens=_plus(usage.input_tokens, used.input),
@@ -189,7 +189,7 @@ def _paid(status: TaskRunStatus, used: TokenCount) -> TaskRunStatus:
 
 
 def _plus(told: int | None, more: int | None) -> int | None:
-    """What nobody told stays unknown."""
+    """Adds two counts; unknown if both are unknown."""
     return told if more is None else (told or 0) + more
 
 

@@ -1,4 +1,4 @@
-"""How a run stays small however long it gets: what moves out of its window, and into what.
+"""Keeps runs small: what moves out of the window of a long conversation, and into which segments.
 
 Pure. At a checkpoint, once window and unsaved messages together exceed WINDOW, all of them move to segments and
 only what is new stays; a reply that is LARGE by itself moves too, unless its tool calls are still to be made. A
@@ -32,7 +32,7 @@ Segments: TypeAlias = Sequence[tuple[str, TranscriptSegmentSpec]]
 
 
 class Conversation(msgspec.Struct, frozen=True, gc=False):
-    """The conversation as a checkpoint leaves it: what the status holds, and the segments to be made before."""
+    """The conversation after a checkpoint: the messages of the status, and the segments to create before."""
 
     window: list[Message]
     history: History
@@ -40,7 +40,7 @@ class Conversation(msgspec.Struct, frozen=True, gc=False):
 
 
 def size(messages: Iterable[Message]) -> int:
-    """Characters that people and models wrote: near enough to bytes to bound an object."""
+    """Characters that people and models wrote: close enough to bytes to limit an object."""
     total = 0
     for message in messages:
         total += len(message.content or "") + len(message.opaque) + 60

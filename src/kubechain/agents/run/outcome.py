@@ -1,6 +1,6 @@
-"""What follows from a reply of the model, by what it holds and how it ended. Pure; checkpoint.py saves it.
+"""What follows from a reply of the model, by its content and its ending. Pure; checkpoint.py saves it.
 
-A reply that did not end by itself runs nothing: its calls may lack arguments, or one may lack its end.
+A reply that is not complete runs no tools, because its calls may be incomplete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LARGEST = 1_000_000
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
-    """The reply stands. `cut` says how it is not whole, where it is an answer that was cut off."""
+    """The reply is kept. `cut` says why the answer is not complete, if it was cut off."""
 
     cut: str = ""
 
@@ -33,7 +33,7 @@ class CutCalls(msgspec.Struct, frozen=True, gc=False):
 
 
 class InVain(msgspec.Struct, frozen=True, gc=False):
-    """The reply says nothing that could be kept: the model is asked again, a few times."""
+    """The reply has no usable content: the model is asked again, a few times."""
 
     reason: str
     why: str
@@ -121,7 +121,7 @@ def _told(limit: int | None) -> str:
 
 
 def _said(message: Message) -> str:
-    """What there is of the reply, shortened."""
+    """The text of the reply, shortened."""
     text = " ".join((message.content or "").split())
     if not text:
         return ""

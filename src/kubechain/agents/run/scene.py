@@ -1,4 +1,4 @@
-"""What was observed of a run, and what can be due for it: the question and the answers of `next_step`.
+"""The input and the results of `next_step`: what was observed of a run, and what can be due for it.
 
 Data alone: step.py decides, the TaskRun controller observes and acts.
 """
@@ -22,7 +22,7 @@ Due: TypeAlias = list[tuple[str, ToolCallSpec]]
 
 
 class Scene(msgspec.Struct, frozen=True, gc=False):
-    """A run and what it depends on; None where an object is not there.
+    """A run and what it depends on; None if an object does not exist.
 
     `calls` holds those of its ToolCalls that exist and that its last reply asks for, by name.
     """
@@ -53,14 +53,14 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     mended: bool = False
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
+class CreateCalls(msgspec.Struct, frozen=True, gc=False):
     """Make sure that these children exist."""
 
     missing: Due
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Wait for another object to change; `on` says in one line which and why.
+    """Wait for another object to change; `on` says which one and why.
 
     `reason` is that of the condition Succeeded meanwhile; without one the condition stays as it is.
     """
@@ -70,10 +70,10 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """The run can never do what it is asked to: `reason` in one CamelCase word, `message` in a sentence."""
+    """The run cannot do its task: `reason` in one CamelCase word, `message` in a sentence."""
 
     reason: str
     message: str
 
 
-Step: TypeAlias = Idle | Ask | Call | Wait | Fail
+Step: TypeAlias = Idle | Ask | CreateCalls | Wait | Fail

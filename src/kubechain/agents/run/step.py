@@ -1,7 +1,7 @@
 """What is due for a run: the pure, total decision behind the TaskRun controller. No I/O, no clock, no await.
 
-It is an ordered list of small questions, `GATES`, each of which may have the answer; the first that has one gives
-it. A new reason to stop or to do something else is one function here and one line in the list.
+It is an ordered list of small gates, `GATES`; the first one with an answer decides. To add a reason to stop or to
+do something else, add one function and one line in the list.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from kubechain.agents.run import calls
-from kubechain.agents.run.scene import Ask, Call, Fail, Idle, Scene, Step, Wait
+from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Scene, Step, Wait
 from kubechain.agents.run.transcript import mended, opening, result_message
 from kubechain.agents.run.window import INVALID, problem
 from kubechain.resources.readiness import settled
@@ -22,7 +22,7 @@ TOOL_CALLS_REQUESTED = "ToolCallsRequested"
 
 
 def deleted(scene: Scene) -> Step | None:
-    """A run on its way out is left alone."""
+    """A run that is being deleted is left alone."""
     return Idle() if scene.run.metadata.deletion_timestamp is not None else None
 
 
@@ -32,9 +32,9 @@ def finished(scene: Scene) -> Step | None:
 
 
 def calls_missing(scene: Scene) -> Step | None:
-    """Each call that the last reply asks for has its ToolCall, even where task or agent are gone meanwhile."""
+    """Every call of the last reply gets its ToolCall, even if the task or the agent was deleted meanwhile."""
     missing = calls.due(scene.run, scene.agent, scene.calls)
-    return Call(missing) if missing else None
+    return CreateCalls(missing) if missing else None
 
 
 def calls_open(scene: Scene) -> Step | None:
@@ -54,7 +54,7 @@ def task_missing(scene: Scene) -> Step | None:
 
 
 def task_unfit(scene: Scene) -> Step | None:
-    """A conversation handed in that no model server would take is not begun with."""
+    """A run does not start with a conversation that no model server would accept."""
     task = scene.task
     if task is None or task.spec.context_window is None or scene.run.status.turns:
         return None
@@ -94,14 +94,14 @@ GATES: tuple[Gate, ...] = (
 
 
 def _on_unknown(unknown: Sequence[ToolCall], unfinished: Sequence[ToolCall]) -> str:
-    """The calls that need a person first."""
+    """The step while calls wait for a person."""
     first = [f"tool:{call.spec.tool} (outcome unknown: see toolcall {call.metadata.name})" for call in unknown]
     rest = [f"tool:{call.spec.tool}" for call in unfinished if call.status.phase != OUTCOME_UNKNOWN]
     return ", ".join([*first, *rest])
 
 
 def next_step(scene: Scene) -> Step:
-    """The one thing to do next: what the first gate that has an answer says; when none has, the model is asked."""
+    """The one thing to do next: the answer of the first gate that has one. If none has, ask the model."""
     for gate in GATES:
         if (step := gate(scene)) is not None:
             return step

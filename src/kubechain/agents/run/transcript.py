@@ -1,8 +1,8 @@
-"""The conversation as data: how it opens, what its last reply asked for, how a tool's answer reads in it.
+"""The conversation as data: its opening, the calls of its last reply, and tool results as messages.
 
-It keeps what was said. Where a model or a user wrote something that strict model servers refuse, only what is sent
-is made fit (`mended`); a run says in `status.mended` whether it needs that at all, so a clean conversation costs
-nothing. Pure. Knows nothing of providers' wires and nothing of time.
+The transcript is never changed. If a model or a user wrote something that strict model servers refuse, only the
+request is corrected (`mended`); `status.mended` says whether a run needs that, so a valid conversation costs
+nothing. Pure. Does not depend on providers or time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OBJECT = json.Decoder(dict[str, Raw])
 
 
 def opening(run: TaskRun, task: Task, agent: Agent) -> list[Message]:
-    """What stands before the first reply: system prompt as written, conversation so far, question."""
+    """The messages before the first reply: system prompt as written, conversation so far, question."""
     messages = list(task.spec.context_window or [])
     if agent.spec.system and not any(m.role == "system" for m in messages):
         messages.insert(0, Message(role="system", content=agent.spec.system))

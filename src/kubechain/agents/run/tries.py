@@ -1,4 +1,4 @@
-"""How often a model is asked again where no usable reply came. Pure: the counts live in the run's status.
+"""How often a model is asked again if no usable reply came. Pure: the counts are in the status of the run.
 
 A reply that came and cannot be used was paid for, so it is asked for again a few times only. A model that cannot
 be reached, or that has no time, costs nothing: it is asked until it answers.
@@ -26,7 +26,7 @@ LIMITS: Mapping[str, int] = {
 
 
 def counted(before: Retry | None, reason: str) -> Retry:
-    """One more request in vain, for `reason`."""
+    """Counts a request without a usable reply, for `reason`."""
     before = before or Retry()
     return Retry(
         reason=reason,
@@ -37,12 +37,12 @@ def counted(before: Retry | None, reason: str) -> Retry:
 
 
 def cut_off(before: Retry | None) -> Retry:
-    """One more reply that is part of the transcript and could not be carried out."""
+    """Counts a reply that is in the transcript but whose calls were not run."""
     return Retry(reason="ReplyCutOff", unusable=(before.unusable if before else 0) + 1)
 
 
 def spent(retry: Retry) -> int | None:
-    """How many times were enough, where the model is not asked again; else None."""
+    """The number of requests, if the model is not asked again; otherwise None."""
     limit = LIMITS.get(retry.reason)
     count = retry.timeouts if retry.reason == TIMEOUT else retry.unusable
     return limit if limit is not None and count >= limit else None

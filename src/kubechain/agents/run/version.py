@@ -16,7 +16,7 @@ from kubechain.resources.taskrun import AgentVersion, TaskRun
 
 
 def version_of(agent: Agent) -> AgentVersion:
-    """What a run has to keep of its agent."""
+    """What a run keeps of its agent."""
     spec = agent.spec
     return AgentVersion(
         uid=agent.metadata.uid,
@@ -29,7 +29,7 @@ def version_of(agent: Agent) -> AgentVersion:
 
 
 def is_current(run: TaskRun, agent: Agent) -> bool:
-    """Whether the agent is as it was when the run began with it."""
+    """Whether the agent is unchanged since the run began."""
     begun, meta = run.status.version, agent.metadata
     return begun is None or (begun.generation == meta.generation and begun.uid == meta.uid)
 

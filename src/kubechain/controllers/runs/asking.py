@@ -1,9 +1,9 @@
-"""Puts a run's question to its model, and tries again at a good time where no usable reply comes.
+"""Sends a run's request to its model, and tries again at a suitable time if no usable reply comes.
 
-The TaskRun controller calls it; what follows from a reply is decided elsewhere. How often a run asked in vain is
-counted in the run, so that a restart does not forget it. `Outages` holds in memory which runs wait, and is no
-more than a matter of pace: what one run has learnt (the model answers again) lets the others try at once, a few
-for each reply, instead of each at its own time. A restart asks each run anew.
+The TaskRun controller calls it; what follows from a reply is decided elsewhere. Requests without a usable reply
+are counted in the run, so that a restart does not reset the count. `Outages` keeps in memory which runs wait, only
+to pace them: once one run gets a reply, the others try at once, a few for each reply, instead of each at its own
+time. After a restart, each run tries again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CROWD = 10
 
 
 def no_line(endpoint: Endpoint) -> str:
-    """Nobody waits for a turn."""
+    """No request waits in a line."""
     return ""
 
 
@@ -52,7 +52,7 @@ class Asking(Struct, frozen=True):
     _lasting: Lasting = field(default_factory=Lasting)
 
     async def reply(self, run: TaskRun, ask: Ask, endpoint: Endpoint) -> tuple[TaskRun, Reply]:
-        """One reply, and the run as it is by then. Raises Transient and Terminal."""
+        """One reply, and the current state of the run. Raises Transient and Terminal."""
 
         async def show() -> TaskRun:
             waiting_on = f"llm:{ask.llm.metadata.name}{self.line(endpoint)}"
@@ -80,7 +80,8 @@ class Retrying(Struct, frozen=True):
     async def in_vain(
         self, run: TaskRun, ask: Ask, endpoint: Endpoint, error: Transient, used: TokenCount = NOTHING
     ) -> checkpoint.Checkpoint:
-        """The failed run, where it was asked often enough; else raises Transient with the time of the next try."""
+        """The failed run, if it was asked often enough; otherwise raises Transient with the time of the next
+        try."""
         key = key_of(run)
         run = self.checkpoints.caches.runs.get(key) or run
         retry = tries.counted(run.status.retry, error.reason)
@@ -96,7 +97,7 @@ class Retrying(Struct, frozen=True):
         raise Transient(str(error), reason=error.reason, wait=wait) from error
 
     def answered(self, run: TaskRun, endpoint: Endpoint) -> None:
-        """The model answers: others that wait for it try at once."""
+        """The model answered: others that wait for it try at once."""
         self.outages.answered(key_of(run), endpoint)
 
     def left(self, run: TaskRun) -> None:
@@ -105,11 +106,11 @@ class Retrying(Struct, frozen=True):
 
 
 def _nobody(key: Key) -> None:
-    """Nobody listens yet."""
+    """Ignores runs to wake."""
 
 
 class Outages:
-    """`wake` has a run looked at at once."""
+    """`wake` starts a pass over a run at once."""
 
     def __init__(self, wake: Callable[[Key], None] = _nobody, chance: Chance = random.random) -> None:
         self._wake = wake
@@ -153,7 +154,7 @@ class Outages:
 
 
 def _place(endpoint: Endpoint, reason: str) -> str:
-    """What has to work again: the way to a server, or one model there for one account."""
+    """What must work again: the connection to a server, or one model there for one account."""
     llm = endpoint.llm
     server = endpoint.base_url or llm.spec.parameters.base_url or llm.spec.provider
     if reason == "Unreachable":

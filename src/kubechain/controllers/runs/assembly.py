@@ -24,7 +24,7 @@ def controller(
     line: Callable[[Endpoint], str] = no_line,
     outages: Outages | None = None,
 ) -> TaskRunController:
-    """A controller of runs that remembers nothing yet."""
+    """A new controller of runs."""
     checkpoints = Checkpoints(api, caches, Transcripts(api))
     asking, retrying = Asking(models, checkpoints, clock, line), Retrying(checkpoints, outages or Outages(), clock)
     return TaskRunController(asking, checkpoints, retrying, base_urls, events, clock)

@@ -1,8 +1,8 @@
-"""Keeps a run in the API: its status as it becomes, and with it its calls and the segments of its transcript.
+"""Saves a run in the API: its status, its calls, and the segments of its transcript.
 
-The TaskRun controller calls it. A checkpoint holds what was paid for, so it survives a busy API and the changes
-of others; what does not fit into an object is said in the run. Segments never change, so those that were read
-are kept in memory; the least used are let go.
+The TaskRun controller calls it. A checkpoint contains what was paid for, so it is saved even if the API is busy or
+others change the run. If something is too large for an object, the run says so. Segments never change, so those
+that were read are cached; the least used are dropped.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ class Checkpoints(Struct, frozen=True):
     transcripts: Transcripts
 
     async def put(self, run: TaskRun, status: TaskRunStatus) -> TaskRun:
-        """Writes a status once, for what another pass can find out again."""
+        """Writes a status once, for what another pass can determine again."""
         return await put_status(self.api, self.caches.runs, replace(run, status=status))
 
     async def save(self, run: TaskRun, status: TaskRunStatus) -> TaskRun | None:
-        """Writes a status that must not be lost; None where the run is gone."""
+        """Writes a status that must not be lost; None if the run was deleted."""
         return await save_status(self.api, self.caches.runs, run, status, over=partial(_goes_on, run))
 
     async def keep(self, run: TaskRun, ask: Ask, made: checkpoint.Checkpoint, now: datetime) -> TaskRun | None:
-        """Writes the segments, then the status together with the calls that it asks for; None where it is gone."""
+        """Writes the segments, then the status together with the calls that it asks for; None if it was
+        deleted."""
         over, put = partial(_goes_on, run), self._with_calls(ask.agent)
         try:
             if made.segments:
@@ -62,11 +63,11 @@ class Checkpoints(Struct, frozen=True):
             return await self.save(run, checkpoint.too_large(run, ask, why, now))
 
     async def ensure(self, run: TaskRun, name: str, spec: ToolCallSpec) -> None:
-        """The child under its computed name; that it exists already is success."""
+        """Creates the child under its computed name. An existing one counts as success."""
         self.caches.calls.remember(await self.api.ensure(TOOL_CALLS, _child(run, name, spec)))
 
     def _with_calls(self, agent: Agent) -> Callable[[TaskRun], Awaitable[TaskRun]]:
-        """A write of a status that takes along the calls which its last reply, made by `agent`, asks for."""
+        """Writes a status together with the calls of its last reply, which `agent` made."""
 
         async def put(wanted: TaskRun) -> TaskRun:
             due = [_child(wanted, name, spec) for name, spec in calls.due(wanted, agent)]
@@ -83,7 +84,7 @@ def _child(run: TaskRun, name: str, spec: ToolCallSpec) -> ToolCall:
 
 
 def _goes_on(run: TaskRun, newest: TaskRun) -> bool:
-    """Whether the newest version of a run is still at the same place of its conversation."""
+    """Whether the newest version of a run is at the same place in its conversation."""
     return (
         newest.status.turns == run.status.turns
         and not newest.status.finished
@@ -109,7 +110,7 @@ class Transcripts:
         return [message for segment in reversed(segments) for message in segment.messages]
 
     async def seal(self, run: TaskRun, segments: Sequence[tuple[str, TranscriptSegmentSpec]]) -> None:
-        """Makes sure that the segments exist: the same name is the same content."""
+        """Makes sure that the segments exist. The same name means the same content."""
         made = (TranscriptSegment(metadata=child_meta(run, name), spec=spec) for name, spec in segments)
         await asyncio.gather(*(self._api.ensure(TRANSCRIPT_SEGMENTS, segment) for segment in made))
         for name, spec in segments:

@@ -1,4 +1,4 @@
-"""What a run depends on: read out of the caches at the start of each pass, and which changes wake the run."""
+"""What a run depends on, read from the caches at the start of each pass, and which changes wake the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kubechain.runtime.wakes import Wake, owned, referred
 
 
 def observe(caches: Caches, run: TaskRun) -> Scene:
-    """The scene as it is held here, which may be a little behind."""
+    """The scene from the caches, which may be slightly out of date."""
     namespace = run.metadata.namespace
     task = caches.tasks.get(Key(namespace, run.spec.task))
     agent = _agent(caches, run, task.spec.agent) if task else None
@@ -30,7 +30,7 @@ def observe(caches: Caches, run: TaskRun) -> Scene:
 
 
 def missing_calls(caches: Caches, run: TaskRun) -> bool:
-    """Whether a call that the run asks for is not there yet."""
+    """Whether a ToolCall of the run is missing."""
     namespace = run.metadata.namespace
     return any(caches.calls.get(Key(namespace, name)) is None for name in calls.names(run))
 
@@ -45,7 +45,7 @@ def _agent(caches: Caches, run: TaskRun, name: str) -> Agent | None:
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
-    """Its calls, and all that it asks its model with."""
+    """Its calls, and everything that its requests use."""
     return (
         _runs_of_calls(caches),
         referred(caches.tasks, caches.runs, "task"),
@@ -56,7 +56,7 @@ def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
 
 
 def _runs_of_calls(caches: Caches) -> Wake[ToolCall]:
-    """A child that is through, lost or gone wakes its run; one that is just there or at work does not."""
+    """A ToolCall that is finished, unknown or deleted wakes its run; one that is new or running does not."""
     owners = owned(caches.calls, caches.runs)
 
     def keys(old: ToolCall | None, new: ToolCall | None) -> Iterable[Key]:
@@ -84,7 +84,7 @@ def _runs_of_llm(caches: Caches) -> Wake[LLM]:
 
 
 def _runs_of_secret(caches: Caches) -> Wake[Secret]:
-    """A run reads the key itself, and may look for it before its LLM has."""
+    """A run reads the key itself, perhaps before its LLM is ready."""
 
     def keys(old: Secret | None, new: Secret | None) -> Iterable[Key]:
         changed = new or old
@@ -95,7 +95,7 @@ def _runs_of_secret(caches: Caches) -> Wake[Secret]:
 
 
 def _runs_through(caches: Caches, llm: LLM) -> list[Key]:
-    """The unfinished runs that think with an LLM."""
+    """The unfinished runs that use an LLM."""
     name = str(key_of(llm))
     agents = caches.agents.by("llm", name)
     begun = caches.runs.keys_by("llm", name)

@@ -1,8 +1,8 @@
 """The TaskRun controller: carries a conversation from question to answer, one checkpoint at a time.
 
-Observe -> `next_step` -> one effect. A reply is paid for, so the version held is confirmed right before the
-model is asked, if it is not what the API told us a moment ago; and the reply is saved even when somebody labelled
-the run meanwhile. What people hear of it is told as Events, after the checkpoint was saved.
+Observe -> `next_step` -> one effect. A reply costs money, so the version of the run is confirmed right before the
+request, unless the API answered with it a moment ago; and the reply is saved even if metadata of the run changed
+meanwhile. Events are written after the checkpoint was saved.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from kubechain.agents.run import calls, checkpoint
 from kubechain.agents.run.checkpoint import FINAL_ANSWER, SUCCEEDED, answered
-from kubechain.agents.run.scene import Ask, Call, Fail, Idle, Wait
+from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Wait
 from kubechain.agents.run.step import OUTCOME_UNKNOWN, TOOL_CALLS_REQUESTED, next_step
 from kubechain.controllers.runs.asking import Asking, Retrying
 from kubechain.controllers.runs.checkpoints import Checkpoints
@@ -31,7 +31,7 @@ JUST_NOW = 1.0
 
 
 class TaskRunController(Struct):
-    """`base_urls` (by provider) stand in where an LLM names none."""
+    """`base_urls` (by provider) are used for LLMs that have none."""
 
     asking: Asking
     checkpoints: Checkpoints
@@ -50,7 +50,7 @@ class TaskRunController(Struct):
             case Fail(reason, message):
                 if await self.checkpoints.save(run, checkpoint.refused(run, reason, message, self.clock())):
                     self.events.warning(TASK_RUNS, run, reason, message)
-            case Call(missing):
+            case CreateCalls(missing):
                 await asyncio.gather(*(self.checkpoints.ensure(run, name, spec) for name, spec in missing))
             case Ask() as ask:
                 return await self._ask(run, ask)
@@ -60,7 +60,7 @@ class TaskRunController(Struct):
         self.retrying.left(last)
 
     async def _tell(self, run: TaskRun, wait: Wait) -> None:
-        """Shows why the run is not moving; nothing is written that stands there already."""
+        """Shows what the run waits for. Writes nothing if that is shown already."""
         status = checkpoint.waiting(run, wait, self.clock())
         if status != run.status:
             await self.checkpoints.put(run, status)
@@ -99,7 +99,7 @@ class TaskRunController(Struct):
 
 
 def _tell_of_wait(events: EventRecorder, run: TaskRun, wait: Wait) -> None:
-    """Only what a person has to do something about is told."""
+    """Writes an Event only if a person has to do something."""
     if wait.reason == OUTCOME_UNKNOWN:
         events.warning(TASK_RUNS, run, OUTCOME_UNKNOWN, wait.on)
 

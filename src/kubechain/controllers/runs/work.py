@@ -1,4 +1,4 @@
-"""The worker of TaskRuns: its controller, what wakes it, and which of the runs are this replica's."""
+"""The worker of TaskRuns: its controller, what wakes it, and which runs this replica works on."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The models outside: adapters for each provider's wire, behind the port ModelProvider."""
+"""Adapters for the APIs of model providers. They implement the port ModelProvider."""

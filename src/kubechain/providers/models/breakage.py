@@ -1,7 +1,7 @@
-"""What went wrong on the way to a model server or back -> the error that says so in plain words.
+"""Errors for failures of the connection to a model server, in plain words.
 
-connections.py and the adapters call it. Pure. The words of libraries (`<TransferEncodingError ...>`,
-`ssl:default`) never reach people.
+connections.py and the adapters call it. Pure. People never see the messages of libraries
+(`<TransferEncodingError ...>`, `ssl:default`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Transient:
 
 
 def cut(endpoint: Endpoint) -> Transient:
-    """The error for an answer that breaks off; what had come of it is not used."""
+    """The error for an answer that ends early. The part that arrived is not used."""
     return Transient(
         f"{subject(endpoint)}: the answer of {host(root(endpoint))} broke off before its end; tried again later",
         reason="Interrupted",
@@ -84,7 +84,7 @@ def _advice(error: BaseException) -> str:
 
 
 def overdue(endpoint: Endpoint, seconds: float) -> Transient:
-    """The error for a reply that did not come in time."""
+    """The error for a reply that did not arrive in time."""
     return Transient(
         f"{subject(endpoint)}: {host(root(endpoint))} sent nothing usable within {seconds:g} s; "
         "tried again later, raise spec.parameters.timeout if the model needs longer",

@@ -53,7 +53,7 @@ class Response(Struct, frozen=True):
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def alive(self) -> None:
-        """The model has said something: its patience begins again."""
+        """Called when the model sent something: restarts its timeout."""
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
 
     async def pieces(self, finished: Callable[[], bool]) -> AsyncIterator[bytes]:

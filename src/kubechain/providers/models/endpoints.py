@@ -1,6 +1,6 @@
-"""What an Endpoint says about itself: its root URL, its name for people, its headers, its patience.
+"""Properties of an Endpoint: its root URL, its name in messages, its headers, its timeout.
 
-The adapters of this folder call it. Pure; no message built from it ever holds the key or a URL's password.
+The adapters of this folder call it. Pure; no message built from it contains the key or the password of a URL.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def below(url: str, path: str) -> str:
 
 @lru_cache(maxsize=256)
 def host(url: str) -> str:
-    """Host and port alone, which may be shown to anybody."""
+    """Only host and port, which may be shown."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
@@ -98,7 +98,7 @@ def patience(endpoint: Endpoint) -> float:
 
 
 def key_source(endpoint: Endpoint) -> str:
-    """Where the key comes from, for the sentence that asks for a better one."""
+    """Where the key comes from, for messages that ask for another one."""
     source = endpoint.llm.spec.api_key_from
     if source is None:
         return "spec.apiKeyFrom"

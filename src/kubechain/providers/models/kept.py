@@ -1,4 +1,4 @@
-"""`Message.opaque`: what a provider said beside the text and must get back byte for byte.
+"""`Message.opaque`: what a provider sent besides the text, and must get back byte for byte.
 
 The adapters of this folder write and read it. It is JSON, so that it survives every store; the provider's own
 values stand in it as the bytes they came as. Never shown, never interpreted.

@@ -1,4 +1,4 @@
-"""JSON that a strict reader refuses, made readable: half surrogates, and arguments nested without end.
+"""Repairs JSON that a strict reader refuses: lone surrogates, and endlessly nested arguments.
 
 chat/reply.py and anthropic/reply.py call it, only where reading failed, so that it costs nothing on the way that
 is mostly taken. Pure.

@@ -1,11 +1,11 @@
-"""Any model provider, asked no more than so many times at once: `LLM.spec.rateLimit.maxConcurrent`.
+"""Limits the number of requests to a model provider at a time: `LLM.spec.rateLimit.maxConcurrent`.
 
-`app.loops` puts it round the provider that the controllers get. Requests beyond the limit wait in a line, first
-come, first served, without their timeout running, and leave it when their run is cancelled. A limit holds for this
-replica. Where an LLM names none, all go out at once, but to a server that breaks off one answer for the next: that
-one is asked one at a time for a while. Such a server cuts the older of two answers each time, and goes on with the
-newer. One that finishes answers although a newer request is there serves several; what breaks there breaks for
-another reason.
+`app.loops` wraps it around the provider of the controllers. Further requests wait in a line, first come, first
+served. Their timeout does not run while they wait, and they leave the line when their run is cancelled. A limit
+applies to this replica. Without a limit, all requests are sent at once, except to a server that interrupts one
+answer when the next request arrives: it is sent one request at a time for a while. Such a server always interrupts
+the older of two answers. A server that finishes older answers serves several; its interruptions have another
+cause.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Limited:
         return reply
 
     def line(self, endpoint: Endpoint) -> str:
-        """What people are told of a request to the LLM that is not answered yet: where in a line it may stand."""
+        """Describes a request to the LLM that is not answered yet, with its place in a line."""
         limit = _limit(endpoint)
         if limit is not None:
             line = self._lines.get(_name(endpoint))
@@ -169,12 +169,12 @@ class Line:
 
     @property
     def waiting(self) -> int:
-        """How many stand in the line."""
+        """How many requests wait in the line."""
         return len(self._waiting)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Waits for its turn, and lets the next one in when it leaves."""
+        """Waits for a place, and lets the next one in at the end."""
         await self._enter()
         try:
             yield
@@ -186,14 +186,14 @@ class Line:
         if self._free() and not self._waiting:
             self.inside += 1
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        entry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(entry)
         try:
-            await turn
+            await entry
         except asyncio.CancelledError:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            elif not turn.cancelled():  # let in, and cancelled in the same moment
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+            elif not entry.cancelled():  # let in, and cancelled in the same moment
                 self.inside -= 1
                 self.move()
             raise
@@ -202,13 +202,13 @@ class Line:
         return self.limit is None or self.inside < self.limit
 
     def move(self) -> None:
-        """Lets in whom there is room for."""
+        """Lets in as many as there is room for."""
         while self._waiting and self._free():
-            turn = self._waiting.popleft()
-            if turn.cancelled():
+            entry = self._waiting.popleft()
+            if entry.cancelled():
                 continue
             self.inside += 1
-            turn.set_result(None)
+            entry.set_result(None)
 
 
 class Server:
@@ -227,13 +227,13 @@ class Server:
         return self._one_until > 0.0 and self._monotonic() < self._one_until
 
     def begun(self) -> int:
-        """A request goes out; its number."""
+        """Records that a request is sent, and returns its number."""
         number = next(self._numbers)
         self._open[number] = self._monotonic()
         return number
 
     def ended(self, number: int, reason: str) -> None:
-        """It ended: answered with "", or for the reason of an error."""
+        """Records how it ended: "" for an answer, otherwise the reason of the error."""
         began = self._open.pop(number)
         if not reason:
             self._answered(number, began)

@@ -1,6 +1,6 @@
 """The cheap check of a key: asking a provider for its list of models.
 
-The adapters of this folder call it with their URL and headers. It costs nothing and never asks a model.
+The adapters of this folder call it with their URL and headers. It is free, and never asks a model for a reply.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 3
 async def check_listing(
     connections: Connections, endpoint: Endpoint, url: str, headers: dict[str, str], now: datetime
 ) -> str:
-    """The sentence for DETAIL. An endpoint that has no such list cannot be checked and counts as ready."""
+    """The sentence for DETAIL. An endpoint without such a list cannot be checked and counts as ready."""
     async with connections.request(endpoint, url, headers) as response:
         body = await whole(endpoint, response)
         if response.status in (404, 405):

@@ -1,6 +1,6 @@
-"""Any model provider, with its calls counted: how many, how they ended, how long they took, what they used.
+"""Counts the requests to a model provider: how many, how they ended, how long they took, and their tokens.
 
-`app.loops` puts it round the provider that the controllers get. It changes nothing and keeps no text.
+`app.loops` wraps it around the provider of the controllers. It changes nothing and keeps no text.
 """
 
 from __future__ import annotations

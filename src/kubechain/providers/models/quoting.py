@@ -1,4 +1,4 @@
-"""Other people's words, fit to be shown: one line, in brief, without a secret of the endpoint.
+"""Quotes messages of others: in one short line, without secrets of the endpoint.
 
 refusals.py and breakage.py call it. Pure.
 """
@@ -14,7 +14,7 @@ QUOTE = 300
 
 
 def quote(endpoint: Endpoint, text: str) -> str:
-    """One line of at most QUOTE characters in which no secret of the endpoint stands."""
+    """One line of at most QUOTE characters, without secrets of the endpoint."""
     for secret in (endpoint.api_key.strip(), *(value for _, value in endpoint.headers if len(value) >= 8)):
         if secret:
             text = text.replace(secret, "[redacted]")

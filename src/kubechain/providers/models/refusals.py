@@ -1,10 +1,9 @@
-"""An answer that is no reply -> the error that says what to do about it.
+"""Turns an answer that is not a reply into an error that says what to do.
 
-The adapters of this folder call it. Pure. Decides once, for every wire, what is worth another try:
+The adapters of this folder call it. Pure. Decides for all APIs which errors are tried again:
 429, 408, 409, 425, 5xx, timeouts, broken connections and unreadable bodies are Transient, any other refusal
-is Terminal. An exhausted quota is Transient too, with a long delay: a person has to pay, but then the run goes
-on where it stood, and a refused call costs nothing. The key never appears: whatever a provider echoes is
-redacted before it is shortened.
+is Terminal. An exhausted quota is Transient too, with a long delay: a person has to pay, but then the run
+continues, and a refused request costs nothing. The key never appears: it is removed from what a provider quotes.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def judged(
 
 
 def _about_tools(said: Complaint, tools: Sequence[ToolOffer]) -> tuple[str, str] | None:
-    """What of the tools was refused, and the next move; None where the complaint is about something else."""
+    """Which tools were refused, and what to do; None if the refusal is about something else."""
     where = f"{said.param} {said.message}"
     named = _TOOL_NAME.search(where)
     placed = _TOOL_PLACE.search(where)

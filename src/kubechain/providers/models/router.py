@@ -1,7 +1,7 @@
 """All model providers behind one: `Models` picks the adapter by the LLM's provider.
 
-app.py makes one and gives it to the controllers, which see only the port ModelProvider. It never retries. What
-speaks HTTP is imported when a model is first asked: it is a third of the weight of a start.
+`app.loops` creates one and gives it to the controllers, which see only the port ModelProvider. It never retries.
+HTTP clients are imported when a model is first asked, because that takes a third of the time of a start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Adapters(Struct, frozen=True):
 class Models:
     """`clock` only turns a Retry-After date into seconds.
 
-    `one_wire`: whoever answers for LLMs that name no baseURL speaks chat completions, as the scripted model does.
+    `one_wire`: LLMs without a baseURL are answered in the format of chat completions, as by the scripted model.
     """
 
     def __init__(self, *, one_wire: bool = False, clock: Clock = now) -> None:

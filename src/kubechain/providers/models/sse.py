@@ -11,7 +11,7 @@ LONGEST_LINE = 4 * 1024 * 1024
 LONGEST_STREAM = 256 * 1024 * 1024
 
 
-class Events:
+class EventStream:
     """Fed with pieces as they come; `feed` returns the data that the piece completed."""
 
     def __init__(self) -> None:

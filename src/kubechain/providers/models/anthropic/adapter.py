@@ -26,7 +26,7 @@ from kubechain.providers.models.connections import Connections, Response, whole
 from kubechain.providers.models.endpoints import below, headers, key_source, root, subject
 from kubechain.providers.models.listing import check_listing
 from kubechain.providers.models.refusals import complaint, judged, refused, retry_after
-from kubechain.providers.models.sse import Events
+from kubechain.providers.models.sse import EventStream
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
 from kubechain.runtime.clock import now
@@ -117,8 +117,8 @@ class AnthropicLibrary:
         tools: Sequence[ToolOffer],
         progress: Progress | None,
     ) -> Reply:
-        """Only an event that says something is a sign of life: a ping may come for ever."""
-        events = Events()
+        """Only an event with content restarts the timeout, because pings may never end."""
+        events = EventStream()
         async for piece in response.pieces(lambda: bool(assembly.finish)):
             try:
                 for data in events.feed(piece):
@@ -154,7 +154,7 @@ class AnthropicLibrary:
         return self._writer
 
     async def check(self, endpoint: Endpoint) -> str:
-        """Lists the models, which costs nothing and needs the key; nothing is ready without the library."""
+        """Lists the models, which is free and needs the key. Fails without the library."""
         if self._writer is None and not await asyncio.to_thread(_installed):
             raise _not_installed(endpoint)
         return await check_listing(
@@ -178,7 +178,7 @@ def _asking_for_a_stream(body: bytes) -> bytes:
 
 
 def _finished(endpoint: Endpoint, assembly: Assembly) -> Reply:
-    """`message_stop` or a stop reason says that nothing is missing; without both the stream was cut."""
+    """`message_stop` or a stop reason marks a complete reply; without both, the stream was cut off."""
     if assembly.finish:
         return assembly.reply()
     if assembly.empty and not assembly.ended:

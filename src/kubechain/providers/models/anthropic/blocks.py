@@ -1,4 +1,4 @@
-"""The parts of a reply on Anthropic's wire in their places, as `Message.opaque` keeps them.
+"""The parts of a reply of Anthropic's API, in order, as `Message.opaque` keeps them.
 
 reply.py writes them, messages.py sends them back; neither needs the other, or the library.
 """
@@ -12,7 +12,7 @@ REDACTED = "redacted_thinking"
 
 
 class Block(msgspec.Struct, omit_defaults=True):
-    """One part of a reply in its place: a thought, so many characters of `text`, or the tool call `call`."""
+    """One part of a reply, in order: a thought, a number of characters of `text`, or the tool call `call`."""
 
     thinking: str | UnsetType = UNSET
     signature: str | UnsetType = UNSET

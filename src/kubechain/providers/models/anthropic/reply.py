@@ -90,7 +90,7 @@ def read(body: bytes, level: int) -> Said:
 
 
 class _Part:
-    """One block as far as it has come."""
+    """One block, as far as it has arrived."""
 
     def __init__(self, start: Content) -> None:
         self.start = start
@@ -189,7 +189,7 @@ class Assembly:
         return part
 
     def _count(self, raw: Raw) -> None:
-        """Counts never fail a reply; the later of two is the truer."""
+        """Wrong counts never fail a reply; later counts replace earlier ones."""
         try:
             counted = _USAGE.decode(raw)
         except msgspec.DecodeError:

@@ -85,7 +85,7 @@ class Answer(msgspec.Struct):
 
     @property
     def complains(self) -> bool:
-        """Whether it is an error in place of an answer, or of a piece of it."""
+        """Whether it is an error instead of an answer, or of a piece of it."""
         inner = self.choice
         if inner is not None:
             return given(self.error) or given(inner.error)
@@ -109,7 +109,7 @@ def read(body: bytes) -> Answer:
 
 
 def given(raw: Raw | UnsetType) -> bool:
-    """Whether the field is there and says something."""
+    """Whether the field exists and has a value."""
     return isinstance(raw, Raw) and bytes(raw) not in (b"null", b'""', b"[]", b"{}", b"false")
 
 
@@ -139,7 +139,7 @@ def text_of(content: Raw) -> str:
 
 
 def usage(raw: Raw) -> TokenCount:
-    """Counts never fail a reply: what cannot be read is unknown."""
+    """Wrong counts never fail a reply: what cannot be read is unknown."""
     try:
         counted = _USAGE.decode(raw)
     except msgspec.DecodeError:

@@ -18,7 +18,7 @@ from kubechain.providers.models.connections import Connections, Response, whole
 from kubechain.providers.models.endpoints import below, headers, host, root
 from kubechain.providers.models.listing import check_listing
 from kubechain.providers.models.refusals import complaint, judged, refused, retry_after
-from kubechain.providers.models.sse import Events
+from kubechain.providers.models.sse import EventStream
 from kubechain.resources.message import Message
 from kubechain.resources.model import Clock
 from kubechain.runtime.clock import now
@@ -79,8 +79,8 @@ class ChatCompletions:
         tools: Sequence[ToolOffer],
         progress: Progress | None,
     ) -> Reply:
-        """Only a piece that says something is a sign of life: comments and empty pieces may come for ever."""
-        events = Events()
+        """Only a piece with content restarts the timeout, because comments and empty pieces may never end."""
+        events = EventStream()
         async for piece in response.pieces(lambda: bool(assembly.finish)):
             try:
                 for data in events.feed(piece):
@@ -107,7 +107,7 @@ class ChatCompletions:
         return judged(endpoint, said.status, said, retry_after(response.headers, self.clock()), tools)
 
     async def check(self, endpoint: Endpoint) -> str:
-        """Lists the models, which costs nothing and needs the key."""
+        """Lists the models, which is free and needs the key."""
         sent = headers(endpoint, _authorization(endpoint))
         return await check_listing(self.connections, endpoint, below(root(endpoint), "models"), sent, self.clock())
 
@@ -117,13 +117,13 @@ class ChatCompletions:
 
 
 def _is_stream(response: Response, asked: bool) -> bool:
-    """Some servers stream though nobody asked, others answer whole what was asked for as a stream."""
+    """Whether the answer is a stream. Some servers stream without being asked, others never do."""
     kind = response.content_type
     return kind == "text/event-stream" or (asked and kind != "application/json")
 
 
 def _finished(endpoint: Endpoint, assembly: Assembly, done: bool) -> Reply:
-    """`[DONE]` or a finish reason says that nothing is missing; without both the stream was cut."""
+    """`[DONE]` or a finish reason marks a complete reply; without both, the stream was cut off."""
     if assembly.finish:
         return assembly.reply()
     if assembly.empty and not done:
@@ -134,6 +134,6 @@ def _finished(endpoint: Endpoint, assembly: Assembly, done: bool) -> Reply:
 
 
 def _authorization(endpoint: Endpoint) -> dict[str, str]:
-    """A key read from a file mostly ends in a line feed that is not part of it."""
+    """The header with the key. A key that was read from a file often ends with a line feed, which is removed."""
     key = endpoint.api_key.strip()
     return {"authorization": f"Bearer {key}"} if key else {}

@@ -121,7 +121,7 @@ class Assembly:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has come of the reply: no text, no thought, no call."""
+        """Whether the reply has no text, no thought and no call so far."""
         return not (self._text or self._calls.all or self._reasoning or self._details)
 
     @property
@@ -153,7 +153,7 @@ class Assembly:
 
 
 def _kept_fields(message: AnyMessage) -> dict[str, Raw]:
-    """What goes back byte for byte: the reasoning, and a content that is a list of parts."""
+    """What must be sent back byte for byte: the reasoning, and a content that is a list of parts."""
     reasoning = (
         ("reasoning_content", message.reasoning_content),
         ("reasoning", message.reasoning),
@@ -166,7 +166,7 @@ def _kept_fields(message: AnyMessage) -> dict[str, Raw]:
 
 
 class Taken:
-    """One tool call as far as it has come."""
+    """One tool call, as far as it has arrived."""
 
     def __init__(self, id_: str, name: str) -> None:
         self.id, self.name = id_, name
@@ -227,7 +227,7 @@ class Calls:
         return call
 
     def _belongs(self, index: int | None, id_: str, name: str, arguments: str) -> Taken | None:
-        """The call that the piece goes on with; None where it begins another."""
+        """The call that the piece continues; None if it begins a new one."""
         if index is not None:
             last = self._by_index.get(index)
         else:

@@ -1,6 +1,6 @@
 """A model that follows a script, over real HTTP: for the demo, for tests, for a laptop without a key.
 
-app.py and tests start it with `ScriptedModel`; it never stands between a user and a real model unasked.
+`app` and tests start it with `ScriptedModel`, only if the user asked for it.
 """
 
 from kubechain.providers.models.scripted.script import OBLIGING, Script, load, load_file

@@ -1,4 +1,4 @@
-"""The scripted model's built-in manners: do what the user asks for with the tool the user names.
+"""The built-in rules of the scripted model: it calls the tool that the user names.
 
 script.py calls it. Pure. It understands "... using the echo tool" and no more; everything else gets a short text
 that says what it is.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation, OfferedFunction
+from kubechain.providers.models.scripted.dialogue import ChatRequest, Dialogue, OfferedFunction
 from kubechain.resources.json import JsonObject, JsonValue
 
 _ASKS = re.compile(
@@ -31,27 +31,27 @@ INTRODUCTION = (
 )
 
 
-class Call(msgspec.Struct, frozen=True):
+class ToolUse(msgspec.Struct, frozen=True):
     name: str
     arguments: JsonObject
 
 
 class Answer(msgspec.Struct, frozen=True):
     content: str
-    calls: list[Call] = []
+    calls: list[ToolUse] = []
 
 
-def answer(request: ChatRequest, conversation: Conversation) -> Answer:
+def answer(request: ChatRequest, dialogue: Dialogue) -> Answer:
     """Calls the tool that the user asks for; with its result there, reports the result."""
-    user = conversation.user.strip()
+    user = dialogue.user.strip()
     phrase, wanted = _request_in(user)
-    if conversation.results:
-        return Answer(_report(phrase, wanted or " and ".join(conversation.called), conversation.results))
+    if dialogue.results:
+        return Answer(_report(phrase, wanted or " and ".join(dialogue.called), dialogue.results))
     functions = [tool.function for tool in request.tools]
     chosen = _fitting(wanted or user, functions)
     if chosen is None:
         return Answer(_introduction(functions))
-    calls = [Call(chosen.name, arguments) for arguments in _arguments(chosen, phrase)]
+    calls = [ToolUse(chosen.name, arguments) for arguments in _arguments(chosen, phrase)]
     return Answer(f"I'll help you {_lowered(user.rstrip('.!? '))}.", calls)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from kubechain.providers.models.scripted import obliging
-from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation
+from kubechain.providers.models.scripted.dialogue import ChatRequest, Dialogue
 from kubechain.resources import yamltext
 
 
@@ -90,22 +90,22 @@ def load_file(path: Path) -> Script:
 
 def decide(script: Script, request: ChatRequest) -> ScriptedReply | None:
     """The reply of the first rule that matches, filled in; None where none does."""
-    conversation = Conversation(request)
+    dialogue = Dialogue(request)
     for rule in script:
-        if _holds(rule.match, request, conversation):
-            return _filled(rule.reply, request, conversation)
+        if _holds(rule.match, request, dialogue):
+            return _filled(rule.reply, request, dialogue)
     return None
 
 
-def _holds(match: Match, request: ChatRequest, conversation: Conversation) -> bool:
+def _holds(match: Match, request: ChatRequest, dialogue: Dialogue) -> bool:
     offered = {tool.function.name for tool in request.tools}
     return all(
         (
             match.model is None or match.model == request.model,
-            match.user_message is None or _found(match.user_message, conversation.user),
-            match.tool_result is None or any(_found(match.tool_result, text) for text in conversation.results),
-            match.has_tool_result is None or match.has_tool_result == bool(conversation.results),
-            match.turn is None or match.turn == conversation.turn,
+            match.user_message is None or _found(match.user_message, dialogue.user),
+            match.tool_result is None or any(_found(match.tool_result, text) for text in dialogue.results),
+            match.has_tool_result is None or match.has_tool_result == bool(dialogue.results),
+            match.turn is None or match.turn == dialogue.turn,
             offered.issuperset(match.tools),
         )
     )
@@ -115,13 +115,13 @@ def _found(pattern: str, text: str) -> bool:
     return re.search(pattern, text, re.IGNORECASE) is not None
 
 
-def _filled(reply: ScriptedReply, request: ChatRequest, conversation: Conversation) -> ScriptedReply:
+def _filled(reply: ScriptedReply, request: ChatRequest, dialogue: Dialogue) -> ScriptedReply:
     if reply.auto:
-        answer = obliging.answer(request, conversation)
+        answer = obliging.answer(request, dialogue)
         calls = [ScriptedCall(name=call.name, arguments=call.arguments) for call in answer.calls]
         return msgspec.structs.replace(reply, content=answer.content, tool_calls=calls)
     if reply.content is None:
         return reply
-    result = conversation.results[-1] if conversation.results else ""
-    content = reply.content.replace("{result}", result).replace("{user}", conversation.user)
+    result = dialogue.results[-1] if dialogue.results else ""
+    content = reply.content.replace("{result}", result).replace("{user}", dialogue.user)
     return msgspec.structs.replace(reply, content=content)

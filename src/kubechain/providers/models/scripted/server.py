@@ -15,7 +15,7 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
-from kubechain.providers.models.scripted.conversation import ChatRequest, Conversation
+from kubechain.providers.models.scripted.dialogue import ChatRequest, Dialogue
 from kubechain.providers.models.scripted.script import (
     OBLIGING,
     Script,
@@ -121,7 +121,7 @@ async def _nothing_here(http: web.Request) -> web.Response:
 def _calls(request: ChatRequest, reply: ScriptedReply) -> list[JsonObject]:
     """Ids are counted through the conversation, so that the same request always gets the same ones."""
     calls: list[JsonObject] = []
-    for number, call in enumerate(reply.tool_calls, Conversation(request).calls_before + 1):
+    for number, call in enumerate(reply.tool_calls, Dialogue(request).calls_before + 1):
         function: JsonObject = {"name": call.name, "arguments": _arguments(call)}
         calls.append({"id": f"call_{number:02d}", "type": "function", "function": function})
     return calls
@@ -135,7 +135,7 @@ def _arguments(call: ScriptedCall) -> str:
 def _usage(request: ChatRequest, reply: ScriptedReply) -> JsonObject:
     """As scripted, else about four letters a token."""
     written = len(reply.content or "") + sum(len(str(call.arguments)) for call in reply.tool_calls)
-    usage = reply.usage or ScriptedUsage(input=Conversation(request).length // 4 + 1, output=written // 4 + 1)
+    usage = reply.usage or ScriptedUsage(input=Dialogue(request).length // 4 + 1, output=written // 4 + 1)
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,

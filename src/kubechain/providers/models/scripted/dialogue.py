@@ -1,4 +1,4 @@
-"""A chat-completions request as the scripted model reads it, and where the conversation in it stands.
+"""A chat-completions request as the scripted model reads it, and the state of its conversation.
 
 The modules of this folder call it. Pure.
 """
@@ -60,8 +60,8 @@ class ChatRequest(msgspec.Struct):
     stream_options: StreamOptions | None = None
 
 
-class Conversation:
-    """Where it stands: the last user message and what came after it."""
+class Dialogue:
+    """The last user message and what came after it."""
 
     def __init__(self, request: ChatRequest) -> None:
         messages = request.messages
