@@ -57,7 +57,7 @@ def outcome(reply: Reply, llm: LLM, retry: Retry | None) -> Outcome:
     if (weight := bytes_of(message)) > LARGEST:
         return Failure(
             "ReplyTooLarge",
-            f"the model's reply has {weight:,} bytes, and a run can keep {LARGEST:,} of one reply; have it write "
+            f"the model's reply has {weight:,} bytes, and a run can keep {LARGEST:,} of one reply; make it write "
             f"less, or set spec.parameters.maxTokens of LLM {llm.metadata.name}",
             too_large=True,
         )

@@ -29,12 +29,12 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Transient:
     if not isinstance(error, aiohttp.ClientConnectorError) and isinstance(error, _BROKEN):
         return Transient(
             f"{subject(endpoint)}: {host(root(endpoint))} closed the connection before it answered; "
-            "tried again later",
+            "KubeChain tries again",
             reason="Unreachable",
         )
     return Transient(
         f"{subject(endpoint)}: the connection to {host(root(endpoint))} failed ({_cause(endpoint, error)}); "
-        f"tried again later, {_advice(error)} if it stays so",
+        f"KubeChain tries again; {_advice(error)} if the error persists",
         reason="Unreachable",
     )
 
@@ -42,7 +42,7 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Transient:
 def cut(endpoint: Endpoint) -> Transient:
     """The error for an answer that ends early. The part that arrived is not used."""
     return Transient(
-        f"{subject(endpoint)}: the answer of {host(root(endpoint))} broke off before its end; tried again later",
+        f"{subject(endpoint)}: the answer of {host(root(endpoint))} ended too early; KubeChain tries again",
         reason="Interrupted",
     )
 
@@ -53,17 +53,17 @@ def _proxy(endpoint: Endpoint, error: aiohttp.ClientError) -> Transient:
         what = f"did not connect to {host(root(endpoint))} (it answered {error.status})"
     else:
         what = f"cannot be reached ({_cause(endpoint, error)})"
-    return Transient(f"{subject(endpoint)}: {who} {what}; tried again later", reason="Unreachable")
+    return Transient(f"{subject(endpoint)}: {who} {what}; KubeChain tries again", reason="Unreachable")
 
 
 def _cause(endpoint: Endpoint, error: BaseException) -> str:
     """Why no connection was made."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "it did not come about in time"
+        return "it timed out"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"certificate verify failed: {quote(endpoint, _verification(error))}"
     if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS could not be agreed on"
+        return "the TLS handshake failed"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     if isinstance(error, socket.gaierror):
@@ -87,7 +87,7 @@ def overdue(endpoint: Endpoint, seconds: float) -> Transient:
     """The error for a reply that did not arrive in time."""
     return Transient(
         f"{subject(endpoint)}: {host(root(endpoint))} sent nothing usable within {seconds:g} s; "
-        "tried again later, raise spec.parameters.timeout if the model needs longer",
+        "KubeChain tries again; raise spec.parameters.timeout if the model needs longer",
         reason="Timeout",
     )
 
@@ -97,7 +97,7 @@ def garbled(endpoint: Endpoint, what: str, body: bytes = b"") -> Transient:
     words = quote(endpoint, body[:4096].decode("utf-8", "replace"))
     shown = f': "{words}"' if words else ""
     return Transient(
-        f"{subject(endpoint)}: {host(root(endpoint))} sent {what}{shown}; tried again later, "
-        "check spec.parameters.baseURL if it stays so",
+        f"{subject(endpoint)}: {host(root(endpoint))} sent {what}{shown}; KubeChain tries again; "
+        "check spec.parameters.baseURL if the error persists",
         reason="UnreadableReply",
     )

@@ -238,7 +238,7 @@ class Trust:
                 self._contexts[bundle] = await asyncio.to_thread(_believing, bundle)
             except (ssl.SSLError, ValueError) as error:
                 raise Terminal(
-                    f"{subject(endpoint)}: the CA bundle holds no PEM certificate that can be read; correct "
+                    f"{subject(endpoint)}: the CA bundle contains no readable PEM certificate; correct "
                     "spec.caBundle or the Secret that spec.caBundleFrom names",
                     reason="InvalidCABundle",
                 ) from error

@@ -113,7 +113,7 @@ def headers(endpoint: Endpoint, own: Mapping[str, str]) -> dict[str, str]:
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             where = key_source(endpoint) if name in ("authorization", "x-api-key") else f"header {name[:60]!r}"
             raise Terminal(
-                f"{subject(endpoint)}: {where} holds a character that no HTTP header may hold; correct it",
+                f"{subject(endpoint)}: {where} contains a character that no HTTP header may contain; correct it",
                 reason="Unauthorized" if name in own else "InvalidRequest",
             )
     return merged

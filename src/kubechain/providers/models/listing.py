@@ -35,7 +35,7 @@ async def check_listing(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Terminal(
             f"{subject(endpoint)}: {host(url)} answers, but not as a model API; correct spec.parameters.baseURL, "
-            "which mostly ends in /v1",
+            "which usually ends in /v1",
             reason="InvalidRequest",
         ) from error
     return _accepted(endpoint, url) + _unlisted(endpoint.llm.model_name, _names(listed))

@@ -131,17 +131,17 @@ def judged(
     because = f'{status}: "{words}"' if words else f"{status}"
     if status == 402 or (status <= 429 and _QUOTA.search(said.text)):
         return Transient(
-            f"{who} says that the account's quota is used up ({because}); top it up, the run then goes on",
+            f"{who} says that the account's quota is used up ({because}); add credit, and the run continues",
             retry_after=QUOTA_DELAY if delay is None else delay,
             reason="QuotaExceeded",
         )
     if status == 429:
         return Transient(
-            f"{who} limits the rate ({because}); tried again later", retry_after=delay, reason="RateLimited"
+            f"{who} limits the rate ({because}); KubeChain tries again", retry_after=delay, reason="RateLimited"
         )
     if status in _TRY_AGAIN or status >= 500:
         return Transient(
-            f"{who} could not answer ({because}); tried again later", retry_after=delay, reason="Unavailable"
+            f"{who} could not answer ({because}); KubeChain tries again", retry_after=delay, reason="Unavailable"
         )
     if status in (400, 422) and (about := _about_tools(said, tools)):
         return Terminal(f"{who} refused {about[0]} ({because}); {about[1]}", reason="ToolRefused")
@@ -184,12 +184,12 @@ def _terminal(endpoint: Endpoint, who: str, status: int, said: Complaint, becaus
     if status in (404, 405):
         return Terminal(
             f"{who} has no chat endpoint at {host(root(endpoint))} ({because}); correct spec.parameters.baseURL, "
-            "which mostly ends in /v1, or spec.parameters.model",
+            "which usually ends in /v1, or spec.parameters.model",
             reason="ModelNotFound",
         )
     if status < 400:
         return Terminal(
-            f"{who} at {host(root(endpoint))} redirects ({status}), and the key is not sent elsewhere; "
+            f"{who} at {host(root(endpoint))} redirects ({status}), but KubeChain sends the key nowhere else; "
             "set spec.parameters.baseURL to the final address",
             reason="InvalidRequest",
         )
