@@ -220,7 +220,7 @@ async def test_the_chart_passes_helms_own_check(tmp_path: Path) -> None:
     [
         (["--namespace", "Team_A"], "'Team_A' is not the name of a namespace"),
         (["--secret", "openai"], "'openai' is not NAMESPACE/NAME"),
-        (["--watch-namespace", "a", "--secret", "b/c"], "b/c is not in a, the one namespace it looks after"),
+        (["--watch-namespace", "a", "--secret", "b/c"], "b/c is not in a, the only namespace that it watches"),
         (["--replicas", "-1"], "--replicas"),
         (["--image", ""], "'--image': it is empty"),
         (["--image", "Registry/KubeChain"], "'Registry/KubeChain' is not the name of an image"),

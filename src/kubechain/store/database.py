@@ -1,8 +1,7 @@
 """The tables of a store, and every statement that is not a page of a list.
 
 `log` contains each document once and only grows at its end; `current` points to the newest row of every object;
-the view `objects` shows them to people. Called by the ledger and the readers. Does not depend on Kubernetes
-semantics.
+the view `objects` shows them to people. Called by the ledger and the readers.
 """
 
 from __future__ import annotations

@@ -33,10 +33,7 @@ _VERSION_OPTIONAL = {"", "rbac.authorization.k8s.io", EVENTS.group}
 
 
 def created(kind: Kind[Any], given: Document, *, name: str, uid: str, now: str) -> Document:
-    """A new object, with the identity that the server assigns and the initial status of its kind.
-
-    Raises Invalid, BadRequest.
-    """
+    """A new object, with its identity and the initial status of its kind. Raises Invalid, BadRequest."""
     wanted = given.meta
     if wanted.resource_version not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")

@@ -1,7 +1,6 @@
 """Opens the files of a store: for one process at a time, undamaged, in the current format.
 
-Called by the engine. `store.db`, `-wal` and `-shm` are SQLite's; `store.db-lock` is locked while a process uses
-them.
+Called by the engine. `store.db`, `-wal` and `-shm` are SQLite's; `store.db-lock` is locked while they are in use.
 """
 
 from __future__ import annotations

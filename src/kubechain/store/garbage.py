@@ -45,8 +45,7 @@ class Garbage:
         self._wake.set()
 
     def notice(self, entries: Sequence[Entry]) -> None:
-        """Queues the objects that a commit may have left without an owner or without dependants, and namespaces
-        to empty."""
+        """Queues objects that a commit may have left without owner or dependants, and namespaces to empty."""
         for entry in entries:
             is_namespace = entry.at.resource == self._namespaces
             if entry.type == DELETED:

@@ -64,8 +64,7 @@ class History:
             await self._ledger.run(lambda cx: cx.execute("DELETE FROM mark WHERE rev <= ?", (revision,)))
 
     async def compact(self, revision: int) -> None:
-        """Deletes superseded states and deletions up to a revision, in small steps, so that writers do not wait
-        long."""
+        """Deletes superseded states and deletions up to a revision, in small steps between the writes."""
         target = min(revision, self._ledger.committed - 1)
         while self.compacted < target:
             after, self.compacted = self.compacted, min(self.compacted + _STEP, target)

@@ -35,10 +35,7 @@ class WatchEvent(NamedTuple):
 
 
 class Subscription:
-    """One watch.
-
-    `position`: the revision up to which everything was delivered, or before which the watch began.
-    """
+    """One watch. `position`: the revision up to which everything was delivered, or before which it began."""
 
     def __init__(self, kind: Kind[Any], resource: int, matcher: Matcher, position: int) -> None:
         self.kind = kind
@@ -54,10 +51,7 @@ class Subscription:
         self._timer: asyncio.TimerHandle | None = None
 
     def offer(self, entry: Entry) -> None:
-        """Queues the event of an entry for this watch.
-
-        If the queue is full, it is dropped, and the watch continues from the log.
-        """
+        """Queues the event of an entry. If the queue is full, it is dropped: the watch continues from the log."""
         if self.behind or entry.revision <= self.position:
             return
         before = entry.before.body if entry.before else None
@@ -75,8 +69,7 @@ class Subscription:
     def event(
         self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None
     ) -> WatchEvent | None:
-        """The event of a log entry for these selectors: the object may start to match, still match, or stop
-        matching."""
+        """The event of a log entry for these selectors: an object may start, continue or stop to match."""
         if not self.matcher.accepts_address(at.namespace, at.name):
             return None
         if self.matcher.looks_inside:
@@ -151,10 +144,7 @@ class Hub:
 
 
 def catch_up(cx: sqlite3.Connection, subscription: Subscription, compacted: int) -> list[WatchEvent]:
-    """The next events from the log. After the last one, the watch is live, without a gap in between.
-
-    Raises Gone if the history that it needs was deleted.
-    """
+    """The next events from the log; after the last one the watch is live. Raises Gone if they were deleted."""
     if subscription.position < compacted:
         raise too_old_version(subscription.position, compacted)
     rows = cx.execute(

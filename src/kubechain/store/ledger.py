@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -106,7 +107,7 @@ class Ledger:
         self._collecting = _Batch()
         self._under_way: _Batch | None = None
         self._flush_due = self._closed = False
-        self._slow = 0  # commits that the thread makes before one is tried on the loop again
+        self._slow = 0 if thread is None else sys.maxsize  # commits of the thread before the loop tries one
         self.committed = database.newest_revision(self.reader)
         """The newest revision that is on disk."""
         self.next_revision = self.committed + 1

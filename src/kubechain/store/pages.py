@@ -57,8 +57,7 @@ def parse_token(text: str) -> tuple[int, Place]:
 def read(
     cx: sqlite3.Connection, resource: int, matcher: Matcher, revision: int, after: Place | None, size: int
 ) -> tuple[list[Item], Place | None]:
-    """The matching objects among the next `size`, as of `revision`, and the place after which the list
-    continues."""
+    """The matching objects among the next `size`, as of `revision`, and where the list continues."""
     where, values = _range(resource, matcher, after)
     rows = cx.execute(
         f"SELECT c.namespace, c.name, l.rev, l.body FROM current c JOIN log l ON l.rev = c.rev WHERE {where} "  # noqa: S608
