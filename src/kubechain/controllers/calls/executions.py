@@ -36,6 +36,7 @@ class _Held:
         self.until: datetime | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+        self.began = False
         self.why_cut_off = ""
 
     def view(self) -> Execution:
@@ -139,15 +140,17 @@ class Executions:
         held = self._held.get(call.metadata.uid)
         if held is not None and held.task is not None and held.outcome is None:
             held.why_cut_off = why
-            held.task.cancel()
+            if held.began:  # a task that is cancelled before its first step says nothing
+                held.task.cancel()
 
     def _last(self, held: _Held) -> None:
         held.lasting = True
         self._tell(held)
 
     async def _work(self, held: _Held, work: Work) -> None:
+        held.began = True
         try:
-            held.outcome = await work()
+            held.outcome = Interruption(held.why_cut_off) if held.why_cut_off else await work()
         except (ToolError, Terminal) as error:
             held.outcome = Failure(str(error))
         except Transient as error:
