@@ -53,6 +53,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "secrets.default={openai},secrets.team-a={one,another}",
         ),
     ),
+    "logs": (
+        ("--log-level", "debug", "--log-format", "json"),
+        ("--set", "log.level=debug,log.format=json"),
+    ),
     "pull secrets": (
         ("--image-pull-secret", "one", "--image-pull-secret", "two"),
         ("--set", "imagePullSecrets[0].name=one,imagePullSecrets[1].name=two"),
@@ -199,6 +203,7 @@ podDisruptionBudget: {enabled: false}
         ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
         ("watchNamespace=a,secrets.b={c}", "secrets.b: the operator looks after a alone"),
         ("image.repository=", "at '/image/repository'"),
+        ("log.level=loud", "at '/log/level': value must be one of"),
         ("baseURLs.openai=vllm:8000", "at '/baseURLs/openai': 'vllm:8000' does not match pattern"),
         ("serviceAccount.create=false", "name an existing one in serviceAccount.name"),
         ("proxy.https=proxy:3128", "at '/proxy/https': 'proxy:3128' does not match pattern"),

@@ -31,12 +31,15 @@ def test_the_chart_carries_the_walk_through_in_its_namespace_and_leaves_nothing_
     node.kubectl("create", "namespace", "team")
     node.kubectl("label", "namespace", "team", "pod-security.kubernetes.io/enforce=restricted")
     node.kubectl("create", TEAM, "secret", "generic", "openai", "--from-literal=OPENAI_API_KEY=any")
-    values = f"watchNamespace=team,secrets.team={{openai}},samples={{team}},baseURLs.openai={node.model_url}"
+    team = "watchNamespace=team,secrets.team={openai},samples={team},log.format=json"
+    values = f"{team},baseURLs.openai={node.model_url}"
     flags = ("--skip-crds", "--wait", "--timeout=90s")
     node.run(helm, "install", "kubechain", CHART, TEAM, "--set", values, *flags)
     node.kubectl("apply", TEAM, "--filename", str(ROOT / "kubechain-example" / "walkthrough"))
     finished = ("--for=jsonpath={.status.phase}=FinalAnswer", "--timeout=60s")
     node.kubectl("wait", TEAM, "taskrun/hello-world-run", *finished)
+    logged = node.kubectl("logs", TEAM, "deployment/kubechain").splitlines()
+    assert [line for line in logged if not line.startswith("{")] == []
     node.run(helm, "uninstall", "kubechain", TEAM, "--wait")
     left = node.kubectl("get", TEAM, "deployments,roles,rolebindings,services,networkpolicies,tools", "-o", "name")
     assert left == ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import click
 
-from kubechain import __version__
+from kubechain import __version__, logs
 from kubechain.cli import install_values as values
 
 Pairs = tuple[tuple[str, str], ...]
@@ -94,6 +94,10 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     help="What each pod may use; default: memory=1Gi. Tools run in the pod too. May be repeated.",
 )
 @click.option(
+    "--log-level", type=click.Choice(logs.LEVELS), help="What the operator logs at least; default: info."
+)
+@click.option("--log-format", type=click.Choice(logs.FORMATS), help="How the operator logs; default: text.")
+@click.option(
     "--service-account",
     type=values.OBJECT,
     metavar="NAME",
@@ -112,6 +116,8 @@ def install(
     env: Pairs,
     requests: Pairs,
     limits: Pairs,
+    log_level: str | None,
+    log_format: str | None,
     service_account: str | None,
 ) -> None:
     """Print what a cluster needs to run KubeChain, as YAML.
@@ -148,6 +154,8 @@ def install(
         env=env,
         requests=requests,
         limits=limits,
+        log_level=log_level or "",
+        log_format=log_format or "",
     )
     if crds:
         objects = manifests.crds()

@@ -36,6 +36,9 @@ class InstallSettings(Struct, frozen=True):
     requests: Pairs = (("cpu", "100m"), ("memory", "256Mi"))
     limits: Pairs = (("memory", "1Gi"),)
     """Tools and MCP servers over stdio run in this pod too."""
+    log_level: str = ""
+    log_format: str = ""
+    """"" leaves either to the program."""
 
     @property
     def own_namespace(self) -> bool:

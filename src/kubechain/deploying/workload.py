@@ -59,6 +59,8 @@ def arguments(settings: InstallSettings) -> list[JsonValue]:
     if settings.watch:
         # Its own namespace is named by reference, so that kustomize and others can move the whole.
         words.append(f"--namespace={'$(POD_NAMESPACE)' if settings.own_namespace else settings.watch}")
+    for flag, value in (("--log-level", settings.log_level), ("--log-format", settings.log_format)):
+        words += [f"{flag}={value}"] if value else []
     return [*words, *(f"--model-base-url={provider}={url}" for provider, url in sorted(settings.base_urls))]
 
 
