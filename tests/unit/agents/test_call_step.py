@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, Unserved
 from kubechain.agents.call.scene import CallScene, Execution, ToolState
 from kubechain.agents.call.step import (
     DEATHS,
     CallIdle,
     CallWait,
     Fail,
+    GiveBack,
     Look,
     LoseTrack,
     Park,
@@ -27,6 +28,7 @@ from kubechain.agents.call.step import (
     next_call_step,
 )
 from kubechain.agents.ports.tool import Nature, nature_of
+from kubechain.errors import Forbidden
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.tool import FunctionTool, Tool, ToolSpec
 from kubechain.resources.toolcall import ExternalWork, ToolCall
@@ -36,6 +38,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEVER_TWICE = Nature("NonIdempotent", "Ask", 2.0)
 REPEATABLE = Nature("ReadOnly", "Retry", 2.0)
 HANDLE = ExternalWork(id="job-1")
+REFUSED = Forbidden("may not get toolcalls")
 
 
 def tool(effect: str | None = None, on_interrupt: str | None = None) -> Tool:
@@ -139,6 +142,7 @@ def test_an_mcp_tool_has_the_nature_its_server_hints_at() -> None:
         ("Running", Execution(NEVER_TWICE, Interruption("died")), LoseTrack("died")),
         ("Running", Execution(Nature("ReadOnly", "Fail", 2.0), Interruption("died")), Fail("died")),
         ("Pending", Execution(REPEATABLE, Interruption("died")), Repeat("died")),
+        ("Pending", Execution(REPEATABLE, Unserved(REFUSED)), GiveBack(REFUSED)),
     ],
 )
 def test_what_became_of_a_tool_decides(phase: str, execution: Execution, step: object) -> None:

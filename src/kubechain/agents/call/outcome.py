@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from kubechain.errors import ApiError
 from kubechain.resources.toolcall import ExternalWork
 
 
@@ -40,4 +41,10 @@ class Interruption(msgspec.Struct, frozen=True, gc=False):
     timed_out: bool = False
 
 
-Outcome: TypeAlias = Done | Parked | Failure | Interruption
+class Unserved(msgspec.Struct, frozen=True, gc=False):
+    """The Kubernetes API did not serve what the tool needs, which says nothing about the tool."""
+
+    error: ApiError
+
+
+Outcome: TypeAlias = Done | Parked | Failure | Interruption | Unserved

@@ -12,9 +12,10 @@ from typing import TypeAlias, assert_never
 import msgspec
 from msgspec import json
 
-from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, Unserved
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.ports.tool import Nature
+from kubechain.errors import ApiError
 from kubechain.resources.toolcall import ToolCall
 
 DEATHS = 3
@@ -87,8 +88,26 @@ class Repeat(msgspec.Struct, frozen=True, gc=False):
     error: str
 
 
+class GiveBack(msgspec.Struct, frozen=True, gc=False):
+    """Let the worker deal with an error of the Kubernetes API: the tool is started again later."""
+
+    error: ApiError
+
+
 CallStep: TypeAlias = (
-    CallIdle | CallWait | Refuse | Start | Look | Show | Stop | Park | Succeed | Fail | LoseTrack | Repeat
+    CallIdle
+    | CallWait
+    | Refuse
+    | Start
+    | Look
+    | Show
+    | Stop
+    | Park
+    | Succeed
+    | Fail
+    | LoseTrack
+    | Repeat
+    | GiveBack
 )
 Gate: TypeAlias = Callable[[CallScene], CallStep | None]
 
@@ -137,6 +156,8 @@ def _in_hand(scene: CallScene) -> CallStep | None:
             return Park(parked)
         case Interruption() as cut:
             return _cut_off(scene, cut)
+        case Unserved(error):
+            return GiveBack(error)
         case _:
             assert_never(execution.outcome)
 

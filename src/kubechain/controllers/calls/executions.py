@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked, Unserved
 from kubechain.agents.call.scene import Execution
 from kubechain.agents.ports.tool import Nature, ToolError
 from kubechain.errors import ApiError, Terminal, Transient
@@ -156,7 +156,7 @@ class Executions:
         except Transient as error:
             held.outcome = Interruption(str(error), error.reason == "Timeout")
         except ApiError as error:
-            held.outcome = Interruption(f"the Kubernetes API refused it: {error}")
+            held.outcome = Unserved(error)
         except asyncio.CancelledError:
             if self._closing or self._held.get(held.call.metadata.uid) is not held:
                 raise

@@ -68,6 +68,9 @@ class ToolCallController(Struct):
                 await self._lose_track(call, why)
             case due.Repeat(error):
                 await self._repeat(call, error)
+            case due.GiveBack(refusal):
+                self.parts.executions.end(call)
+                raise refusal
         return Done()
 
     async def gone(self, last: ToolCall) -> None:
