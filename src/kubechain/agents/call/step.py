@@ -16,7 +16,6 @@ from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, U
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.ports.tool import Nature
 from kubechain.errors import ApiError
-from kubechain.resources.toolcall import ToolCall
 
 DEATHS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
@@ -259,8 +258,3 @@ def bad_arguments(arguments: str) -> str | None:
     except ValueError as error:
         return f"the arguments are not valid JSON ({error}); send one JSON object"
     return None if isinstance(value, dict) else "the arguments are not a JSON object; send one JSON object"
-
-
-def attempts(call: ToolCall) -> int:
-    """How often the tool was started, including the start that is due now."""
-    return call.status.attempts + 1
