@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 
-from kubechain.providers.tools.process import ToolProcess
+from kubechain.providers.tools.process import LocalProcess
 from tests.fuzz.mcp.server import Deed, Die, Server, Write
 
 
-class Stub(ToolProcess):
+class Stub(LocalProcess):
     """One life of a server."""
 
     def __init__(self, server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import client, session
 from kubechain.providers.tools.mcp.server import ServerCommand
 from kubechain.providers.tools.mcp.sessions import MCP
-from kubechain.providers.tools.process import ToolProcess
+from kubechain.providers.tools.starting import Command, ToolProcess
 from tests.fuzz.mcp.server import GOOD, Server
 from tests.fuzz.mcp.stub import Stub
 
@@ -39,10 +40,10 @@ async def play(seed: int, *, real: bool = False, patience: float = 0.3) -> list[
     """What went wrong with this server; nothing, if all is well. `patience`: the deadline of its strange calls."""
     server = Server(seed)
 
-    async def launch(_: ServerCommand) -> ToolProcess:
+    async def start(command: Command, stdin: bool | socket.socket = False) -> ToolProcess:
         return Stub(Server(seed))
 
-    servers = MCP() if real else MCP(launch=launch)
+    servers = MCP() if real else MCP(start=start)
     env = (("PYTHONPATH", str(ROOT)), ("PATH", os.environ["PATH"]))
     command = ServerCommand(sys.executable, ("-m", "tests.fuzz.mcp.child", str(seed)), env if real else ())
     wrong: list[str] = []

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kubechain.providers.tools.environment import environment
-from kubechain.providers.tools.process import ToolProcess, ending, start
+from kubechain.providers.tools.process import LocalProcess, start
+from kubechain.providers.tools.starting import ending
 from tests.unit.tools.processes import ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the watcher")
@@ -31,8 +32,8 @@ print(child.pid, group.pid, os.getpid(), flush=True)
 STAY = "\ntime.sleep(1000)"
 
 
-async def family(end: str) -> tuple[ToolProcess, list[int]]:
-    process = await start([sys.executable, "-I", "-S", "-c", FAMILY + end], environment({}), talks=True)
+async def family(end: str) -> tuple[LocalProcess, list[int]]:
+    process = await start([sys.executable, "-I", "-S", "-c", FAMILY + end], environment({}), stdin=True)
     async with asyncio.timeout(20):
         words = (await process.stdout.readline()) + (await process.stdout.readline())
     return process, [int(word) for word in words.split()]
@@ -118,7 +119,7 @@ async def test_two_hundred_restarts_leave_no_descriptor_and_no_process() -> None
         return len(list(Path("/proc/self/fd").iterdir())), len(children)
 
     async def once() -> None:
-        process = await start(["/bin/true"], environment({}), talks=True)
+        process = await start(["/bin/true"], environment({}), stdin=True)
         await process.finish((), grace=20)
 
     await once()

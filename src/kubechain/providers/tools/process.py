@@ -1,7 +1,7 @@
-"""Starts and ends tool processes: in a process group, with an exact environment, in a neutral folder.
+"""Tool processes on this machine: in a process group, with an exact environment, in a neutral folder.
 
-The sessions of MCP servers and the tool processes of functions call it. It never runs a shell and never leaves a
-process behind: on Linux each one has a watcher (tether.py), which also finds what has detached itself.
+`starting` calls it. It never runs a shell and never leaves a process behind: on Linux each one has a watcher
+(tether.py), which also finds what has detached itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -20,12 +21,11 @@ from kubechain.providers.tools import tether
 
 _KILL_SECONDS = 5.0
 _READ_SECONDS = 1.0
-_READ_BYTES = 64 * 1024
 _STDOUT, _STDERR = 1, 2
 _WATCHED = sys.platform == "linux"
 
 
-class ToolProcess(asyncio.SubprocessProtocol):
+class LocalProcess(asyncio.SubprocessProtocol):
     """One process: its output, its input, and its end."""
 
     def __init__(self) -> None:
@@ -141,23 +141,22 @@ class ToolProcess(asyncio.SubprocessProtocol):
         return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
 
 
-async def start(
-    argv: Sequence[str], env: Mapping[str, str], *, talks: bool = False, keep: Collection[int] = ()
-) -> ToolProcess:
-    """A process with exactly this environment; `talks`: its stdin is a pipe; `keep`: descriptors it inherits."""
+async def start(argv: Sequence[str], env: Mapping[str, str], stdin: bool | socket.socket = False) -> LocalProcess:
+    """A process with exactly this environment. `stdin`: a pipe if True, or a socket."""
     theirs, ours = os.pipe() if _WATCHED else (-1, -1)
     watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs)] if _WATCHED else []
+    talks = subprocess.PIPE if stdin else subprocess.DEVNULL
     try:
         _, process = await asyncio.get_running_loop().subprocess_exec(
-            ToolProcess,
+            LocalProcess,
             *watcher,
             *argv,
-            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdin=talks if isinstance(stdin, bool) else stdin.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(env),
             cwd=Path("/"),
-            pass_fds=(*keep, theirs) if _WATCHED else tuple(keep),
+            pass_fds=(theirs,) if _WATCHED else (),
             start_new_session=True,
         )
     except BaseException:
@@ -170,22 +169,3 @@ async def start(
     if _WATCHED:
         process.tied(ours)
     return process
-
-
-async def drain(stream: asyncio.StreamReader) -> None:
-    """Reads a stream that nobody else reads any more: a process that cannot write may not be able to exit."""
-    while await stream.read(_READ_BYTES):
-        pass
-
-
-def ending(process: ToolProcess) -> str:
-    """How the process ended, for people: `exited with code 1`, `was killed by SIGKILL`."""
-    code = process.returncode
-    if code is None:
-        return "closed its connection"
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubechain.errors import Transient
-from kubechain.providers.tools.environment import environment, secrets
+from kubechain.providers.tools.environment import secrets
 from kubechain.providers.tools.function.frames import (
     Cancel,
     Inspect,
@@ -25,7 +24,7 @@ from kubechain.providers.tools.function.frames import (
     frame,
 )
 from kubechain.providers.tools.output import Output
-from kubechain.providers.tools.process import ending, start
+from kubechain.providers.tools.starting import PYTHON, Command, Starter, ending
 
 CANCEL_SECONDS = 0.5
 IDLE_SECONDS = 600.0
@@ -46,12 +45,13 @@ class FunctionProcess:
     for ten minutes is killed as well, because its environment may not be needed any more.
     """
 
-    def __init__(self, env: Mapping[str, str], folders: Sequence[Path]) -> None:
+    def __init__(self, env: Mapping[str, str], folders: Sequence[Path], start: Starter) -> None:
         self.suspect = False
         self._retired = False
         self._stopping = False
         self._env = env
         self._folders = folders
+        self._start = start
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._words: dict[int, Output] = {}
         """What each request prints."""
@@ -145,9 +145,7 @@ class FunctionProcess:
         """Starts the process and hands out its answers until it ends; how it ended."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            process = await start(
-                self._command(theirs), environment(self._env, locale=True), keep=[theirs.fileno()]
-            )
+            process = await self._start(self._command(), theirs)
             theirs.close()
             async with asyncio.TaskGroup() as group:
                 readers = [group.create_task(self._output.pump(s)) for s in (process.stdout, process.stderr)]
@@ -157,10 +155,10 @@ class FunctionProcess:
                     await process.finish(readers)
             return ending(process)
 
-    def _command(self, theirs: socket.socket) -> list[str]:
+    def _command(self) -> Command:
         module = "kubechain.providers.tools.function.function_server"
-        own = [sys.executable, "-I", "-u", "-m", module, str(theirs.fileno())]
-        return [*own, *(str(folder) for folder in self._folders)]
+        folders = (str(folder) for folder in self._folders)
+        return Command(PYTHON, ("-I", "-u", "-m", module, *folders), self._env, locale=True)
 
     async def _hand_out(self, ours: socket.socket) -> None:
         """Hands out replies until the process closes the socket."""

@@ -1,10 +1,10 @@
 """What runs in a tool process of functions: `python -I -u -m kubechain.providers.tools.function.function_server`.
 
-`function_process` starts it with a socket and the folders to import from, and exchanges the frames of frames.py
-with it. Functions run at the same time: plain ones in threads, async ones on an event loop. What they print goes
-over the socket too, by call. Output that belongs to no call goes to stdout and stderr, which nobody parses. It
-exits when the socket closes. It sees no environment variables except PATH, HOME, LANG and those that the manifest
-lists.
+`function_process` starts it with a socket as its stdin and the folders to import from, and exchanges the frames of
+frames.py with it. Functions find /dev/null as their stdin. They run at the same time: plain ones in threads, async
+ones on an event loop. What they print goes over the socket too, by call. Output that belongs to no call goes to
+stdout and stderr, which nobody parses. The process exits when the socket closes. It sees no environment variables
+except PATH, HOME, LANG and those that the manifest lists.
 """
 
 from __future__ import annotations
@@ -276,13 +276,20 @@ async def serve(connection: socket.socket, folders: list[str]) -> None:
     await loop.create_future()
 
 
+def taken(descriptor: int) -> socket.socket:
+    """The socket at this descriptor, where functions find /dev/null from now on."""
+    connection = socket.socket(fileno=os.dup(descriptor))
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), descriptor)
+    return connection
+
+
 def main() -> None:
-    """`function_server SOCKET FOLDER...`"""
-    descriptor, *folders = sys.argv[1:]
-    os.set_inheritable(int(descriptor), False)
+    """`function_server FOLDER...`; the socket is its stdin."""
+    connection, folders = taken(0), sys.argv[1:]
     sys.path[:0] = folders
     sys.stdout, sys.stderr = cast("TextIO", Attributed(sys.stdout)), cast("TextIO", Attributed(sys.stderr))
-    asyncio.run(serve(socket.socket(fileno=int(descriptor)), folders))
+    asyncio.run(serve(connection, folders))
 
 
 if __name__ == "__main__":

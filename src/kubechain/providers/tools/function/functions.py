@@ -26,6 +26,7 @@ from kubechain.providers.tools.function.frames import (
     Unusable,
 )
 from kubechain.providers.tools.function.function_process import FunctionProcess, next_id
+from kubechain.providers.tools.starting import Starter, here
 
 INSPECT_SECONDS = 30.0
 
@@ -33,8 +34,9 @@ INSPECT_SECONDS = 30.0
 class Functions(FunctionProcesses):
     """Runs functions that are importable where kubechain is installed, or from the folders of `search_path`."""
 
-    def __init__(self, search_path: Sequence[Path] = ()) -> None:
+    def __init__(self, search_path: Sequence[Path] = (), start: Starter = here) -> None:
         self._folders = tuple(folder.absolute() for folder in search_path)
+        self._start = start
         self._current: dict[tuple[tuple[str, str], ...], FunctionProcess] = {}
         self._living: set[FunctionProcess] = set()
         self._closed = False
@@ -110,7 +112,7 @@ class Functions(FunctionProcesses):
             return process
         if process is not None and not process.task.done():
             process.retire()
-        fresh = FunctionProcess(dict(key), self._folders)
+        fresh = FunctionProcess(dict(key), self._folders, self._start)
         self._current[key] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._bury(key, fresh))

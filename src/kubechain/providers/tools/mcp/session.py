@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
-from kubechain.providers.tools.environment import environment, redacted, secrets
+from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.mcp.pace import Pace
 from kubechain.providers.tools.mcp.server import Discovery, ServerCommand
 from kubechain.providers.tools.output import Output
-from kubechain.providers.tools.process import ToolProcess, drain, ending, start
 from kubechain.providers.tools.result import limited
+from kubechain.providers.tools.starting import (
+    Command,
+    ProgramNotFound,
+    Starter,
+    ToolProcess,
+    drain,
+    ending,
+    here,
+)
 from kubechain.resources.json import JsonObject
 
 START_SECONDS = 60.0
@@ -29,7 +36,6 @@ CHECK_SECONDS = 5.0
 STOP_SECONDS = 1.0
 
 Answer = TypeVar("Answer")
-Launch = Callable[[ServerCommand], Awaitable[ToolProcess]]
 
 _log = Logger("kubechain.tools")
 
@@ -44,14 +50,12 @@ class Connection(Protocol):
     async def answers(self) -> None: ...
 
 
-async def launched(command: ServerCommand) -> ToolProcess:
-    """The server's process. Raises Terminal, OSError."""
-    env = environment(dict(command.env))
-    relative = "/" in command.command and not command.command.startswith("/")
-    program = None if relative else shutil.which(command.command, path=env["PATH"])
-    if program is None:
-        raise Terminal(not_found(command.command), reason="CommandNotFound")
-    return await start([program, *command.args], env, talks=True)
+async def launched(command: ServerCommand, start: Starter) -> ToolProcess:
+    """The server's process. Raises Terminal, Transient, OSError."""
+    try:
+        return await start(Command(command.command, command.args, dict(command.env)), stdin=True)
+    except ProgramNotFound:
+        raise Terminal(not_found(command.command), reason="CommandNotFound") from None
 
 
 def not_found(program: str) -> str:
@@ -81,13 +85,13 @@ class Session:
         changed: Callable[[str], None],
         *,
         plain: bool = False,
-        launch: Launch = launched,
+        start: Starter = here,
     ) -> None:
         self.command = command
         self.plain = plain
         """Whether it is asked plainly, since it has ended at the newest protocol's first question before."""
         self.owner = owner
-        self._launch = launch
+        self._start = start
         self._env = dict(command.env)
         self._hidden = secrets(self._env)
         self._secret = secrets({name: self._env.get(name, "") for name in command.hidden})
@@ -192,7 +196,7 @@ class Session:
         """Runs one process. Returns how it ended, and whether by itself."""
         from kubechain.providers.tools.mcp.wire import CLOSED
 
-        process = self._process = await self._launch(self.command)
+        process = self._process = await launched(self.command, self._start)
         readers = [asyncio.create_task(self._output.pump(process.stderr))]
         try:
             why = await self._converse(process)

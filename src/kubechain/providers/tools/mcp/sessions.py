@@ -15,7 +15,8 @@ import msgspec
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Transient
 from kubechain.providers.tools.mcp.server import Discovery, MCPSessions, ServerCommand
-from kubechain.providers.tools.mcp.session import Launch, Session, launched
+from kubechain.providers.tools.mcp.session import Session
+from kubechain.providers.tools.starting import Starter, here
 from kubechain.resources.json import JsonObject, JsonValue
 
 
@@ -26,9 +27,9 @@ def _nobody(_: str) -> None:
 class MCP(MCPSessions):
     """Sessions by owner. `on_change(owner)` is called when a server says that its tools have changed."""
 
-    def __init__(self, on_change: Callable[[str], None] = _nobody, launch: Launch = launched) -> None:
+    def __init__(self, on_change: Callable[[str], None] = _nobody, start: Starter = here) -> None:
         self.on_change = on_change
-        self._launch = launch
+        self._start = start
         self._current: dict[str, Session] = {}
         self._living: set[Session] = set()
         self._closed = False
@@ -82,7 +83,7 @@ class MCP(MCPSessions):
         if session is not None and not (same and session.draining):
             session.stop()
         plain = session.plain if session is not None and same else False
-        fresh = Session(owner, command, self._changed, plain=plain, launch=self._launch)
+        fresh = Session(owner, command, self._changed, plain=plain, start=self._start)
         self._current[owner] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._living.discard(fresh))

@@ -22,7 +22,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from kubechain.providers.tools.mcp.messages import Answer, Fault, Lines, Notice, Question, RequestId, messages
 from kubechain.providers.tools.mcp.results import greeting
-from kubechain.providers.tools.process import ToolProcess
+from kubechain.providers.tools.starting import ToolProcess
 from kubechain.resources.json import JsonObject, JsonValue
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
