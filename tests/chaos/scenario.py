@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, convert
 
-from kubechain.resources.agent import AGENTS, Agent, AgentSpec
+from kubechain.resources.agent import AGENTS, Agent, AgentSpec, MCPServerReference, ToolReference
 from kubechain.resources.builtin import SECRETS, Secret
 from kubechain.resources.kind import Kind
 from kubechain.resources.llm import LLM, LLMS, LLMSpec, Parameters
@@ -190,8 +190,8 @@ def objects(world: Scenario) -> list[tuple[Kind[Any], Resource]]:
         made.append((MCP_SERVERS, MCPServer(metadata=_meta(SERVER_NAME), spec=_server_spec())))
     made += [(TOOLS, Tool(metadata=_meta(t.name), spec=_tool_spec(t))) for t in world.tools if t.type != "mcp"]
     for name, tools in world.agents.items():
-        listed = [Reference(name=t.name) for t in world.tools if t.name in tools and t.type != "mcp"]
-        servers = [Reference(name=SERVER_NAME)] if mcp and any(_is_mcp(world, t) for t in tools) else []
+        listed = [ToolReference(name=t.name) for t in world.tools if t.name in tools and t.type != "mcp"]
+        servers = [MCPServerReference(name=SERVER_NAME)] if mcp and any(_is_mcp(world, t) for t in tools) else []
         spec = AgentSpec(
             llm_ref=Reference(name=LLM_NAME), system=f"I am {name}.", tools=listed, mcp_servers=servers
         )

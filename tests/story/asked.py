@@ -10,7 +10,7 @@ from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
 from kubechain.agents.ports.tool import ToolRunner
 from kubechain.app.loops import ControlLoops, control_loops
 from kubechain.controllers.assembly import Outside
-from kubechain.resources.agent import AGENTS, Agent, AgentSpec
+from kubechain.resources.agent import AGENTS, Agent, AgentSpec, MCPServerReference, ToolReference
 from kubechain.resources.kind import Kind
 from kubechain.resources.llm import LLM, LLMS, LLMSpec
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
@@ -61,8 +61,8 @@ async def ask(api: Api, *, tool: str = "", server: str = "") -> None:
     """Creates the run and all it needs but its tool."""
     spec = AgentSpec(
         llm_ref=Reference(name="m"),
-        tools=[Reference(name=tool)] if tool else [],
-        mcp_servers=[Reference(name=server)] if server else [],
+        tools=[ToolReference(name=tool)] if tool else [],
+        mcp_servers=[MCPServerReference(name=server)] if server else [],
     )
     await api.create(LLMS, LLM(metadata=meta("m"), spec=LLMSpec(provider="ollama")))
     await api.create(AGENTS, Agent(metadata=meta("a"), spec=spec))

@@ -68,6 +68,6 @@ def tool_name(wanted: str, taken: Collection[str] = ()) -> str:
     raise AssertionError("more taken names than there are")
 
 
-def mcp_tool_name(server: str, tool: str) -> str:
+def mcp_tool_name(server: str, tool: str, prefix: str | None = None) -> str:
     """The wanted name of an MCP server's tool, before `tool_name` makes it unique."""
-    return f"{server}__{tool}"
+    return f"{server}__{tool}" if prefix is None else prefix + tool

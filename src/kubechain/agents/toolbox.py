@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from kubechain.agents.naming import mcp_tool_name, tool_name
 from kubechain.agents.ports.tool import nature_of
-from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
+from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, ToolOrigin
+from kubechain.resources.choice import chosen
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer
 from kubechain.resources.readiness import ReadyStatus, Summary
@@ -47,9 +48,9 @@ def assessment(agent: Agent, around: Surroundings) -> Assessment:
     for reference in agent.spec.tools:
         tool = around.tools.get(reference.name)
         dependencies.append(("Tool", reference.name, tool.status if tool else None))
-    for reference in agent.spec.mcp_servers:
-        server = around.servers.get(reference.name)
-        dependencies.append(("MCPServer", reference.name, server.status if server else None))
+    for listed in agent.spec.mcp_servers:
+        server = around.servers.get(listed.name)
+        dependencies.append(("MCPServer", listed.name, server.status if server else None))
     for kind, name, status in dependencies:
         if status is None:
             return missing(kind, name)
@@ -83,11 +84,12 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         resolved[tool.name] = tool
 
     for reference in agent.spec.tools:
-        if (known := around.tools.get(reference.name)) and known.status.ready:
+        known = around.tools.get(reference.name)
+        if known and known.status.ready and chosen(known.metadata.name, reference.include):
             add(_of_tool(known, offered=False))
-    for reference in agent.spec.mcp_servers:
-        if (server := around.servers.get(reference.name)) and server.status.ready:
-            for found in _of_server(server):
+    for listed in agent.spec.mcp_servers:
+        if (server := around.servers.get(listed.name)) and server.status.ready:
+            for found in _of_server(server, listed):
                 add(found)
     for tool in _offers(agent, around):
         if tool.status.ready:
@@ -142,15 +144,19 @@ def _of_tool(tool: Tool, *, offered: bool) -> ResolvedTool:
     )
 
 
-def _of_server(server: MCPServer) -> Iterable[ResolvedTool]:
+def _of_server(server: MCPServer, listed: MCPServerReference) -> Iterable[ResolvedTool]:
+    prefix = server.spec.tools.prefix if server.spec.tools else None
     for tool in server.status.tools:
+        if not (server.offers(tool.name) and chosen(tool.name, listed.include, listed.exclude)):
+            continue
+        stated = server.override(tool.name)
         nature = nature_of(server, tool.name)
         yield ResolvedTool(
-            name=mcp_tool_name(server.metadata.name, tool.name),
-            description=tool.description,
+            name=mcp_tool_name(server.metadata.name, tool.name, prefix),
+            description=tool.description if stated.description is None else stated.description,
             parameters=tool.input_schema,
             origin=ToolOrigin(kind="MCPServer", name=server.metadata.name, tool=tool.name),
             effect=nature.effect,
             on_interrupt=nature.on_interrupt,
-            timeout=server.spec.timeout or "",
+            timeout=stated.timeout or server.spec.timeout or "",
         )

@@ -7,11 +7,29 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Raw
 
+from kubechain.resources.choice import Glob
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.model import Model, Resource, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import Reference
 from kubechain.resources.tool import Effect, Interrupt
+
+
+class ToolReference(Reference, kw_only=True, gc=False):
+    """A Tool that the agent may use, and which of its tools where it provides several."""
+
+    include: Annotated[list[Glob], doc("Names or globs of its tools to use; default: all.", max_length=500)] = []
+
+
+class MCPServerReference(Reference, kw_only=True, gc=False):
+    """An MCP server that the agent may use, and which of its tools."""
+
+    include: Annotated[
+        list[Glob], doc("Names or globs of its tools to use, as on the server; default: all.", max_length=500)
+    ] = []
+    exclude: Annotated[
+        list[Glob], doc("Names or globs of its tools not to use, even if included.", max_length=500)
+    ] = []
 
 
 class AgentSpec(Model, kw_only=True, gc=False):
@@ -20,8 +38,8 @@ class AgentSpec(Model, kw_only=True, gc=False):
     llm_ref: Annotated[Reference, doc("The LLM that the agent uses.")]
     system: Annotated[str, doc("System prompt; reaches the model exactly as written here.")] = ""
     description: Annotated[str, doc("What the agent is for, for people and for other agents.")] = ""
-    tools: Annotated[list[Reference], doc("Tools it may use.")] = []
-    mcp_servers: Annotated[list[Reference], doc("MCP servers, all of whose tools it may use.")] = []
+    tools: Annotated[list[ToolReference], doc("Tools it may use.")] = []
+    mcp_servers: Annotated[list[MCPServerReference], doc("MCP servers whose tools it may use.")] = []
     offered_tools: (
         Annotated[
             Literal["Accept", "Ignore"],

@@ -7,12 +7,47 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Raw
 
+from kubechain.resources.choice import Glob, chosen, matches
 from kubechain.resources.duration import PATTERN
 from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar
-from kubechain.resources.tool import Effect
+from kubechain.resources.tool import Effect, Interrupt
+
+
+class MCPToolChoice(Model, kw_only=True, gc=False):
+    """Which of a server's tools agents may use, and how models call them."""
+
+    allow: Annotated[list[Glob], doc("Names or globs of the tools to offer; default: all.", max_length=500)] = []
+    deny: Annotated[
+        list[Glob], doc("Names or globs of tools never to offer, even if allowed.", max_length=500)
+    ] = []
+    prefix: (
+        Annotated[
+            str,
+            doc(
+                "What models see before the tool's name; default: the server's name and two underscores.",
+                pattern=r"^[A-Za-z0-9_-]*$",
+                max_length=40,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class MCPToolOverride(Model, kw_only=True, gc=False):
+    """What the manifest says about some of a server's tools, in place of what the server says."""
+
+    tools: Annotated[list[Glob], doc("Names or globs of the tools it is about.", min_length=1, max_length=500)]
+    description: Annotated[str, doc("What the model is told about them.", max_length=16384)] | None = None
+    effect: Annotated[Effect, doc("What a repeated call does.")] | None = None
+    on_interrupt: (
+        Annotated[Interrupt, doc("What happens to a call that a crash interrupts: Retry it, Fail it, or Ask.")]
+        | None
+    ) = None
+    timeout: Annotated[str, doc("Longest time one call may take, as in 30s.", pattern=PATTERN)] | None = None
 
 
 class MCPServerSpec(Model, kw_only=True, gc=False):
@@ -24,9 +59,38 @@ class MCPServerSpec(Model, kw_only=True, gc=False):
     env: Annotated[
         list[EnvVar], doc("Its environment variables. It gets no others, except PATH and HOME.", max_length=100)
     ] = []
+    working_dir: (
+        Annotated[str, doc("The folder it is started in; default /.", pattern="^/", max_length=4096)] | None
+    ) = None
     timeout: (
         Annotated[str, doc("Longest time one call may take, as in 30s; default 5m.", pattern=PATTERN)] | None
     ) = None
+    start_timeout: (
+        Annotated[
+            str, doc("Longest time it may take to start and to list its tools; default 1m.", pattern=PATTERN)
+        ]
+        | None
+    ) = None
+    idle_timeout: (
+        Annotated[
+            str,
+            doc(
+                "How long a process that nobody uses is kept; the next call starts it again. Default 10m; 0s "
+                "keeps it for good.",
+                pattern=PATTERN,
+            ),
+        ]
+        | None
+    ) = None
+    resources: Annotated[Resources, doc("What its processes may use together.")] | None = None
+    tools: Annotated[MCPToolChoice, doc("Which of its tools agents may use.")] | None = None
+    overrides: Annotated[
+        list[MCPToolOverride],
+        doc(
+            "Corrections of what it says about its tools. Of several about one tool, the last counts.",
+            max_length=100,
+        ),
+    ] = []
 
 
 class MCPTool(Model, kw_only=True, gc=False):
@@ -67,6 +131,21 @@ class MCPServer(Resource, kw_only=True, gc=False):
 
     spec: Annotated[MCPServerSpec, doc("Desired state.")]
     status: Annotated[MCPServerStatus, doc("Observed state.")] = msgspec.field(default_factory=MCPServerStatus)
+
+    def offers(self, tool: str) -> bool:
+        """Whether the spec lets agents use the tool."""
+        choice = self.spec.tools
+        return choice is None or chosen(tool, choice.allow, choice.deny)
+
+    def override(self, tool: str) -> MCPToolOverride:
+        """What the spec says about the tool; a field that it does not mention is None."""
+        found = MCPToolOverride(tools=[])
+        for one in self.spec.overrides:
+            if matches(tool, one.tools):
+                for field in ("description", "effect", "on_interrupt", "timeout"):
+                    if (stated := getattr(one, field)) is not None:
+                        setattr(found, field, stated)
+        return found
 
     @property
     def env(self) -> list[EnvVar]:

@@ -42,6 +42,14 @@ class History(Model, kw_only=True, gc=False):
     messages: Annotated[int, doc("How many messages they hold.")] = 0
 
 
+class ChoiceVersion(Model, kw_only=True, gc=False):
+    """Which tools of a Tool or an MCPServer the agent listed."""
+
+    name: Annotated[str, doc("Name of the Tool or the MCPServer.")]
+    include: Annotated[list[str], doc("Names or globs of the tools to use; empty for all.")] = []
+    exclude: Annotated[list[str], doc("Names or globs of the tools not to use.")] = []
+
+
 class AgentVersion(Model, kw_only=True, gc=False):
     """The agent as it was when the run first asked its model; the run keeps to it."""
 
@@ -50,6 +58,8 @@ class AgentVersion(Model, kw_only=True, gc=False):
     llm: Annotated[str, doc("Name of the LLM that the run uses.")] = ""
     tools: Annotated[list[str], doc("Names of the Tools that the agent listed.")] = []
     mcp_servers: Annotated[list[str], doc("Names of the MCPServers that the agent listed.")] = []
+    tool_choices: Annotated[list[ChoiceVersion], doc("The Tools of which it listed only some tools.")] = []
+    server_choices: Annotated[list[ChoiceVersion], doc("The MCPServers of which it listed only some tools.")] = []
     offered_tools: Annotated[Literal["Accept", "Ignore"], doc("Whether it takes offered tools.")] | None = None
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from kubechain.resources.duration import PATTERN
 from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar, LabelSelector
@@ -30,6 +31,13 @@ class FunctionTool(Model, kw_only=True, gc=False):
     env: Annotated[
         list[EnvVar], doc("The environment variables of the tool process. It gets no others.", max_length=100)
     ] = []
+    resources: (
+        Annotated[
+            Resources,
+            doc("What its tool process may use. Functions with the same variables and limits share a process."),
+        ]
+        | None
+    ) = None
 
 
 class ExternalTool(Model, kw_only=True, gc=False):

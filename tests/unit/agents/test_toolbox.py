@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from kubechain.agents.toolbox import READY, Surroundings, assessment, resolved_tools
-from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
-from kubechain.resources.reference import LabelSelector, Reference
+from kubechain.resources.agent import MCPServerReference, ToolReference
+from kubechain.resources.mcpserver import (
+    MCPServer,
+    MCPServerSpec,
+    MCPServerStatus,
+    MCPTool,
+    MCPToolChoice,
+    MCPToolOverride,
+)
+from kubechain.resources.reference import LabelSelector
 from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
 from tests.unit.agents.scenes import agent, llm, meta
 
@@ -27,8 +35,8 @@ def server(name: str, *tools: str, ready: bool = True) -> MCPServer:
 
 def test_tools_come_in_the_order_listed_then_servers_then_offered_ones() -> None:
     one = agent()
-    one.spec.tools = [Reference(name="b"), Reference(name="a")]
-    one.spec.mcp_servers = [Reference(name="git")]
+    one.spec.tools = [ToolReference(name="b"), ToolReference(name="a")]
+    one.spec.mcp_servers = [MCPServerReference(name="git")]
     around = Surroundings(
         llm(), {"a": tool("a"), "b": tool("b")}, {"git": server("git", "log")}, [tool("z", LabelSelector())]
     )
@@ -39,7 +47,7 @@ def test_tools_come_in_the_order_listed_then_servers_then_offered_ones() -> None
 
 def test_a_listed_tool_that_also_offers_itself_comes_once() -> None:
     one = agent()
-    one.spec.tools = [Reference(name="a")]
+    one.spec.tools = [ToolReference(name="a")]
     offered = tool("a", LabelSelector())
     assert [t.name for t in resolved_tools(one, Surroundings(llm(), {"a": offered}, {}, [offered]))] == ["a"]
 
@@ -54,7 +62,7 @@ def test_an_offered_tool_reaches_only_agents_that_its_selector_selects_and_that_
 
 def test_names_that_providers_refuse_or_that_clash_are_made_different() -> None:
     one = agent()
-    one.spec.tools = [Reference(name="my.tool"), Reference(name="my_tool")]
+    one.spec.tools = [ToolReference(name="my.tool"), ToolReference(name="my_tool")]
     tools = resolved_tools(one, Surroundings(llm(), {n: tool(n) for n in ("my.tool", "my_tool")}))
     assert [t.name for t in tools] == ["my_tool_2bqds", "my_tool"]
     assert [t.origin.name for t in tools] == ["my.tool", "my_tool"]
@@ -73,7 +81,7 @@ def test_names_that_providers_refuse_or_that_clash_are_made_different() -> None:
 )
 def test_the_first_thing_that_is_missing_is_named(around: Surroundings, status: str, sentence: str) -> None:
     one = agent()
-    one.spec.tools, one.spec.mcp_servers = [Reference(name="a")], [Reference(name="s")]
+    one.spec.tools, one.spec.mcp_servers = [ToolReference(name="a")], [MCPServerReference(name="s")]
     found = assessment(one, around)
     assert (found.status, found.detail) == (status, sentence)
 
@@ -85,3 +93,46 @@ def test_an_offered_tool_nobody_has_looked_at_yet_is_waited_for_but_one_that_can
     around = Surroundings(llm(), offered=[broken])
     assert assessment(agent(), around) == READY
     assert resolved_tools(agent(), around) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "choice", "names"),
+    [
+        (MCPServerReference(name="git"), None, ["log", "push", "pull"]),
+        (MCPServerReference(name="git", include=["p*"]), None, ["push", "pull"]),
+        (MCPServerReference(name="git", include=["p*"], exclude=["push"]), None, ["pull"]),
+        (MCPServerReference(name="git"), MCPToolChoice(allow=["log", "p*"], deny=["pu[s]h"]), ["log", "pull"]),
+        (MCPServerReference(name="git", include=["push"]), MCPToolChoice(deny=["*"]), []),
+        (MCPServerReference(name="git", include=["push"]), MCPToolChoice(allow=["log"]), []),
+    ],
+)
+def test_of_a_servers_tools_an_agent_gets_those_that_both_choose_and_neither_leaves_out(
+    listed: MCPServerReference, choice: MCPToolChoice | None, names: list[str]
+) -> None:
+    one, git = agent(), server("git", "log", "push", "pull")
+    one.spec.mcp_servers, git.spec.tools = [listed], choice
+    assert [t.origin.tool for t in resolved_tools(one, Surroundings(llm(), servers={"git": git}))] == names
+
+
+def test_a_prefix_stands_in_place_of_the_servers_name_and_names_that_then_clash_are_told_apart() -> None:
+    one, git, hub = agent(), server("git", "log"), server("hub", "log")
+    one.spec.mcp_servers = [MCPServerReference(name="git"), MCPServerReference(name="hub")]
+    git.spec.tools = hub.spec.tools = MCPToolChoice(prefix="")
+    first, second = resolved_tools(one, Surroundings(llm(), servers={"git": git, "hub": hub}))
+    assert first.name == "log" and second.name.startswith("log_")
+    git.spec.tools = MCPToolChoice(prefix="vcs_")
+    assert resolved_tools(one, Surroundings(llm(), servers={"git": git, "hub": hub}))[0].name == "vcs_log"
+
+
+def test_the_last_override_of_a_tool_that_mentions_a_field_decides_it() -> None:
+    one, git = agent(), server("git", "log", "push")
+    one.spec.mcp_servers = [MCPServerReference(name="git")]
+    git.spec.timeout = "1m"
+    git.spec.overrides = [
+        MCPToolOverride(tools=["*"], effect="ReadOnly", timeout="5s"),
+        MCPToolOverride(tools=["push"], effect="Idempotent", description="Sends commits.", on_interrupt="Fail"),
+    ]
+    log, push = resolved_tools(one, Surroundings(llm(), servers={"git": git}))
+    assert (log.effect, log.on_interrupt, log.timeout, log.description) == ("ReadOnly", "Retry", "5s", "")
+    assert (push.effect, push.on_interrupt, push.timeout) == ("Idempotent", "Fail", "5s")
+    assert push.description == "Sends commits."

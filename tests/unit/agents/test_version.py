@@ -9,7 +9,7 @@ from kubechain.agents.run import checkpoint
 from kubechain.agents.run.outcome import Kept
 from kubechain.agents.run.version import as_begun, is_current, spec_of, version_of
 from kubechain.agents.toolbox import LARGEST, Surroundings, resolved_tools, too_large
-from kubechain.resources.agent import Agent, ResolvedTool, ToolOrigin
+from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, ToolOrigin, ToolReference
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.reference import Reference
 from kubechain.resources.taskrun import AgentVersion, TaskRun
@@ -30,8 +30,8 @@ def server(name: str) -> MCPServer:
 
 def with_tools(*names: str, servers: tuple[str, ...] = (), generation: int = 1) -> Agent:
     made = agent(generation=generation)
-    listed = [Reference(name=name) for name in names]
-    spec = replace(made.spec, tools=listed, mcp_servers=[Reference(name=name) for name in servers])
+    listed = [ToolReference(name=name) for name in names]
+    spec = replace(made.spec, tools=listed, mcp_servers=[MCPServerReference(name=name) for name in servers])
     return replace(made, spec=spec)
 
 
@@ -97,3 +97,13 @@ def test_tools_that_do_not_fit_into_the_agent_are_named_with_the_origin_that_has
     assert verdict is not None
     assert (verdict.status, verdict.reason) == ("Error", "ToolsTooLarge")
     assert "MCPServer big" in verdict.detail
+
+
+def test_a_run_keeps_the_choice_of_tools_that_it_began_with() -> None:
+    before = with_tools("slow", servers=("files",))
+    before.spec.mcp_servers[0].exclude = ["read"]
+    before.spec.tools[0].include = ["slow"]
+    version = begun(begun_with(before))
+    changed = with_tools("slow", servers=("files",), generation=2)
+    assert spec_of(version, changed) == before.spec
+    assert [t.name for t in as_begun(version, changed, AROUND).status.tools] == ["slow"]

@@ -13,7 +13,7 @@ from kubechain.controllers.parts import Parts
 from kubechain.controllers.runs.asking import no_line
 from kubechain.controllers.setup.agent import AgentController
 from kubechain.controllers.setup.task import TaskController
-from kubechain.resources.agent import AGENTS, Agent, AgentSpec
+from kubechain.resources.agent import AGENTS, Agent, AgentSpec, MCPServerReference
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.message import Message
 from kubechain.resources.reference import Reference
@@ -59,7 +59,7 @@ async def test_an_agent_whose_tools_do_not_fit_into_it_says_so_and_names_whose_t
                     status=MCPServerStatus(ready=True, tools=many),
                 )
             )
-        servers = [Reference(name="big"), Reference(name="small")]
+        servers = [MCPServerReference(name="big"), MCPServerReference(name="small")]
         spec = AgentSpec(llm_ref=Reference(name="m"), mcp_servers=servers)
         agent = await store.create(AGENTS, Agent(metadata=meta("many"), spec=spec))
         await AgentController(parts(store, held)).reconcile(agent)

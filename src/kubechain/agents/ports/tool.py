@@ -48,8 +48,10 @@ def nature_of(provider: Provider, tool: str = "", default: Effect = "NonIdempote
     if isinstance(provider, Tool):
         effect: Effect = provider.spec.effect or default
         return Nature(effect, interrupt_policy(effect, provider.spec.on_interrupt), timeout)
-    effect = next((t.effect for t in provider.status.tools if t.name == tool), default)
-    return Nature(effect, interrupt_policy(effect, None), timeout)
+    stated = provider.override(tool)
+    effect = stated.effect or next((t.effect for t in provider.status.tools if t.name == tool), None) or default
+    timeout = seconds(stated.timeout) if stated.timeout else timeout
+    return Nature(effect, interrupt_policy(effect, stated.on_interrupt), timeout)
 
 
 def call_timeout(provider: Provider) -> float:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kubechain.agents.toolbox import Surroundings, resolved_tools
-from kubechain.resources.agent import Agent, AgentSpec
+from kubechain.resources.agent import Agent, AgentSpec, MCPServerReference, ToolReference
 from kubechain.resources.reference import Reference
-from kubechain.resources.taskrun import AgentVersion, TaskRun
+from kubechain.resources.taskrun import AgentVersion, ChoiceVersion, TaskRun
 
 
 def version_of(agent: Agent) -> AgentVersion:
@@ -24,6 +24,12 @@ def version_of(agent: Agent) -> AgentVersion:
         llm=spec.llm_ref.name,
         tools=[reference.name for reference in spec.tools],
         mcp_servers=[reference.name for reference in spec.mcp_servers],
+        tool_choices=[ChoiceVersion(name=r.name, include=r.include) for r in spec.tools if r.include],
+        server_choices=[
+            ChoiceVersion(name=r.name, include=r.include, exclude=r.exclude)
+            for r in spec.mcp_servers
+            if r.include or r.exclude
+        ],
         offered_tools=spec.offered_tools,
     )
 
@@ -36,11 +42,18 @@ def is_current(run: TaskRun, agent: Agent) -> bool:
 
 def spec_of(begun: AgentVersion, agent: Agent) -> AgentSpec:
     """The agent's spec as it was, but for what the transcript holds."""
+    nothing = ChoiceVersion(name="")
+    tools = {choice.name: choice for choice in begun.tool_choices}
+    servers = {choice.name: choice for choice in begun.server_choices}
     return replace(
         agent.spec,
         llm_ref=Reference(name=begun.llm),
-        tools=[Reference(name=name) for name in begun.tools],
-        mcp_servers=[Reference(name=name) for name in begun.mcp_servers],
+        tools=[ToolReference(name=name, include=tools.get(name, nothing).include) for name in begun.tools],
+        mcp_servers=[
+            MCPServerReference(name=name, include=one.include, exclude=one.exclude)
+            for name in begun.mcp_servers
+            for one in (servers.get(name, nothing),)
+        ],
         offered_tools=begun.offered_tools,
     )
 

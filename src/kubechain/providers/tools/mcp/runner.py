@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import (
     Described,
     Description,
     Environment,
     Provider,
+    ToolError,
     ToolRun,
     ToolRunner,
     call_timeout,
     secret_names,
 )
 from kubechain.errors import Terminal
-from kubechain.providers.tools.mcp.server import MCPSessions, ServerCommand
+from kubechain.providers.tools.mcp.server import DiscoveredTool, MCPSessions, ServerCommand
 from kubechain.providers.tools.mcp.tool_list import fitting, sentence
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
 
@@ -39,13 +42,16 @@ class MCPRunner(ToolRunner):
         server = _server(provider)
         limit = min(HANDSHAKE_TIMEOUT, call_timeout(server))
         found = await self._sessions.discover(owner(server), command_of(server, env), limit)
-        kept, left_out = fitting(found)
-        tools = [Description(t.name, t.description, t.input_schema, t.effect) for t in kept]
+        offered = [tool for tool in found.tools if server.offers(tool.name)]
+        kept, left_out = fitting(replace(found, tools=offered))
+        tools = [_described(server, tool) for tool in kept]
         info = ServerInfo(name=found.server_name, version=found.server_version, protocol=found.protocol)
-        return Described(tools, "Connected", sentence(kept, left_out), info)
+        return Described(tools, "Connected", sentence(kept, left_out, len(found.tools) - len(offered)), info)
 
     async def start(self, run: ToolRun) -> Done:
         server = _server(run.provider)
+        if not server.offers(run.tool):
+            raise ToolError(f'MCPServer "{server.metadata.name}" does not offer {run.tool} to agents (spec.tools)')
         command = command_of(server, run.env)
         given = (run.tool, run.arguments, run.timeout, run.idempotency_key)
         return Done(await self._sessions.call(owner(server), command, *given))
@@ -69,6 +75,13 @@ def command_of(server: MCPServer, env: Environment) -> ServerCommand:
     """How the server is started, secrets filled in."""
     variables = tuple(sorted(env.items()))
     return ServerCommand(server.spec.command, tuple(server.spec.args), variables, secret_names(server))
+
+
+def _described(server: MCPServer, tool: DiscoveredTool) -> Description:
+    """The tool as the server describes it, corrected by the spec."""
+    stated = server.override(tool.name)
+    about = tool.description if stated.description is None else stated.description
+    return Description(tool.name, about, tool.input_schema, stated.effect or tool.effect)
 
 
 def _server(provider: Provider | None) -> MCPServer:

@@ -35,9 +35,14 @@ def fitting(found: Discovery) -> tuple[list[DiscoveredTool], list[LeftOut]]:
     return kept, left_out
 
 
-def sentence(kept: Sequence[DiscoveredTool], left_out: Sequence[LeftOut]) -> str:
-    """What was found, and what cannot be offered and why: tools with the same reason together."""
+def sentence(kept: Sequence[DiscoveredTool], left_out: Sequence[LeftOut], unchosen: int = 0) -> str:
+    """What was found, and what cannot be offered and why: tools with the same reason together.
+
+    `unchosen`: how many tools spec.tools does not choose.
+    """
     text = f"Connected; {len(kept)} tools discovered"
+    if unchosen:
+        text += f"; {unchosen} more are not chosen by spec.tools"
     if not left_out:
         return text
     reasons: dict[str, list[str]] = {}
