@@ -15,7 +15,12 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from kubechain.resources.json import JsonObject, JsonValue
 
-_ACRONYMS = {"base_url": "baseURL", "uid": "uid"}
+_ACRONYMS = {
+    "base_url": "baseURL",
+    "token_url": "tokenURL",
+    "client_id_from": "clientIDFrom",
+    "uid": "uid",
+}
 Clock = Callable[[], datetime]
 
 

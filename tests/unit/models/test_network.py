@@ -13,8 +13,8 @@ import pytest
 
 from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.models.connections import direct
 from kubechain.providers.models.router import Models
+from kubechain.providers.web.proxies import direct
 from kubechain.server import tls
 from tests.unit.models.test_connections import answer, replying, speaking
 from tests.unit.models.world import Server, completion, endpoint, user

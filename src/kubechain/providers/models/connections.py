@@ -10,14 +10,11 @@ each piece that says something (`Response.alive`).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from io import BytesIO
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
 
 import aiohttp
 from msgspec import Struct
@@ -28,6 +25,7 @@ from kubechain.agents.ports.model import Endpoint
 from kubechain.errors import Terminal
 from kubechain.providers.models.breakage import cut, garbled, overdue, unreachable
 from kubechain.providers.models.endpoints import CONNECT_TIMEOUT, host, patience, subject
+from kubechain.providers.web.proxies import proxy_for
 
 LONGEST_BODY = 16 * 1024 * 1024
 TAIL = 0.1
@@ -183,43 +181,7 @@ async def whole(endpoint: Endpoint, response: Response) -> bytes:
 
 def proxy(endpoint: Endpoint, url: str) -> str | None:
     """The proxy for `url`; none for this machine itself, unless the LLM names one."""
-    return endpoint.llm.spec.proxy_url or _from_environment(url)
-
-
-@lru_cache(maxsize=256)
-def _from_environment(url: str) -> str | None:
-    named, parts = getproxies_environment(), urlsplit(url)
-    found = named.get(parts.scheme) or named.get("all")
-    if not found or direct(parts.hostname or "", named.get("no", "")):
-        return None
-    return found if "://" in found else f"http://{found}"
-
-
-def direct(host: str, exceptions: str) -> bool:
-    """Whether NO_PROXY (`exceptions`) holds the host: names with subdomains, addresses, networks, or `*`."""
-    address = _ip(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
-        return True
-    return any(_matches(host, address, one.strip().lower()) for one in exceptions.split(",") if one.strip())
-
-
-def _matches(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, exception: str) -> bool:
-    if exception == "*":
-        return True
-    if address is not None:
-        try:
-            return address in ipaddress.ip_network(exception.strip("[]"), strict=False)
-        except ValueError:
-            return False
-    name = exception.partition(":")[0].removeprefix("*").lstrip(".")
-    return bool(name) and (host == name or host.endswith(f".{name}"))
-
-
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+    return endpoint.llm.spec.proxy_url or proxy_for(url)
 
 
 class Trust:

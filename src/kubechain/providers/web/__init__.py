@@ -1,0 +1,1 @@
+"""What tools that speak HTTP share: the address guard, requests, credentials. Used by the kinds in `tools`."""
