@@ -22,7 +22,7 @@ from kubechain.resources.kind import R
 from kubechain.runtime.api import Api, key_of
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.passes import wrote
+from kubechain.runtime.queue import wrote
 
 TRIES = 5
 """Versions of an object that are written over before the write is left to another pass."""

@@ -1,8 +1,12 @@
-"""Which keys a worker has to process, and when: a keyed, de-duplicating work queue, and the failures of each key.
+"""Which keys a worker has to process, and when: a keyed, de-duplicating work queue, the passes and their failures.
 
 The queue guarantees: a key is in the queue once, even if it is added several times; a key that is being processed
 is not handed out before `done`, and again then if it was added meanwhile; of several times for a key, the earliest
 wins; first in, first out. Nothing polls: one timer for the earliest delay, none when there is no delay.
+
+A `Pass` knows what happened to its object since it began. Code that saves an object calls `wrote`. A change that
+the pass made itself leads to no other pass, whether the watch shows it before or after the answer to the write.
+Every other change does.
 
 `Retries` only decides. A status written by a failing pass must not wake its own retry, nor may the status of
 another object: a wait that the other side asked for is kept. A new spec ends it, and so does a change of what the
@@ -11,19 +15,23 @@ object uses. Everything is synchronous and runs in the thread of the event loop.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
+from contextvars import ContextVar
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from kubechain.resources.model import Resource
 from kubechain.runtime.api import Key
 from kubechain.runtime.backoff import Chance
 from kubechain.runtime.failure import Verdict, judge
 
 K = TypeVar("K", bound=Hashable)
+R = TypeVar("R", bound=Resource)
 _NEVER = (inf, 0)
 
 
@@ -147,6 +155,58 @@ class WorkQueue(Generic[K]):
             if self._counts(entry):
                 self.add(entry[2])
         self._arm()
+
+
+class Pass(Generic[R]):
+    """A pass in progress.
+
+    `dropped`: the object was deleted or is being deleted, so the result of the pass does not matter.
+    """
+
+    def __init__(self, obj: R) -> None:
+        self.obj = obj
+        self.dropped = False
+        self._task: asyncio.Task[Any] | None = None
+        self._seen: list[str] = []
+        self._written: list[str] = []
+
+    def begin(self) -> bool:
+        """Called first in the task of the pass. Returns whether to continue."""
+        self._task = asyncio.current_task()
+        _CURRENT.set(self)
+        return not self.dropped
+
+    def changed(self, new: R) -> None:
+        """The object was seen in another version."""
+        if new.metadata.deletion_timestamp is not None and self.obj.metadata.deletion_timestamp is None:
+            self.drop()
+        self._seen.append(new.metadata.resource_version)
+
+    def drop(self) -> None:
+        """Cancels the pass, or prevents it from starting: a task that is cancelled before it starts would not
+        clean up."""
+        self.dropped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def wrote(self, version: str) -> None:
+        self._written.append(version)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether somebody else changed the object since the pass began."""
+        return any(version not in self._written for version in self._seen)
+
+
+_CURRENT: ContextVar[Pass[Any] | None] = ContextVar("pass in hand", default=None)
+
+
+def wrote(obj: Resource) -> None:
+    """Called after `obj` was written: if the pass in progress is over that object, this version leads to no
+    other pass."""
+    current = _CURRENT.get()
+    if current is not None and current.obj.metadata.uid == obj.metadata.uid:
+        current.wrote(obj.metadata.resource_version)
 
 
 class _Failing(Struct, frozen=True):

@@ -24,8 +24,7 @@ from kubechain.runtime.backoff import Chance
 from kubechain.runtime.controller import After, Controller, Done, Next
 from kubechain.runtime.failure import Verdict
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.passes import Pass
-from kubechain.runtime.queue import Retries, WorkQueue
+from kubechain.runtime.queue import Pass, Retries, WorkQueue
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Ownership, Sharing
 from kubechain.runtime.wakes import Wake

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
-from kubechain.agents.run import calls, checkpoint, tries
+from kubechain.agents.run import checkpoint, transcript, tries
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.step import next_step
 from kubechain.resources.message import Message
@@ -77,7 +77,7 @@ def test_nothing_is_run_of_a_reply_that_was_cut_off_and_the_model_is_told_in_the
     assert (of.status.phase, of.status.turns) == ("Running", 1)
     assert [(m.role, m.tool_call_id) for m in of.status.messages[-2:]] == [("tool", "call_1"), ("tool", "call_2")]
     assert "nothing was run" in (of.status.messages[-1].content or "")
-    assert calls.names(of) == []
+    assert transcript.names(of) == []
     again = next_step(scene(of))
     assert isinstance(again, Ask)
     assert again.unsaved == []

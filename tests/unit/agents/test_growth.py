@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Reply
 from kubechain.agents.run import checkpoint
-from kubechain.agents.run.growth import LARGE, SEGMENT, WINDOW, continued, size
+from kubechain.agents.run.checkpoint import LARGE, SEGMENT, WINDOW, continued, size
 from kubechain.agents.run.outcome import Kept
 from kubechain.resources.message import Message
 from kubechain.resources.segment import TranscriptSegmentSpec

@@ -10,7 +10,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from kubechain.agents.ports.model import Ending, Reply, TokenCount
-from kubechain.agents.run import calls, checkpoint, tries
+from kubechain.agents.run import checkpoint, transcript, tries
 from kubechain.agents.run.scene import Ask, CreateCalls, Due, Idle
 from kubechain.agents.run.step import next_step
 from kubechain.agents.run.transcript import mended
@@ -81,7 +81,7 @@ class Told:
             self._again(ask, made.reason, said.usage)
             return
         self._save(made)
-        if calls.names(self.run):
+        if transcript.names(self.run):
             assert said.ending == "Complete"
         self.in_vain = self.in_vain + 1 if self.run.status.retry else 0
 

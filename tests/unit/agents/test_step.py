@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kubechain.agents.ports.model import Reply
-from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run import checkpoint, transcript
 from kubechain.agents.run.outcome import Kept
 from kubechain.agents.run.scene import Ask, CreateCalls, Idle, Scene, Wait
 from kubechain.agents.run.step import next_step
@@ -22,7 +22,7 @@ QUESTION = Message(role="user", content="Hello?")
 
 
 def names(of: TaskRun) -> list[str]:
-    return calls.names(of)
+    return transcript.names(of)
 
 
 def test_a_new_run_asks_with_the_system_prompt_as_written_and_the_question() -> None:
@@ -141,9 +141,9 @@ def test_a_run_that_is_being_deleted_is_left_alone() -> None:
 def test_the_checkpoint_and_a_later_look_find_the_same_calls_due(messages: list[Message]) -> None:
     of = run(*messages, turns=1)
     step = next_step(scene(of))
-    due = calls.due(of, agent())
+    due = transcript.due(of, agent())
     assert due == (step.missing if isinstance(step, CreateCalls) else [])
-    assert calls.due(of, agent(), calls.names(of)[:1]) == due[1:]
+    assert transcript.due(of, agent(), transcript.names(of)[:1]) == due[1:]
 
 
 def test_results_go_back_in_call_order_with_errors_as_text() -> None:

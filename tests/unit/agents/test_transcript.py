@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import json
 
 from kubechain.agents.ports.model import Reply
-from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run import checkpoint, transcript
 from kubechain.agents.run.outcome import Kept
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.step import next_step
@@ -136,7 +136,7 @@ def test_a_run_says_that_its_conversation_is_mended_and_keeps_it_as_it_was_said(
     of.status = checkpoint.after_reply(of, ask(result("call_1")), Reply(odd), Kept(), NOW).status
     assert of.status.mended
     assert of.status.messages[-1] == odd
-    done = [call(name, "Succeeded", result="ok") for name in calls.names(of)]
+    done = [call(name, "Succeeded", result="ok") for name in transcript.names(of)]
     question = next_step(scene(of, *done))
     assert isinstance(question, Ask)
     assert question.mended

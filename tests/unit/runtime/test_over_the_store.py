@@ -15,7 +15,7 @@ from kubechain.runtime.api import Api
 from kubechain.runtime.clock import now
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.passes import wrote
+from kubechain.runtime.queue import wrote
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.wakes import owned
 from kubechain.runtime.worker import Worker

@@ -21,7 +21,7 @@ from kubechain.resources.toolcall import TOOL_CALLS
 from kubechain.runtime.api import Key
 from kubechain.runtime.controller import After, Done, Next
 from kubechain.runtime.informer import Informer
-from kubechain.runtime.passes import wrote
+from kubechain.runtime.queue import wrote
 from kubechain.runtime.recorder import EventRecorder
 from kubechain.runtime.replicas.share import Ownership, Sharing
 from kubechain.runtime.wakes import Wake, local, owned, referred

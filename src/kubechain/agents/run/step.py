@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from kubechain.agents.run import calls
+from kubechain.agents.run import transcript
 from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Scene, Step, Wait
 from kubechain.agents.run.transcript import mended, opening, result_message
 from kubechain.agents.run.window import INVALID, problem
@@ -33,19 +33,19 @@ def finished(scene: Scene) -> Step | None:
 
 def calls_missing(scene: Scene) -> Step | None:
     """Every call of the last reply gets its ToolCall, even if the task or the agent was deleted meanwhile."""
-    missing = calls.due(scene.run, scene.agent, scene.calls)
+    missing = transcript.due(scene.run, scene.agent, scene.calls)
     return CreateCalls(missing) if missing else None
 
 
 def calls_open(scene: Scene) -> Step | None:
     """Every expected call has a result before the model is asked again."""
-    unfinished = [call for name in calls.names(scene.run) if not (call := scene.calls[name]).status.finished]
+    unfinished = [call for name in transcript.names(scene.run) if not (call := scene.calls[name]).status.finished]
     if not unfinished:
         return None
     unknown = [call for call in unfinished if call.status.phase == OUTCOME_UNKNOWN]
     if unknown:
         return Wait(_on_unknown(unknown, unfinished), OUTCOME_UNKNOWN)
-    return Wait(calls.at_work(calls.requested(scene.run)), TOOL_CALLS_REQUESTED)
+    return Wait(transcript.at_work(transcript.requested(scene.run)), TOOL_CALLS_REQUESTED)
 
 
 def task_missing(scene: Scene) -> Step | None:
@@ -116,7 +116,8 @@ def _ask(scene: Scene) -> Ask:
         said = opening(run, task, agent)
         mend = run.status.mended or said != mended(said)
         return Ask(llm, agent, agent.status.tools, said, run.status.stored_results, mend)
-    done = [scene.calls[name] for name in calls.names(run)]
-    results = [result_message(request, call) for request, call in zip(calls.requested(run), done, strict=True)]
+    done = [scene.calls[name] for name in transcript.names(run)]
+    asked = zip(transcript.requested(run), done, strict=True)
+    results = [result_message(request, call) for request, call in asked]
     stored = run.status.stored_results + sum(call.status.stored is not None for call in done)
     return Ask(llm, agent, agent.status.tools, results, stored, run.status.mended)

@@ -1,4 +1,7 @@
-"""The conversation as data: its opening, the calls of its last reply, and tool results as messages.
+"""The conversation as data: its opening, the ToolCalls that its last reply asks for, and tool results as messages.
+
+The checkpoint that saves a reply creates its ToolCalls in the same write, and a later pass creates those that are
+missing. Both compute names and specs here, so both get the same ones.
 
 The transcript is never changed. If a model or a user wrote something that strict model servers refuse, only the
 request is corrected (`mended`); `status.mended` says whether a run needs that, so a valid conversation costs
@@ -8,18 +11,20 @@ nothing. Pure. Does not depend on providers or time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Raw, json
 from msgspec.structs import replace
 
 from kubechain.agents.builtin.read_result import cut_note
-from kubechain.agents.naming import tool_name
-from kubechain.resources.agent import Agent
+from kubechain.agents.builtin.table import origin_of
+from kubechain.agents.naming import tool_call_name, tool_name
+from kubechain.agents.run.scene import Due
+from kubechain.resources.agent import Agent, ToolOrigin
 from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from kubechain.resources.task import Task
 from kubechain.resources.taskrun import TaskRun
-from kubechain.resources.toolcall import ToolCall
+from kubechain.resources.toolcall import ToolCall, ToolCallSpec
 
 NO_TEXT = "(the tool returned nothing)"
 """What stands for a result without text: servers refuse an empty one."""
@@ -44,11 +49,46 @@ def opening(run: TaskRun, task: Task, agent: Agent) -> list[Message]:
     return messages
 
 
-def requested_calls(messages: Sequence[Message]) -> list[RequestedCall]:
-    """The tool calls of the last message, where it is a reply that asks for any."""
-    if not messages or messages[-1].role != "assistant":
+def requested(run: TaskRun) -> list[RequestedCall]:
+    """The tool calls that the last reply of the run asks for, in its order."""
+    messages = run.status.messages
+    if not run.status.turns or not messages or messages[-1].role != "assistant":
         return []
     return messages[-1].tool_calls
+
+
+def names(run: TaskRun) -> list[str]:
+    """The names of the ToolCalls that the last reply asks for, in its order, whether they exist or not."""
+    meta, turn = run.metadata, run.status.turns
+    return [tool_call_name(meta.name, meta.uid, turn, at) for at in range(1, len(requested(run)) + 1)]
+
+
+def due(run: TaskRun, agent: Agent | None, existing: Collection[str] = ()) -> Due:
+    """The ToolCalls that the last reply asks for, made by `agent`, beside those that exist."""
+    asked = zip(names(run), requested(run), strict=True)
+    return [(name, _spec(run, agent, request)) for name, request in asked if name not in existing]
+
+
+def at_work(requests: Sequence[RequestedCall]) -> str:
+    """What a run waits on while its calls run: `tool:a, tool:b`."""
+    return ", ".join(f"tool:{request.function.name}" for request in requests)
+
+
+def _spec(run: TaskRun, agent: Agent | None, request: RequestedCall) -> ToolCallSpec:
+    """The ToolCall for one call; without an origin if the model invented the name."""
+    name = request.function.name
+    return ToolCallSpec(
+        tool_call_id=request.id,
+        task_run=run.metadata.name,
+        tool=name,
+        arguments="{}" if _is_empty(request.function.arguments) else request.function.arguments,
+        origin=_origin(agent, name) or origin_of(name, run),
+    )
+
+
+def _origin(agent: Agent | None, name: str) -> ToolOrigin | None:
+    tools = agent.status.tools if agent else []
+    return next((tool.origin for tool in tools if tool.name == name), None)
 
 
 def result_message(request: RequestedCall, call: ToolCall) -> Message:
@@ -129,12 +169,17 @@ def _call(call: RequestedCall, taken: set[str]) -> RequestedCall:
 
 
 def _arguments(text: str) -> str:
-    if text.strip() in ("", "null"):
+    if _is_empty(text):
         return "{}"
     if _is_object(text):
         return text
     shown = text[:QUOTED].encode(errors="replace").decode()
     return json.encode({"INVALID_JSON": shown}).decode()
+
+
+def _is_empty(text: str) -> bool:
+    """`null` and nothing at all are no arguments."""
+    return text.strip() in ("", "null")
 
 
 def _is_object(text: str) -> bool:

@@ -16,7 +16,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run import checkpoint, transcript
 from kubechain.agents.run.scene import Ask
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.saving import put_status, remembered, save_status, through_trouble
@@ -70,7 +70,7 @@ class Checkpoints(Struct, frozen=True):
         """Writes a status together with the calls of its last reply, which `agent` made."""
 
         async def put(wanted: TaskRun) -> TaskRun:
-            due = [_child(wanted, name, spec) for name, spec in calls.due(wanted, agent)]
+            due = [_child(wanted, name, spec) for name, spec in transcript.due(wanted, agent)]
             written, made = await self.api.checkpoint(TASK_RUNS, wanted, TOOL_CALLS, due)
             for call in made:
                 self.caches.calls.remember(call)

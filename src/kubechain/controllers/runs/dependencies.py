@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kubechain.agents.run import calls
+from kubechain.agents.run import transcript
 from kubechain.agents.run.scene import Scene
 from kubechain.agents.run.version import as_begun, is_current, spec_of
 from kubechain.controllers.caches import Caches
@@ -25,14 +25,14 @@ def observe(caches: Caches, run: TaskRun) -> Scene:
     task = caches.tasks.get(Key(namespace, run.spec.task))
     agent = _agent(caches, run, task.spec.agent) if task else None
     llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
-    found = (caches.calls.get(Key(namespace, name)) for name in calls.names(run))
+    found = (caches.calls.get(Key(namespace, name)) for name in transcript.names(run))
     return Scene(run, task, agent, llm, {call.metadata.name: call for call in found if call is not None})
 
 
 def missing_calls(caches: Caches, run: TaskRun) -> bool:
     """Whether a ToolCall of the run is missing."""
     namespace = run.metadata.namespace
-    return any(caches.calls.get(Key(namespace, name)) is None for name in calls.names(run))
+    return any(caches.calls.get(Key(namespace, name)) is None for name in transcript.names(run))
 
 
 def _agent(caches: Caches, run: TaskRun, name: str) -> Agent | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from kubechain.agents.run import calls, checkpoint
+from kubechain.agents.run import checkpoint, transcript
 from kubechain.agents.run.checkpoint import FINAL_ANSWER, SUCCEEDED, answered
 from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Wait
 from kubechain.agents.run.step import OUTCOME_UNKNOWN, TOOL_CALLS_REQUESTED, next_step
@@ -93,7 +93,7 @@ class TaskRunController(Struct):
         if saved is None:
             return Done()
         _narrate(self.events, run, ask, saved.status)
-        if not saved.status.finished and not calls.names(saved):
+        if not saved.status.finished and not transcript.names(saved):
             return After(0)  # its reply runs nothing, so the model is asked again
         return After(0) if missing_calls(self.checkpoints.caches, saved) else Done()
 

@@ -19,6 +19,7 @@ _SHOWN_CHARACTERS = 1_000
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 2_000
 _LINES_PER_SECOND = 100
+_LOG = Logger("kubechain.tools")
 
 
 class Output:
@@ -27,7 +28,7 @@ class Output:
     def __init__(self, owner: str, hidden: Sequence[str], **about: str) -> None:
         self._hidden = hidden
         self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._log = Logger("kubechain.tools", tool_process=owner, **about)
+        self._about = {"tool_process": owner, **about}
         self._second = 0
         self._logged = 0
 
@@ -64,4 +65,4 @@ class Output:
             self._second, self._logged = second, 0
         self._logged += 1
         if self._logged <= _LINES_PER_SECOND:
-            self._log.info("tool process output", line=text)
+            _LOG.info("tool process output", **self._about, line=text)

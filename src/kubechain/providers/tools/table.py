@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kubechain.agents.ports.tool import ToolRunner
 from kubechain.providers.tools.external.runner import ExternalRunner
 from kubechain.providers.tools.function.calls import FunctionProcesses
-from kubechain.providers.tools.function.runner import FunctionRunner
+from kubechain.providers.tools.function.functions import FunctionRunner
 from kubechain.providers.tools.mcp.runner import MCPRunner
 from kubechain.providers.tools.mcp.server import MCPSessions
 

@@ -1,7 +1,8 @@
-"""`Functions`: Python functions as tools, run in tool processes and never in the program itself.
+"""The tool kind `function`: Python functions, run in tool processes and never in the program itself.
 
-`runner` calls it through FunctionProcesses. One tool process per distinct
-environment serves any number of calls at the same time. It never retries.
+`FunctionRunner` is what the table of kinds knows: a call is one message to a tool process and its answer.
+`Functions` has the processes, one per distinct environment; each serves any number of calls at the same time. It
+never retries.
 """
 
 from __future__ import annotations
@@ -11,12 +12,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from kubechain.agents.ports.tool import Environment, ToolError
+from kubechain.agents.call.outcome import Done
+from kubechain.agents.ports.tool import (
+    Described,
+    Description,
+    Environment,
+    Provider,
+    ToolError,
+    ToolRun,
+    ToolRunner,
+    secret_names,
+)
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
+from kubechain.providers.tools.function.frames import Described as Signature
 from kubechain.providers.tools.function.frames import (
-    Described,
     Failed,
     Inspect,
     Invoke,
@@ -27,8 +38,43 @@ from kubechain.providers.tools.function.frames import (
 )
 from kubechain.providers.tools.function.function_process import FunctionProcess, next_id
 from kubechain.providers.tools.starting import Starter, here
+from kubechain.resources.tool import FunctionTool, Tool
 
 INSPECT_SECONDS = 30.0
+
+
+class FunctionRunner(ToolRunner):
+    """Python functions, by way of the processes that run them."""
+
+    kind = "function"
+
+    def __init__(self, processes: FunctionProcesses) -> None:
+        self._processes = processes
+
+    def serves(self, provider: Provider | None) -> bool:
+        return isinstance(provider, Tool) and provider.spec.function is not None
+
+    async def describe(self, provider: Provider, env: Environment) -> Described:
+        entrypoint = _function(provider).entrypoint
+        signature = await self._processes.inspect(entrypoint, env)
+        tool = Description(provider.metadata.name, signature.description, signature.parameters)
+        return Described([tool], "FunctionFound", f"Function {entrypoint} is ready")
+
+    async def start(self, run: ToolRun) -> Done:
+        entrypoint = _function(run.provider).entrypoint
+        call = FunctionCall(
+            entrypoint,
+            run.arguments,
+            run.timeout,
+            run.env,
+            run.idempotency_key,
+            hidden=secret_names(run.provider),
+            about={"tool": run.call.spec.tool, "task_run": run.call.spec.task_run},
+        )
+        return Done(await self._processes.call(call))
+
+    async def close(self) -> None:
+        await self._processes.close()
 
 
 class Functions(FunctionProcesses):
@@ -79,9 +125,9 @@ class Functions(FunctionProcesses):
             process.stop()
         await asyncio.gather(*(process.task for process in processes), return_exceptions=True)
 
-    async def _described(self, entrypoint: str, env: Environment) -> Described | Unusable:
+    async def _described(self, entrypoint: str, env: Environment) -> Signature | Unusable:
         reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS, {})
-        if isinstance(reply, Described | Unusable):
+        if isinstance(reply, Signature | Unusable):
             return reply
         raise _out_of_turn(reply, env)
 
@@ -129,7 +175,14 @@ def _out_of_turn(reply: Reply, env: Environment) -> Terminal:
     match reply:
         case Unusable():
             return Terminal(redacted(reply.message, secrets(env)), reason=reply.reason)
-        case Described() | Returned() | Failed() | Printed():
+        case Signature() | Returned() | Failed() | Printed():
             return Terminal("the tool process answered another request", reason="WorkerBroken")
         case _:
             assert_never(reply)
+
+
+def _function(provider: Provider | None) -> FunctionTool:
+    if isinstance(provider, Tool) and provider.spec.function is not None:
+        return provider.spec.function
+    name = provider.metadata.name if provider is not None else ""
+    raise Terminal(f'Tool "{name}" has no function to run; set spec.function', reason="NoFunction")
