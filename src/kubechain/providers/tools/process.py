@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -95,14 +94,14 @@ class LocalProcess(asyncio.SubprocessProtocol):
         by_itself = False
         try:
             if grace:
-                by_itself = await self._ended(grace)
+                by_itself = await self._ends_within(grace)
                 if not by_itself:
                     self._signal(signal.SIGTERM)
-                    await self._ended(grace)
+                    await self._ends_within(grace)
         finally:
-            self._cut_loose()
+            self.kill()
             try:
-                await self._ended(_KILL_SECONDS)
+                await self._ends_within(_KILL_SECONDS)
                 self._signal(signal.SIGKILL)
                 if readers:
                     await asyncio.wait(readers, timeout=_READ_SECONDS)
@@ -111,11 +110,15 @@ class LocalProcess(asyncio.SubprocessProtocol):
                     self._transport.close()
         return by_itself
 
+    async def ended(self) -> None:
+        """Returns when it, and on Linux everything that it started, has ended."""
+        await self._exited.wait()
+
     def tied(self, descriptor: int) -> None:
         """`descriptor` is what its watcher watches."""
         self._tie = descriptor
 
-    def _cut_loose(self) -> None:
+    def kill(self) -> None:
         """Kills the process and everything that it started."""
         if self._tie >= 0:
             os.close(self._tie)
@@ -123,7 +126,7 @@ class LocalProcess(asyncio.SubprocessProtocol):
         else:
             self._signal(signal.SIGKILL)
 
-    async def _ended(self, seconds: float) -> bool:
+    async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._exited.wait()
@@ -141,19 +144,25 @@ class LocalProcess(asyncio.SubprocessProtocol):
         return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
 
 
-async def start(argv: Sequence[str], env: Mapping[str, str], stdin: bool | socket.socket = False) -> LocalProcess:
-    """A process with exactly this environment. `stdin`: a pipe if True, or a socket."""
+async def start(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    stdin: bool | int = False,
+    output: tuple[int, int] = (subprocess.PIPE, subprocess.PIPE),
+) -> LocalProcess:
+    """A process with exactly this environment. `stdin`: a pipe if True, or a descriptor; `output`: two of them."""
     theirs, ours = os.pipe() if _WATCHED else (-1, -1)
     watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs)] if _WATCHED else []
-    talks = subprocess.PIPE if stdin else subprocess.DEVNULL
+    if isinstance(stdin, bool):
+        stdin = subprocess.PIPE if stdin else subprocess.DEVNULL
     try:
         _, process = await asyncio.get_running_loop().subprocess_exec(
             LocalProcess,
             *watcher,
             *argv,
-            stdin=talks if isinstance(stdin, bool) else stdin.fileno(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=stdin,
+            stdout=output[0],
+            stderr=output[1],
             env=dict(env),
             cwd=Path("/"),
             pass_fds=(theirs,) if _WATCHED else (),

@@ -87,7 +87,7 @@ class Starter(Protocol):
 async def here(command: Command, stdin: bool | socket.socket = False) -> ToolProcess:
     """Starts it on this machine. Raises ProgramNotFound, OSError."""
     argv, env = resolved(command)
-    return await start(argv, env, stdin)
+    return await start(argv, env, stdin if isinstance(stdin, bool) else stdin.fileno())
 
 
 def resolved(command: Command) -> tuple[list[str], dict[str, str]]:
