@@ -44,6 +44,14 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             'resources={"requests":{"cpu":"1","memory":null},"limits":{"memory":"2Gi","nvidia.com/gpu":"1"}}',
         ),
     ),
+    "the container of the tools": (
+        ("--tools-image", "registry.local/tools:v1", "--tool-request", "cpu=1", "--tool-limit", "memory=2Gi"),
+        (
+            "--set-json",
+            'tools={"image":"registry.local/tools:v1","resources":{"requests":{"cpu":"1","memory":null},'
+            '"limits":{"memory":"2Gi"}}}',
+        ),
+    ),
     "an account that exists": (
         ("--service-account", "theirs", *SECRETS),
         (
@@ -121,7 +129,7 @@ extraObjects:
     )
     found = objects(await template(tmp_path, "--values", str(values)))
     pod = deployment_of(found)["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+    container, _ = pod["containers"]
     environment = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert environment["HTTPS_PROXY"] == "http://proxy:3128" and "HTTP_PROXY" not in environment
     assert environment["NO_PROXY"] == "$(KUBERNETES_SERVICE_HOST),.svc,.cluster.local,.example.com"
@@ -154,6 +162,7 @@ args: [--functions=/functions]
 env: [{name: OPENAI_BASE_URL, value: "http://proxy:8000/v1"}]
 volumes: [{name: functions, configMap: {name: functions}}]
 volumeMounts: [{name: functions, mountPath: /functions, readOnly: true}]
+tools: {volumeMounts: [{name: functions, mountPath: /functions, readOnly: true}]}
 podLabels: {team: agents}
 podAnnotations: {note: "1"}
 nodeSelector: {disk: fast}
@@ -179,11 +188,24 @@ podDisruptionBudget: {enabled: false}
     assert found["ServiceAccount", "kubechain-system", "kc"]["metadata"]["annotations"] == {"role": "arn"}
     deployment = found["Deployment", "kubechain-system", "kc"]
     template_, pod = deployment["spec"]["template"], deployment["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-    assert container["image"] == f"kubechain@sha256:{'0' * 64}" and container["imagePullPolicy"] == "Always"
+    container, tools = pod["containers"]
+    assert (
+        container["image"] == tools["image"] == f"kubechain@sha256:{'0' * 64}"
+        and container["imagePullPolicy"] == "Always"
+    )
     assert container["args"][-1] == "--functions=/functions"
     assert container["env"][-1]["name"] == "OPENAI_BASE_URL"
-    assert [v["name"] for v in pod["volumes"]] == [m["name"] for m in container["volumeMounts"]]
+    mounts = {m["name"] for c in (container, tools) for m in c["volumeMounts"]}
+    assert {v["name"] for v in pod["volumes"]} == mounts
+    assert (
+        container["volumeMounts"][-1]
+        == tools["volumeMounts"][-1]
+        == {
+            "name": "functions",
+            "mountPath": "/functions",
+            "readOnly": True,
+        }
+    )
     assert template_["metadata"]["labels"]["team"] == "agents"
     assert template_["metadata"]["annotations"] == {"note": "1"}
     assert (pod["nodeSelector"], pod["priorityClassName"]) == ({"disk": "fast"}, "high")
@@ -280,7 +302,7 @@ def test_the_published_schemas_do_find_faults() -> None:
 async def test_the_pods_run_as_nobody_with_nothing(tmp_path: Path) -> None:
     for found in (objects(install()), objects(await template(tmp_path))):
         pod = deployment_of(found)["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
+        container, _ = pod["containers"]
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kubechain.resources.json import JsonObject
 from tests.machine.conftest import SECONDS, Node
 from tests.parts.machine import images
 from tests.story import metrics
@@ -35,6 +37,44 @@ kind: TaskRun
 metadata: {name: NAME}
 spec: {task: hello-world-task}
 """
+RESULT = "--output=jsonpath={.items[0].status.result}"
+LOOK = """
+import json, os
+from pathlib import Path
+from mcp.server import MCPServer
+
+server = MCPServer("looker")
+
+def replaced():
+    try:
+        Path("/run/kubechain/tools.sock").unlink()
+    except OSError as error:
+        return error.strerror
+    return "gone"
+
+@server.tool(structured_output=False)
+def look() -> str:
+    'Look around.'
+    found = [p / "cmdline" for p in Path("/proc").iterdir() if p.name.isdigit()]
+    words = {word.decode() for path in found for word in path.read_bytes().split(bytes(1))}
+    return json.dumps({
+        "environment": sorted(os.environ),
+        "ids": [os.getuid(), os.getgid()],
+        "token": Path("/var/run/secrets/kubernetes.io").exists(),
+        "socket": replaced(),
+        "commands": sorted(words & {"operator", "tool-host"}),
+    })
+
+server.run("stdio")
+"""
+SERVER: JsonObject = {"transport": "stdio", "command": "python3", "args": ["-c", LOOK]}
+AGENT: JsonObject = {"llmRef": {"name": "gpt-4o"}, "system": "Look around.", "mcpServers": [{"name": "looker"}]}
+LOOKER: dict[str, JsonObject] = {
+    "MCPServer": {**SERVER, "env": [{"name": "GIVEN", "value": "1"}]},
+    "Agent": AGENT,
+    "Task": {"agent": "looker", "userMessage": "Look around using the look tool"},
+    "TaskRun": {"task": "looker"},
+}
 RUNS = 8
 
 
@@ -69,6 +109,26 @@ def test_the_walk_through_ends_with_its_answer(operator: Node) -> None:
     assert calls == "Succeeded"
     answer = operator.kubectl("get", "taskrun", "hello-world-run", "--output=jsonpath={.status.output}")
     assert "Hello" in answer
+
+
+def test_tools_run_in_a_container_beside_the_operator_without_its_token(operator: Node) -> None:
+    version = "kubechain.humanlayer.dev/v1alpha1"
+    items = [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": "looker"}, "spec": spec}
+        for kind, spec in LOOKER.items()
+    ]
+    operator.kubectl(
+        "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    )
+    operator.kubectl("wait", "taskrun/looker", *FINISHED)
+    mine = "--selector=kubechain.humanlayer.dev/taskrun=looker"
+    assert json.loads(operator.kubectl("get", "toolcalls", mine, RESULT)) == {
+        "environment": ["GIVEN", "HOME", "LC_CTYPE", "PATH"],
+        "ids": [65533, 65533],
+        "token": False,
+        "socket": "Read-only file system",
+        "commands": ["tool-host"],
+    }
 
 
 def test_a_pod_reads_the_metrics_where_network_and_cluster_allow_it(operator: Node) -> None:

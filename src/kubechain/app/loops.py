@@ -23,8 +23,10 @@ from kubechain.controllers.calls.executions import Executions, shard_of
 from kubechain.providers.models.limits import Limited
 from kubechain.providers.models.measured import Measured
 from kubechain.providers.models.router import Models
+from kubechain.providers.tools.beside.starter import beside
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.starting import Starter, here
 from kubechain.providers.tools.table import runners
 from kubechain.runtime.api import ALL_NAMESPACES, Api
 from kubechain.runtime.clock import now
@@ -84,12 +86,17 @@ async def controllers(
     share: Share | None = None,
 ) -> AsyncIterator[ControlLoops]:
     """The control loops with the real providers, running while the context is open."""
-    models, tools = Models(one_wire=settings.scripted), runners(Functions(settings.functions), MCP())
-    try:
-        async with control_loops(api, Outside(models, tools, base_urls), namespace, share) as loops:
-            yield loops
-    finally:
-        await asyncio.gather(models.close(), *(runner.close() for runner in tools))
+    async with AsyncExitStack() as stack:
+        start: Starter = here
+        if settings.tool_host is not None:
+            start = await stack.enter_async_context(beside(settings.tool_host))
+        models = Models(one_wire=settings.scripted)
+        tools = runners(Functions(settings.functions, start), MCP(start=start))
+        try:
+            async with control_loops(api, Outside(models, tools, base_urls), namespace, share) as loops:
+                yield loops
+        finally:
+            await asyncio.gather(models.close(), *(runner.close() for runner in tools))
 
 
 @asynccontextmanager

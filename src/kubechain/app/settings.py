@@ -15,13 +15,15 @@ class ProviderSettings(Struct, frozen=True):
     """The providers, for both ways of running: models and functions.
 
     `model` "scripted" answers LLMs that name no baseURL, after `model_delay` seconds each; `base_urls` (by
-    provider) stand in where an LLM names none; `functions` are folders with users' functions.
+    provider) stand in where an LLM names none; `functions` are folders with users' functions. `tool_host` is the
+    socket at which the program expects the tool host that runs its tool processes; None: it runs them itself.
     """
 
     model: str = ""
     model_delay: float = 0.0
     base_urls: Mapping[str, str] = {}
     functions: tuple[Path, ...] = ()
+    tool_host: Path | None = None
 
     @property
     def scripted(self) -> bool:

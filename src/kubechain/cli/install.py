@@ -82,7 +82,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     multiple=True,
     metavar="NAME=QUANTITY",
     default=[("cpu", "100m"), ("memory", "256Mi")],
-    help="What each pod asks for; default: cpu=100m and memory=256Mi. May be repeated.",
+    help="What each operator asks for; default: cpu=100m and memory=256Mi. May be repeated.",
 )
 @click.option(
     "--limit",
@@ -91,7 +91,30 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     multiple=True,
     metavar="NAME=QUANTITY",
     default=[("memory", "1Gi")],
-    help="What each pod may use; default: memory=1Gi. Tools run in the pod too. May be repeated.",
+    help="What each operator may use; default: memory=1Gi. May be repeated.",
+)
+@click.option(
+    "--tools-image",
+    type=values.IMAGE_NAME,
+    help="Image of the container that runs functions and MCP servers, with kubechain in it; default: --image.",
+)
+@click.option(
+    "--tool-request",
+    "tool_requests",
+    type=values.RESOURCE,
+    multiple=True,
+    metavar="NAME=QUANTITY",
+    default=[("cpu", "50m"), ("memory", "128Mi")],
+    help="What that container asks for; default: cpu=50m and memory=128Mi. May be repeated.",
+)
+@click.option(
+    "--tool-limit",
+    "tool_limits",
+    type=values.RESOURCE,
+    multiple=True,
+    metavar="NAME=QUANTITY",
+    default=[("memory", "1Gi")],
+    help="What that container may use; default: memory=1Gi. May be repeated.",
 )
 @click.option(
     "--log-level", type=click.Choice(logs.LEVELS), help="What the operator logs at least; default: info."
@@ -116,6 +139,9 @@ def install(
     env: Pairs,
     requests: Pairs,
     limits: Pairs,
+    tools_image: str | None,
+    tool_requests: Pairs,
+    tool_limits: Pairs,
     log_level: str | None,
     log_format: str | None,
     service_account: str | None,
@@ -140,7 +166,14 @@ def install(
     _check(
         watch or "",
         secrets,
-        {"--model-base-url": base_urls, "--env": env, "--request": requests, "--limit": limits},
+        {
+            "--model-base-url": base_urls,
+            "--env": env,
+            "--request": requests,
+            "--limit": limits,
+            "--tool-request": tool_requests,
+            "--tool-limit": tool_limits,
+        },
     )
     settings = InstallSettings(
         namespace=namespace,
@@ -154,6 +187,9 @@ def install(
         env=env,
         requests=requests,
         limits=limits,
+        tools_image=tools_image or "",
+        tool_requests=tool_requests,
+        tool_limits=tool_limits,
         log_level=log_level or "",
         log_format=log_format or "",
     )

@@ -34,6 +34,7 @@ _COMMANDS = {
     "reload": "reload",
     "delete": "delete",
     "operator": "operator",
+    "tool-host": "tool_host",
     "install": "install",
 }
 """Command -> its module, in the order of the help text."""
@@ -65,7 +66,7 @@ class Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(f"kubechain.cli.{module}"), cmd_name)
+        command = getattr(importlib.import_module(f"kubechain.cli.{module}"), cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
 

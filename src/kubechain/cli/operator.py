@@ -43,9 +43,16 @@ SHORTEST = 3
 )
 @click.option(
     "--functions",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     multiple=True,
     help="Folder with Python modules that function tools may name. May be repeated.",
+)
+@click.option(
+    "--tool-host",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="SOCKET",
+    help="Where `kubechain tool-host SOCKET` connects, which then runs the tool processes; default: the operator "
+    "runs them itself.",
 )
 @click.option(
     "--listen",
@@ -83,6 +90,7 @@ def operator(
     model: str | None,
     urls: tuple[str, ...],
     functions: tuple[Path, ...],
+    tool_host: Path | None,
     address: str,
     replica: str,
     lease_namespace: str,
@@ -116,13 +124,13 @@ def operator(
         raise click.BadParameter(
             f"must be at least {SHORTEST} s, or busy replicas lose their Leases", param_hint="--lease-duration"
         )
-    folders = tuple(folder.resolve() for folder in functions)
+    folders = tuple(_folder(folder, there=tool_host is not None) for folder in functions)
     settings = OperatorSettings(
         ClusterSettings(kubeconfig, context),
         namespace,
         ReplicaSettings(replica or identity(), lease_namespace, lease_duration, drain),
         listen,
-        ProviderSettings(model or "", base_urls=told, functions=folders),
+        ProviderSettings(model or "", base_urls=told, functions=folders, tool_host=tool_host),
     )
     tell = _logged if log_format == "json" else options.complain
     where = f"namespace {namespace}" if namespace else "all namespaces"
@@ -134,6 +142,13 @@ def operator(
         ),
     )
     tell("KubeChain stopped.")
+
+
+def _folder(folder: Path, *, there: bool) -> Path:
+    """A folder with functions. `there`: it is one of the tool host's container."""
+    if not there and not folder.is_dir():
+        raise click.BadParameter(f"Directory '{folder}' does not exist.", param_hint="--functions")
+    return folder if there else folder.resolve()
 
 
 def _logged(words: str) -> None:

@@ -35,7 +35,11 @@ class InstallSettings(Struct, frozen=True):
     env: Pairs = ()
     requests: Pairs = (("cpu", "100m"), ("memory", "256Mi"))
     limits: Pairs = (("memory", "1Gi"),)
-    """Tools and MCP servers over stdio run in this pod too."""
+    tools_image: str = ""
+    """"" is the operator's own: the image of the container that runs functions and MCP servers over stdio."""
+    tool_requests: Pairs = (("cpu", "50m"), ("memory", "128Mi"))
+    tool_limits: Pairs = (("memory", "1Gi"),)
+    """Of that container."""
     log_level: str = ""
     log_format: str = ""
     """"" leaves either to the program."""

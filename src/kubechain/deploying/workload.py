@@ -1,11 +1,13 @@
 """The operator's pods: as whom they run, how many, with what, and who may take them away.
 
 Called by `manifests`. They run as nobody in particular, write to /tmp alone, and pass the Pod Security Standard
-"restricted", which the namespace enforces.
+"restricted", which the namespace enforces. A pod has two containers: the operator's own, which alone has the token
+of the service account, and that of the tools (`tools`), with another user and a filesystem of its own.
 """
 
 from __future__ import annotations
 
+from kubechain.deploying import tools
 from kubechain.deploying.settings import PORT, InstallSettings
 from kubechain.resources.json import JsonObject, JsonValue
 
@@ -55,7 +57,7 @@ def disruption_budget(settings: InstallSettings) -> JsonObject:
 
 def arguments(settings: InstallSettings) -> list[JsonValue]:
     """The words after `kubechain`."""
-    words: list[JsonValue] = ["operator", f"--listen=0.0.0.0:{PORT}"]
+    words: list[JsonValue] = ["operator", f"--listen=0.0.0.0:{PORT}", f"--tool-host={tools.SOCKET}"]
     if settings.watch:
         # Its own namespace is named by reference, so that kustomize and others can move the whole.
         words.append(f"--namespace={'$(POD_NAMESPACE)' if settings.own_namespace else settings.watch}")
@@ -67,10 +69,10 @@ def arguments(settings: InstallSettings) -> list[JsonValue]:
 def _pod(settings: InstallSettings) -> JsonObject:
     return {
         "serviceAccountName": settings.account.name,
-        "automountServiceAccountToken": True,
+        "automountServiceAccountToken": False,
         **_pull_secrets(settings),
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(settings)],
+        "containers": [_container(settings), tools.container(settings)],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -81,7 +83,7 @@ def _pod(settings: InstallSettings) -> JsonObject:
             for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
         "terminationGracePeriodSeconds": 30,
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}, _token(), *tools.volumes()],
     }
 
 
@@ -90,10 +92,22 @@ def _pull_secrets(settings: InstallSettings) -> JsonObject:
     return {"imagePullSecrets": named} if named else {}
 
 
-def resources(settings: InstallSettings) -> JsonObject:
-    """What a pod asks for and may use."""
-    pairs = {"requests": settings.requests, "limits": settings.limits}
-    return {name: {**dict(quantities)} for name, quantities in pairs.items() if quantities}
+def _token() -> JsonObject:
+    """What a pod is given of its service account otherwise, in every container: here in one."""
+    return {
+        "name": "token",
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]
+                    }
+                },
+            ]
+        },
+    }
 
 
 def _container(settings: InstallSettings) -> JsonObject:
@@ -107,13 +121,13 @@ def _container(settings: InstallSettings) -> JsonObject:
         "startupProbe": _probe("/healthz", every=2, failures=30),
         "livenessProbe": _probe("/healthz", every=10, failures=6),
         "readinessProbe": _probe("/readyz", every=5, failures=3),
-        "resources": resources(settings),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "resources": tools.resources(settings.requests, settings.limits),
+        "securityContext": tools.confined(),
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
+            {"name": "tool-host", "mountPath": tools.FOLDER},
+        ],
     }
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
+
+import uvloop
 
 from kubechain.logs import Logger
 from kubechain.providers.tools.beside.channel import Began, Begin, Channel, Ended, Finish, Message, Refused
@@ -22,6 +26,23 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 """Seconds between tries to connect while the program is not there, growing."""
 
 _log = Logger("kubechain.tools")
+
+
+def run(path: Path) -> None:
+    """Serves the program that listens at `path` until Ctrl-C or SIGTERM; then every tool process is killed."""
+    _log.info("waiting for the operator", socket=str(path))
+    with (
+        suppress(KeyboardInterrupt, asyncio.CancelledError),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as r,
+    ):
+        r.run(_until_told(serve(path, lambda: _log.info("connected to the operator"))))
+
+
+async def _until_told(serving: Coroutine[None, None, None]) -> None:
+    task = asyncio.ensure_future(serving)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await task
 
 
 async def serve(path: Path, connected: Callable[[], None]) -> None:
