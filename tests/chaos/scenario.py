@@ -13,6 +13,7 @@ from msgspec import Raw, convert
 
 from kubechain.resources.agent import AGENTS, Agent, AgentSpec, MCPServerReference, ToolReference
 from kubechain.resources.builtin import SECRETS, Secret
+from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Kind
 from kubechain.resources.llm import LLM, LLMS, LLMSpec, Parameters
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec
@@ -20,7 +21,9 @@ from kubechain.resources.model import ObjectMeta, Resource
 from kubechain.resources.reference import Reference, SecretKeyRef, SecretSource
 from kubechain.resources.task import TASKS, Task, TaskSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec
-from kubechain.resources.tool import TOOLS, Effect, ExternalTool, FunctionTool, Interrupt, Tool, ToolSpec
+from kubechain.resources.tool import TOOLS, Tool, ToolSpec
+from kubechain.resources.tool_external import ExternalTool
+from kubechain.resources.tool_function import FunctionTool
 
 NAMESPACE = "default"
 LLM_NAME, SECRET_NAME, SERVER_NAME = "model", "key", "server"

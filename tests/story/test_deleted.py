@@ -13,10 +13,12 @@ from kubechain.app.loops import ControlLoops
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.table import runners
+from kubechain.resources.effect import Effect
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec
 from kubechain.resources.reference import EnvVar
 from kubechain.resources.taskrun import TASK_RUNS
-from kubechain.resources.tool import TOOLS, Effect, FunctionTool, Tool, ToolSpec
+from kubechain.resources.tool import TOOLS, Tool, ToolSpec
+from kubechain.resources.tool_function import FunctionTool
 from kubechain.resources.toolcall import TOOL_CALLS
 from kubechain.runtime.api import Api
 from kubechain.runtime.clock import now

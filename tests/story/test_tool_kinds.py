@@ -15,7 +15,8 @@ from kubechain.agents.ports.tool import Described, Description, Environment, Pro
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.table import runners
-from kubechain.resources.tool import TOOLS, ExternalTool, Tool, ToolSpec
+from kubechain.resources.tool import TOOLS, Tool, ToolSpec
+from kubechain.resources.tool_external import ExternalTool
 from kubechain.resources.toolcall import TOOL_CALLS, ExternalWork
 from kubechain.runtime.clock import now
 from kubechain.store.engine import Store

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from kubechain.agents.naming import mcp_tool_name, tool_name
-from kubechain.agents.ports.tool import nature_of
+from kubechain.agents.ports.tool import Provider, nature_of
 from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, ToolOrigin
 from kubechain.resources.choice import chosen
 from kubechain.resources.llm import LLM
-from kubechain.resources.mcpserver import MCPServer
+from kubechain.resources.mcpserver import MCPServer, MCPTool
 from kubechain.resources.readiness import ReadyStatus, Summary
-from kubechain.resources.tool import Tool
+from kubechain.resources.tool import OfferedTool, Tool
 
 
 class Surroundings(Struct, frozen=True):
@@ -84,16 +84,17 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         resolved[tool.name] = tool
 
     for reference in agent.spec.tools:
-        known = around.tools.get(reference.name)
-        if known and known.status.ready and chosen(known.metadata.name, reference.include):
-            add(_of_tool(known, offered=False))
+        if (known := around.tools.get(reference.name)) and known.status.ready:
+            for found in _of_tool(known, reference.include):
+                add(found)
     for listed in agent.spec.mcp_servers:
         if (server := around.servers.get(listed.name)) and server.status.ready:
             for found in _of_server(server, listed):
                 add(found)
     for tool in _offers(agent, around):
         if tool.status.ready:
-            add(_of_tool(tool, offered=True))
+            for found in _of_tool(tool, offered=True):
+                add(found)
     return list(resolved.values())
 
 
@@ -131,32 +132,42 @@ def _selects(tool: Tool, agent: Agent) -> bool:
     return selector is not None and selector.matches(agent.metadata.labels)
 
 
-def _of_tool(tool: Tool, *, offered: bool) -> ResolvedTool:
-    nature = nature_of(tool)
-    return ResolvedTool(
-        name=tool.metadata.name,
-        description=tool.status.description,
-        parameters=tool.status.parameters,
-        origin=ToolOrigin(kind="Tool", name=tool.metadata.name, offered=offered),
-        effect=nature.effect,
-        on_interrupt=nature.on_interrupt,
-        timeout=tool.spec.timeout or "",
-    )
+def _of_tool(tool: Tool, include: Sequence[str] = (), *, offered: bool = False) -> Iterable[ResolvedTool]:
+    """The tool itself, or the tools that it offers."""
+    name, status = tool.metadata.name, tool.status
+    if tool.many:
+        for one in status.tools:
+            if chosen(one.name, include):
+                origin = ToolOrigin(kind="Tool", name=name, tool=one.name, offered=offered)
+                yield _resolved(tool, one.name, one, origin)
+        return
+    if not chosen(name, include):
+        return
+    itself = OfferedTool(name=name, description=status.description, input_schema=status.parameters)
+    yield _resolved(tool, name, itself, ToolOrigin(kind="Tool", name=name, offered=offered))
 
 
 def _of_server(server: MCPServer, listed: MCPServerReference) -> Iterable[ResolvedTool]:
-    prefix = server.spec.tools.prefix if server.spec.tools else None
-    for tool in server.status.tools:
-        if not (server.offers(tool.name) and chosen(tool.name, listed.include, listed.exclude)):
+    name, prefix = server.metadata.name, server.spec.tools.prefix if server.spec.tools else None
+    for one in server.status.tools:
+        if not (server.offers(one.name) and chosen(one.name, listed.include, listed.exclude)):
             continue
-        stated = server.override(tool.name)
-        nature = nature_of(server, tool.name)
-        yield ResolvedTool(
-            name=mcp_tool_name(server.metadata.name, tool.name, prefix),
-            description=tool.description if stated.description is None else stated.description,
-            parameters=tool.input_schema,
-            origin=ToolOrigin(kind="MCPServer", name=server.metadata.name, tool=tool.name),
-            effect=nature.effect,
-            on_interrupt=nature.on_interrupt,
-            timeout=stated.timeout or server.spec.timeout or "",
-        )
+        origin, stated = ToolOrigin(kind="MCPServer", name=name, tool=one.name), server.override(one.name)
+        known = _resolved(server, mcp_tool_name(name, one.name, prefix), one, origin)
+        if stated.description is not None:
+            known.description = stated.description
+        known.timeout = stated.timeout or known.timeout
+        yield known
+
+
+def _resolved(provider: Provider, name: str, tool: OfferedTool | MCPTool, origin: ToolOrigin) -> ResolvedTool:
+    nature = nature_of(provider, origin.tool)
+    return ResolvedTool(
+        name=name,
+        description=tool.description,
+        parameters=tool.input_schema,
+        origin=origin,
+        effect=nature.effect,
+        on_interrupt=nature.on_interrupt,
+        timeout=provider.spec.timeout or "",
+    )

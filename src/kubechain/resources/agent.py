@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Raw
 
 from kubechain.resources.choice import Glob
+from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.model import Model, Resource, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import Reference
-from kubechain.resources.tool import Effect, Interrupt
 
 
 class ToolReference(Reference, kw_only=True, gc=False):

@@ -9,12 +9,12 @@ from msgspec import Raw
 
 from kubechain.resources.choice import Glob, chosen, matches
 from kubechain.resources.duration import PATTERN
+from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar
-from kubechain.resources.tool import Effect, Interrupt
 
 
 class MCPToolChoice(Model, kw_only=True, gc=False):

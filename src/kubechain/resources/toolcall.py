@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from kubechain.resources.agent import ToolOrigin
+from kubechain.resources.effect import Trouble
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.model import Model, Resource, doc, immutable
 
@@ -43,6 +44,24 @@ class ExternalWork(Model, kw_only=True, gc=False):
     url: Annotated[str, doc("Where a person can look at it.")] = ""
 
 
+class StoredArtifact(Model, kw_only=True, gc=False):
+    """A file that the tool made: what it is, and where its bytes are stored."""
+
+    handle: Annotated[str, doc("The ToolCall and the name of the file, as in CALL/chart.png.")]
+    media_type: Annotated[str, doc("What it is, as in image/png.")] = ""
+    size: Annotated[int, doc("Bytes.")] = 0
+    stored: Annotated[str, doc("Its parts are the ToolResults STORED-1, STORED-2, ...")] = ""
+    parts: Annotated[int, doc("How many parts there are.")] = 0
+
+
+class CallRetry(Model, kw_only=True, gc=False):
+    """A call that failed and is tried again."""
+
+    reason: Annotated[Trouble, doc("Why it failed last: Timeout, Transient, RateLimited or ServerError.")]
+    failures: Annotated[int, doc("How often it failed so far.")] = 0
+    next_time: Annotated[str, doc("When it is tried again.", schema={"format": "date-time"})] = ""
+
+
 class ToolCallStatus(Model, kw_only=True, gc=False):
     """The phase of the call, and its result."""
 
@@ -52,7 +71,10 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
     attempts: Annotated[int, doc("How often the tool was started.")] = 0
     result: Annotated[str, doc("What the tool returned; of a big result, its beginning.")] = ""
     stored: Annotated[StoredResult, doc("Where the whole of a big result is.")] | None = None
+    artifacts: Annotated[list[StoredArtifact], doc("The files that the tool made.")] = []
     error: Annotated[str, doc("Why it failed; this text is told to the model.")] = ""
+    reason: Annotated[str, doc("Why it failed, in one CamelCase word.")] = ""
+    retry: Annotated[CallRetry, doc("How often it failed so far, and when it is tried again.")] | None = None
     waiting_on: Annotated[str, doc("What it waits for, in one line.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""

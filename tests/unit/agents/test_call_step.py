@@ -30,7 +30,8 @@ from kubechain.agents.call.step import (
 from kubechain.agents.ports.tool import Nature, nature_of
 from kubechain.errors import Forbidden
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
-from kubechain.resources.tool import FunctionTool, Tool, ToolSpec
+from kubechain.resources.tool import Tool, ToolSpec
+from kubechain.resources.tool_function import FunctionTool
 from kubechain.resources.toolcall import ExternalWork, ToolCall
 from tests.unit.agents.scenes import call, meta, run
 

@@ -15,7 +15,8 @@ from kubechain.resources.mcpserver import (
     MCPToolOverride,
 )
 from kubechain.resources.reference import LabelSelector
-from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
+from kubechain.resources.tool import OfferedTool, Tool, ToolSpec, ToolStatus
+from kubechain.resources.tool_function import FunctionTool
 from tests.unit.agents.scenes import agent, llm, meta
 
 
@@ -136,3 +137,16 @@ def test_the_last_override_of_a_tool_that_mentions_a_field_decides_it() -> None:
     assert (log.effect, log.on_interrupt, log.timeout, log.description) == ("ReadOnly", "Retry", "5s", "")
     assert (push.effect, push.on_interrupt, push.timeout) == ("Idempotent", "Fail", "5s")
     assert push.description == "Sends commits."
+
+
+def test_a_tool_that_offers_several_gives_each_of_them_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FunctionTool, "many", True)
+    one, api = agent(), tool("api")
+    one.spec.tools = [ToolReference(name="api")]
+    api.spec.effect = None
+    api.status.tools = [OfferedTool(name="get", effect="ReadOnly"), OfferedTool(name="post")]
+    tools = resolved_tools(one, Surroundings(llm(), {"api": api}))
+    assert [(t.name, t.origin.name, t.origin.tool, t.effect, t.on_interrupt) for t in tools] == [
+        ("get", "api", "get", "ReadOnly", "Retry"),
+        ("post", "api", "post", "NonIdempotent", "Ask"),
+    ]

@@ -13,7 +13,8 @@ from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, T
 from kubechain.resources.mcpserver import MCPServer, MCPServerSpec, MCPServerStatus, MCPTool
 from kubechain.resources.reference import Reference
 from kubechain.resources.taskrun import AgentVersion, TaskRun
-from kubechain.resources.tool import FunctionTool, Tool, ToolSpec, ToolStatus
+from kubechain.resources.tool import Tool, ToolSpec, ToolStatus
+from kubechain.resources.tool_function import FunctionTool
 from tests.unit.agents.scenes import agent, ask, asks_for, llm, meta, run
 from tests.unit.agents.test_checkpoint import NOW, QUESTION
 

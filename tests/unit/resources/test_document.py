@@ -14,7 +14,8 @@ from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment, TranscriptSegmentSpec
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunSpec, TaskRunStatus
-from kubechain.resources.tool import TOOLS, FunctionTool, Tool, ToolSpec
+from kubechain.resources.tool import TOOLS, Tool, ToolSpec
+from kubechain.resources.tool_function import FunctionTool
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 
 META = ObjectMeta(name="one", namespace="default", resource_version="7", uid="u", labels={"a": "b"})

@@ -8,13 +8,23 @@ from typing import TypeAlias
 import msgspec
 
 from kubechain.errors import ApiError
+from kubechain.resources.effect import Trouble
 from kubechain.resources.toolcall import ExternalWork
 
 
+class Artifact(msgspec.Struct, frozen=True, gc=False):
+    """A file that a tool made: its bytes, its media type as in `image/png`, and a name for people."""
+
+    content: bytes
+    media_type: str
+    name: str = ""
+
+
 class Done(msgspec.Struct, frozen=True, gc=False):
-    """The tool has ended; `text` is its result."""
+    """The tool has ended; `text` is its result. `artifacts` are stored; the model gets a line about each."""
 
     text: str
+    artifacts: tuple[Artifact, ...] = ()
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False):
@@ -29,9 +39,14 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """The tool failed: the model is told the error."""
+    """The tool failed: the model is told the error.
+
+    `trouble`: why, if it may succeed later, else None; `retry_after`: seconds that the other side asked to wait.
+    """
 
     error: str
+    trouble: Trouble | None = None
+    retry_after: float | None = None
 
 
 class Interruption(msgspec.Struct, frozen=True, gc=False):

@@ -16,8 +16,9 @@ from msgspec import Raw, Struct
 from kubechain.agents.call.outcome import Done, Parked
 from kubechain.errors import KubechainError
 from kubechain.resources.duration import seconds
+from kubechain.resources.effect import Effect, Interrupt, Trouble, interrupt_policy
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
-from kubechain.resources.tool import Effect, Interrupt, Tool, interrupt_policy
+from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ExternalWork, ToolCall
 
 DEFAULT_TIMEOUT = 300.0
@@ -42,16 +43,29 @@ class Nature(Struct, frozen=True, gc=False):
         return self.effect == "NonIdempotent" or self.on_interrupt != "Retry"
 
 
-def nature_of(provider: Provider, tool: str = "", default: Effect = "NonIdempotent") -> Nature:
-    """The nature of a tool, or of one tool of an MCP server; `default` is the effect where none is stated."""
-    timeout = call_timeout(provider)
-    if isinstance(provider, Tool):
-        effect: Effect = provider.spec.effect or default
-        return Nature(effect, interrupt_policy(effect, provider.spec.on_interrupt), timeout)
-    stated = provider.override(tool)
-    effect = stated.effect or next((t.effect for t in provider.status.tools if t.name == tool), None) or default
-    timeout = seconds(stated.timeout) if stated.timeout else timeout
+def nature_of(provider: Provider, tool: str = "") -> Nature:
+    """The nature of a Tool, or of one of the tools that a provider offers."""
+    stated = provider.spec if isinstance(provider, Tool) else provider.override(tool)
+    effect = stated.effect or _effect(provider, tool)
+    timeout = seconds(stated.timeout) if stated.timeout else call_timeout(provider)
     return Nature(effect, interrupt_policy(effect, stated.on_interrupt), timeout)
+
+
+def _effect(provider: Provider, tool: str) -> Effect:
+    """What is known of the tool, else what its kind mostly does."""
+    found = next((t.effect for t in provider.status.tools if t.name == tool), None)
+    if found is not None:
+        return found
+    kind = provider.kind_of_tool if isinstance(provider, Tool) else None
+    return kind.default_effect if kind is not None else "NonIdempotent"
+
+
+def schema_of(provider: Provider, tool: str = "") -> Raw:
+    """The JSON Schema of the arguments of a Tool, or of one of the tools that a provider offers."""
+    found = next((t.input_schema for t in provider.status.tools if t.name == tool), None)
+    if found is not None:
+        return found
+    return provider.status.parameters if isinstance(provider, Tool) else Raw(b"{}")
 
 
 def call_timeout(provider: Provider) -> float:
@@ -60,7 +74,17 @@ def call_timeout(provider: Provider) -> float:
 
 
 class ToolError(KubechainError):
-    """The tool failed; the text becomes its result for the model."""
+    """The tool failed; the text becomes its result for the model.
+
+    `trouble` says why, where the same call may succeed later: no answer in time, no connection, too many requests,
+    an error of the server. The Tool's `retries` go by it. `retry_after`: seconds, if the other side named a time.
+    Raise it only if the outcome is known; a call whose outcome is unknown is Transient.
+    """
+
+    def __init__(self, message: str, *, trouble: Trouble | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.retry_after = retry_after
 
 
 class Description(Struct, frozen=True):

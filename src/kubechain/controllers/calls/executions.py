@@ -151,7 +151,9 @@ class Executions:
         held.began = True
         try:
             held.outcome = Interruption(held.why_cut_off) if held.why_cut_off else await work()
-        except (ToolError, Terminal) as error:
+        except ToolError as error:
+            held.outcome = Failure(str(error), error.trouble, error.retry_after)
+        except Terminal as error:
             held.outcome = Failure(str(error))
         except Transient as error:
             held.outcome = Interruption(str(error), error.reason == "Timeout")

@@ -7,11 +7,11 @@ from typing import Any
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from kubechain.agents.ports.tool import Described
+from kubechain.agents.ports.tool import Described, Description
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.providing import ProviderController
-from kubechain.resources.tool import TOOLS, Tool, ToolStatus
+from kubechain.resources.tool import TOOLS, OfferedTool, Tool, ToolStatus
 from kubechain.runtime.wakes import Wake, referred
 
 
@@ -26,12 +26,22 @@ class ToolController(ProviderController[Tool, ToolStatus]):
 
     def told(self, provider: Tool, described: Described) -> ToolStatus:
         """What the manifest says takes precedence over what the tool says."""
-        spec, found = provider.spec, described.tools[0]
+        spec, status = provider.spec, self.status_of(provider)
+        if provider.many:
+            offered = [_offered(tool) for tool in described.tools]
+            return replace(status, description=spec.description, tools=offered)
+        found = described.tools[0]
         return replace(
-            self.status_of(provider),
+            status,
             description=spec.description or found.description,
             parameters=found.parameters if isinstance(spec.parameters, UnsetType) else spec.parameters,
         )
+
+
+def _offered(tool: Description) -> OfferedTool:
+    return OfferedTool(
+        name=tool.name, description=tool.description, input_schema=tool.parameters, effect=tool.effect
+    )
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:

@@ -38,7 +38,8 @@ from kubechain.providers.tools.function.frames import (
 )
 from kubechain.providers.tools.function.function_process import FunctionProcess, next_id
 from kubechain.providers.tools.starting import Starter, here
-from kubechain.resources.tool import FunctionTool, Tool
+from kubechain.resources.tool import Tool
+from kubechain.resources.tool_function import FunctionTool
 
 INSPECT_SECONDS = 30.0
 

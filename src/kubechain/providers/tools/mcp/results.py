@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Raw
 
 from kubechain.providers.tools.mcp.server import DiscoveredTool, LeftOut
+from kubechain.resources.effect import Effect
 from kubechain.resources.json import JsonObject, JsonValue
-from kubechain.resources.tool import Effect
 
 MAX_DEPTH = 64
 """Levels of a schema; deeper ones are refused by most API servers and models."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from kubechain.resources.tool import Effect
+from kubechain.resources.effect import Effect
 
 
 @dataclass(frozen=True, slots=True)
