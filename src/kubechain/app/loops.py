@@ -21,8 +21,7 @@ from kubechain.controllers.assembly import Outside, workers
 from kubechain.controllers.caches import Caches, caches
 from kubechain.controllers.calls.executions import Executions, shard_of
 from kubechain.providers.models.limits import Limited
-from kubechain.providers.models.measured import Measured
-from kubechain.providers.models.router import Models
+from kubechain.providers.models.router import Measured, Models
 from kubechain.providers.tools.beside.starter import beside
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP

@@ -13,7 +13,7 @@ from typing import Any
 from kubechain import __version__
 from kubechain.controllers.caches import Caches
 from kubechain.providers.models.limits import Limited
-from kubechain.providers.models.measured import Measured
+from kubechain.providers.models.router import Measured
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.informer import Informer

@@ -111,7 +111,7 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, dict=True):
         if not issubclass(self.codec, Resource):
             return ()
         own = [f for f in msgspec.structs.fields(self.codec) if f.name not in Resource.__struct_fields__]
-        return tuple(f.name for f in own) if all(_is_object(f.type) for f in own) else ()
+        return tuple(f.name for f in own) if all(_object(f.type) for f in own) else ()
 
     @cached_property
     def raw(self) -> Kind[bytes]:
@@ -133,16 +133,16 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, dict=True):
 
     @cached_property
     def initial_status(self) -> JsonObject | None:
-        """The schema's default for `status`: what a new object shows before anyone looked at it."""
-        status = self.schema.get("properties", {})
-        status = status.get("status", {}) if isinstance(status, dict) else {}
-        default = status.get("default") if isinstance(status, dict) else None
-        return default if isinstance(default, dict) else None
+        """What a new object shows before anyone looked at it: `initial` of its status, the schema's default."""
+        fields = msgspec.structs.fields(self._model) if self._model is not None else ()
+        status = next((_object(field.type) for field in fields if field.name == "status"), None)
+        return None if status is None else status.initial
 
 
-def _is_object(annotation: Any) -> bool:
+def _object(annotation: Any) -> type[Model] | None:
+    """The model of a field that is always an object; None for any other field."""
     type_ = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    return isinstance(type_, type) and issubclass(type_, Model)
+    return type_ if isinstance(type_, type) and issubclass(type_, Model) else None
 
 
 def our_kind(

@@ -21,7 +21,6 @@ from kubechain.errors import (
     TooLarge,
 )
 from kubechain.resources.kind import Kind
-from kubechain.resources.metadata import bad_value
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _TOO_OLD = "The resourceVersion for the provided list is too old."
@@ -31,6 +30,10 @@ _TOKEN_TOO_OLD = (
     "the results. Continuing with the provided token results in an inconsistent list - objects that were "
     "created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
 )
+
+
+def bad_value(field: str, value: str, why: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
 class Expired(Gone):

@@ -212,6 +212,7 @@ class Matcher:
         self.namespace = namespace or fields.equal_to("metadata.namespace") or ""
         self.name = fields.equal_to("metadata.name")
         self.looks_inside = bool(labels or self._fields)
+        self.takes_all = not (self.namespace or labels or fields)
         self.selects = bool(labels or fields)
 
     def accepts_address(self, namespace: str, name: str) -> bool:

@@ -1,17 +1,24 @@
-"""The tables of a store, and every statement that is not a page of a list.
+"""What a store remembers: addresses, states and log entries, their tables, and the statements about them.
 
 `log` contains each document once and only grows at its end; `current` points to the newest row of every object;
-the view `objects` shows them to people. Called by the ledger and the readers.
+the view `objects` shows them to people. Pages of lists are read in `pages`. Called by the ledger and the readers.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 from zlib import crc32
 
-from kubechain.store.record import DELETED, Address, Entry
+import msgspec
 
+from kubechain.resources.document import Document
+from kubechain.resources.model import ObjectMeta, OwnerReference
+
+ADDED: Final = 0
+MODIFIED: Final = 1
+DELETED: Final = 2
 TABLES = """
 CREATE TABLE resource (
   id INTEGER PRIMARY KEY, api_group TEXT NOT NULL, plural TEXT NOT NULL, UNIQUE (api_group, plural)
@@ -39,6 +46,60 @@ CREATE VIEW objects AS
   SELECT api_group, plural, c.namespace, c.name, c.rev AS revision, CAST(l.body AS TEXT) AS body
   FROM current c JOIN log l ON l.rev = c.rev JOIN resource r ON r.id = c.resource;
 """
+
+
+class Address(NamedTuple):
+    """The address of an object: the store's number of its resource, namespace ("" for cluster scope), name."""
+
+    resource: int
+    namespace: str
+    name: str
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """One state of an object: its revision, and its document as bytes and parsed."""
+
+    revision: int
+    body: bytes
+    document: Document
+
+    @property
+    def meta(self) -> ObjectMeta:
+        return self.document.meta
+
+    @property
+    def deleting(self) -> bool:
+        return self.document.meta.deletion_timestamp is not None
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One row of the log. For DELETED, `body` is the last state, with the revision of the deletion."""
+
+    revision: int
+    at: Address
+    type: int
+    body: bytes
+    document: Document
+    before: Stored | None
+
+    @property
+    def meta(self) -> ObjectMeta:
+        return self.document.meta
+
+    @property
+    def after(self) -> Stored | None:
+        """The state of the object after this entry; None if it is deleted."""
+        return None if self.type == DELETED else Stored(self.revision, self.body, self.document)
+
+    @property
+    def former_owners(self) -> Sequence[OwnerReference]:
+        """The owners of the object before this entry."""
+        return self.before.meta.owner_references if self.before else ()
+
+    @property
+    def owners(self) -> Sequence[OwnerReference]:
+        """The owners of the object after this entry; none if it is deleted."""
+        return () if self.type == DELETED else self.meta.owner_references
 
 
 def number_resources(cx: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:

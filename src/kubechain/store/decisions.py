@@ -1,6 +1,6 @@
 """Computes the result of a write: create, replace, replace the status, mark for deletion.
 
-Called by `writes` and `garbage` with the stored state and the given document. Pure: returns the next document or
+Called by `writes` and `cleanup` with the stored state and the given document. Pure: returns the next document or
 raises an ApiError. The callers assign revisions, store and remove.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from kubechain.errors import BadRequest, Cause
-from kubechain.resources import metadata, refusals
+from kubechain.resources import document, refusals
 from kubechain.resources.builtin import EVENTS, NAMESPACES
 from kubechain.resources.document import Document, same, same_meta
 from kubechain.resources.kind import Kind
@@ -41,7 +41,7 @@ def created(kind: Kind[Any], given: Document, *, name: str, uid: str, now: str) 
     meta.name, meta.namespace, meta.uid, meta.creation_timestamp = name, wanted.namespace, uid, now
     meta.generate_name = wanted.generate_name
     meta.generation = 1 if kind.ours else 0
-    _check(kind, meta, None, metadata.name_problems(kind, name))
+    _check(kind, meta, None, document.name_problems(kind, name))
     parts = dict(given.parts)
     if kind == NAMESPACES or kind == NAMESPACES.raw:
         meta.labels = {**meta.labels, _NAME_LABEL: name}
@@ -197,7 +197,7 @@ def _new_finalizers(meta: ObjectMeta, old: ObjectMeta) -> list[Cause]:
 
 
 def _check(kind: Kind[Any], meta: ObjectMeta, old: ObjectMeta | None, causes: list[Cause]) -> None:
-    causes = causes + metadata.problems(meta, old)
+    causes = causes + document.problems(meta, old)
     if causes:
         raise refusals.invalid(kind, meta.name, *causes)
 

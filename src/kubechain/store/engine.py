@@ -40,14 +40,13 @@ from kubechain.runtime.api import (
 )
 from kubechain.runtime.selectors import Matcher
 from kubechain.store import database, files, hub, pages
+from kubechain.store.cleanup import Garbage, History
+from kubechain.store.database import Entry
 from kubechain.store.decisions import IMMORTAL
 from kubechain.store.files import Synchronous
-from kubechain.store.garbage import Garbage
-from kubechain.store.history import History
 from kubechain.store.hub import Hub, Subscription
 from kubechain.store.ledger import Ledger
 from kubechain.store.pages import Item, Place
-from kubechain.store.record import Entry
 from kubechain.store.writes import Outcome, Writes
 
 _CHUNK = 200

@@ -16,7 +16,7 @@ from kubechain.resources.document import stamped
 from kubechain.resources.kind import Kind
 from kubechain.resources.refusals import too_old_version
 from kubechain.runtime.selectors import Matcher
-from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry
+from kubechain.store.database import ADDED, DELETED, MODIFIED, Address, Entry
 
 _QUEUE = 512
 _PAGE = 200
@@ -70,6 +70,8 @@ class Subscription:
         self, revision: int, at: Address, type_: int, body: bytes, before: bytes | None
     ) -> WatchEvent | None:
         """The event of a log entry for these selectors: an object may start, continue or stop to match."""
+        if self.matcher.takes_all:
+            return WatchEvent(_TYPES[type_], at, revision, body)
         if not self.matcher.accepts_address(at.namespace, at.name):
             return None
         if self.matcher.looks_inside:

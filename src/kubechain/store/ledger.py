@@ -18,8 +18,8 @@ from time import perf_counter
 from kubechain.errors import InternalError
 from kubechain.resources.document import parse
 from kubechain.store import database
+from kubechain.store.database import Address, Entry, Stored
 from kubechain.store.files import Connections
-from kubechain.store.record import Address, Entry, Stored
 
 Landed = asyncio.Future[None]
 Job = Callable[[sqlite3.Connection], object]

@@ -1,6 +1,6 @@
 """All writes. They are decided at once on the event loop, and then committed by the ledger.
 
-Called by the engine for its clients, and by the background tasks of the store (garbage, history). Reads the newest
+Called by the engine for its clients, and by the background tasks of the store (cleanup). Reads the newest
 decided state, lets `decisions` compute the result, and appends it to the ledger. Never waits.
 """
 
@@ -23,8 +23,8 @@ from kubechain.resources.model import Clock, ObjectMeta, timestamp
 from kubechain.runtime.api import DeleteOptions
 from kubechain.runtime.patches import merge_patch
 from kubechain.store import decisions
+from kubechain.store.database import ADDED, DELETED, MODIFIED, Address, Entry, Stored
 from kubechain.store.ledger import Landed, Ledger
-from kubechain.store.record import ADDED, DELETED, MODIFIED, Address, Entry, Stored
 
 _LIMIT = 3 * 512 * 1024
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"

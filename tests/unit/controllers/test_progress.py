@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubechain.controllers.progress import Lasting, Progress
+from kubechain.controllers.runs.asking import Lasting, Progress
 from kubechain.errors import Conflict
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.task import Task, TaskSpec

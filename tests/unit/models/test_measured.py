@@ -9,7 +9,7 @@ import pytest
 
 from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
 from kubechain.errors import Transient
-from kubechain.providers.models.measured import Measured
+from kubechain.providers.models.router import Measured
 from kubechain.resources.llm import LLM, LLMSpec
 from kubechain.resources.message import Message
 from kubechain.resources.model import ObjectMeta

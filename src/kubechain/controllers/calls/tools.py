@@ -1,8 +1,12 @@
-"""Finds what a call needs: the tool behind it, who runs it, its run. Reads informers, starts nothing."""
+"""What a call needs (the tool behind it, who runs it, its run), and which changes wake the call.
+
+Reads informers, starts nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -10,10 +14,12 @@ from kubechain.agents.call.scene import ToolState
 from kubechain.agents.ports.tool import Environment, Provider, ToolRunner
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.secrets import Missing, named_values
+from kubechain.resources.builtin import Secret
 from kubechain.resources.kind import controller_of
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
-from kubechain.runtime.api import Key
+from kubechain.runtime.api import Key, key_of
+from kubechain.runtime.wakes import Source, Wake
 
 
 class Tool(Struct, frozen=True):
@@ -66,3 +72,60 @@ class Tools(Struct, frozen=True):
             return None
         key = Key(call.metadata.namespace, origin.name)
         return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
+
+
+def at_rest(call: ToolCall) -> bool:
+    """Nothing wakes a finished call."""
+    return call.status.finished
+
+
+def wakes(caches: Caches, at_work: Source[ToolCall]) -> tuple[Wake[Any], ...]:
+    """The tool at work for it, its run, and everything that its tool uses."""
+    return (
+        Wake(at_work, lambda old, new: [key_of(new)] if new is not None else []),
+        _calls_of_run(caches),
+        _calls_of(caches.tools, "Tool", caches),
+        _calls_of(caches.servers, "MCPServer", caches),
+        _calls_of_secret(caches),
+    )
+
+
+def _calls_of_run(caches: Caches) -> Wake[TaskRun]:
+    """A run that is created or deleted wakes its unfinished calls."""
+
+    def keys(old: TaskRun | None, new: TaskRun | None) -> Iterable[Key]:
+        changed = new or old
+        if changed is None or (old is not None and new is not None and not _replaced_or_ending(old, new)):
+            return ()
+        return caches.calls.keys_by("run", str(key_of(changed)))
+
+    return Wake(caches.runs, keys)
+
+
+def _replaced_or_ending(old: TaskRun, new: TaskRun) -> bool:
+    was, is_ = old.metadata, new.metadata
+    return was.uid != is_.uid or was.deletion_timestamp != is_.deletion_timestamp
+
+
+def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:
+    """A Tool or MCPServer wakes the unfinished calls of its tools."""
+
+    def keys(old: Provider | None, new: Provider | None) -> Iterable[Key]:
+        changed = new or old
+        return caches.calls.keys_by("origin", f"{kind}/{key_of(changed)}") if changed else ()
+
+    return Wake(informer, keys)
+
+
+def _calls_of_secret(caches: Caches) -> Wake[Secret]:
+    """A call reads the variables of its tool itself."""
+
+    def keys(old: Secret | None, new: Secret | None) -> Iterable[Key]:
+        changed = new or old
+        if changed is None:
+            return
+        for kind, providers in (("Tool", caches.tools), ("MCPServer", caches.servers)):
+            for provider in providers.keys_by("secret", str(key_of(changed))):
+                yield from caches.calls.keys_by("origin", f"{kind}/{provider}")
+
+    return Wake(caches.secrets, keys)

@@ -1,17 +1,22 @@
 """Sends a run's request to its model, and tries again at a suitable time if no usable reply comes.
 
-The TaskRun controller calls it; what follows from a reply is decided elsewhere. Requests without a usable reply
-are counted in the run, so that a restart does not reset the count. `Outages` keeps in memory which runs wait, only
-to pace them: once one run gets a reply, the others try at once, a few for each reply, instead of each at its own
-time. After a restart, each run tries again.
+The TaskRun controller calls it; what follows from a reply is decided elsewhere. A request shows in the run after a
+second; a shorter one is not worth a write. Requests without a usable reply are counted in the run, so that a
+restart does not reset the count. `Outages` keeps in memory which runs wait, only to pace them: once one run gets a
+reply, the others try at once, a few for each reply, instead of each at its own time. After a restart, each run
+tries again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -20,14 +25,14 @@ from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, TokenCo
 from kubechain.agents.run import checkpoint, tries
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.transcript import mended
-from kubechain.controllers.progress import Lasting, Progress
 from kubechain.controllers.runs.checkpoints import Checkpoints
 from kubechain.errors import ApiError, Transient
-from kubechain.resources.model import Clock, timestamp
+from kubechain.resources.model import Clock, Resource, timestamp
 from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.backoff import CAP, Chance, full_jitter, not_before
 
+R = TypeVar("R", bound=Resource)
 NOTHING = TokenCount()
 AT_ONCE = 8
 """Runs that each reply lets try: twice and thrice as many follow when those are answered too."""
@@ -35,11 +40,85 @@ ATTENTIVE = 30.0
 """Seconds, the longest wait between two tries while few wait."""
 CROWD = 10
 """Waiting runs for each of which the longest wait grows by itself: some of them try every few seconds anyway."""
+VISIBLE_AFTER = 1.0
+"""Seconds after which a request shows in its run."""
 
 
 def no_line(endpoint: Endpoint) -> str:
     """No request waits in a line."""
     return ""
+
+
+class Lasting:
+    """Requests in progress, the oldest first: one timer for all of them, none if there are none."""
+
+    def __init__(self, after: float = VISIBLE_AFTER) -> None:
+        self._after = after
+        self._begun: dict[Progress[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, progress: Progress[Any]) -> None:
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        now = self._begun[progress] = loop.time()
+        if self._timer is None:
+            self._look_at(loop, now + self._after)
+
+    def end(self, progress: Progress[Any]) -> None:
+        self._begun.pop(progress, None)
+
+    def _look_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._timer = loop.call_at(when, self._look, loop, when)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._timer = None
+        now = max(loop.time(), when)  # a loop may be a shade early
+        while self._begun:
+            progress, begun = next(iter(self._begun.items()))
+            if begun + self._after > now:
+                self._look_at(loop, begun + self._after)
+                return
+            del self._begun[progress]
+            progress.show(loop)
+
+
+class Progress(Generic[R]):
+    """`async with Progress(lasting, write) as p: await ask()`: then `p.shown` is what `write` wrote, or None.
+
+    `write` runs during the request, at most once. If it fails (for example with a conflict), the request
+    continues.
+    """
+
+    def __init__(self, lasting: Lasting, write: Callable[[], Awaitable[R]]) -> None:
+        self.shown: R | None = None
+        self._lasting, self._write = lasting, write
+        self._task: asyncio.Task[None] | None = None
+        self._context = copy_context()
+        """That of the pass, to which the write belongs: the timer is shared, and has another one."""
+
+    async def __aenter__(self) -> Progress[R]:
+        self._lasting.begin(self)
+        return self
+
+    def show(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called when the request has lasted."""
+        self._task = loop.create_task(self._run(), context=self._context)
+
+    async def _run(self) -> None:
+        try:
+            self.shown = await self._write()
+        except ApiError:
+            return
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lasting.end(self)
+        if self._task is None:
+            return
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Asking(Struct, frozen=True):

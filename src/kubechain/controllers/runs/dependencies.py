@@ -44,6 +44,16 @@ def _agent(caches: Caches, run: TaskRun, name: str) -> Agent | None:
     return as_begun(begun, agent, surroundings(caches, namespace, spec_of(begun, agent)))
 
 
+def at_rest(run: TaskRun) -> bool:
+    """Nothing wakes a finished run."""
+    return run.status.finished
+
+
+def shard_of(run: TaskRun) -> str:
+    """A run and its ToolCalls are worked on by one replica."""
+    return f"{run.metadata.namespace}/{run.metadata.name}"
+
+
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
     """Its calls, and everything that its requests use."""
     return (

@@ -1,11 +1,11 @@
-"""The worker of TaskRuns: its controller, what wakes it, and which runs this replica works on."""
+"""Puts the worker of TaskRuns together."""
 
 from __future__ import annotations
 
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.runs.asking import Outages
 from kubechain.controllers.runs.assembly import controller
-from kubechain.controllers.runs.dependencies import wakes
+from kubechain.controllers.runs.dependencies import at_rest, shard_of, wakes
 from kubechain.resources.taskrun import TaskRun
 from kubechain.runtime.api import Key
 from kubechain.runtime.replicas.share import Sharded
@@ -24,11 +24,7 @@ def runs_worker(parts: Parts) -> Worker[TaskRun]:
         p.caches.runs,
         wakes(p.caches),
         events=p.events,
-        at_rest=lambda run: run.status.finished,
-        sharing=Sharded(p.share, _shard),
+        at_rest=at_rest,
+        sharing=Sharded(p.share, shard_of),
     )
     return worker
-
-
-def _shard(run: TaskRun) -> str:
-    return f"{run.metadata.namespace}/{run.metadata.name}"
