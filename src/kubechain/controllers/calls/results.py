@@ -9,7 +9,7 @@ import asyncio
 
 from msgspec import Struct
 
-from kubechain.agents.builtin.read_result import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name, split
+from kubechain.agents.builtin.read_result import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import NotFound
 from kubechain.resources.kind import controller_of, owner_reference
@@ -24,11 +24,8 @@ class Results(Struct, frozen=True):
 
     api: Api
 
-    async def store(self, call: ToolCall, result: str) -> Split:
-        """The result as the ToolCall is to hold it; what is too big is stored by then."""
-        kept = split(call, result)
-        if not kept.parts:
-            return kept
+    async def store(self, call: ToolCall, kept: Split) -> None:
+        """Makes sure that the parts of a result that is too long for its ToolCall exist."""
         owner = owner_reference(TOOL_CALLS, call.metadata)
         for name, spec in kept.parts:
             meta = ObjectMeta(
@@ -38,7 +35,6 @@ class Results(Struct, frozen=True):
                 owner_references=[owner],
             )
             await self.api.ensure(TOOL_RESULTS, ToolResult(metadata=meta, spec=spec))
-        return kept
 
     async def read(self, reader: ToolCall, what: Reading) -> str:
         """A stretch of a stored result, with a note where it goes on. Raises ToolError, told to the model."""

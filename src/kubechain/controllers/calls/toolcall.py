@@ -14,6 +14,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kubechain.agents.builtin.read_result import split
 from kubechain.agents.call import step as due
 from kubechain.agents.call.outcome import Parked
 from kubechain.agents.call.scene import CallScene
@@ -161,7 +162,9 @@ class ToolCallController(Struct):
 
     async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
         ran = self.parts.executions.holds(call)
-        kept = await through_trouble(lambda: self.results.store(call, result))
+        kept = split(call, result)
+        if kept.parts:
+            await through_trouble(partial(self.results.store, call, kept))
         status = replace(
             self._at_work(call),
             phase="Succeeded" if phase == "Succeeded" else "Failed",

@@ -53,8 +53,10 @@ class FunctionProcess:
         self._folders = folders
         self._start = start
         self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._about: dict[int, Mapping[str, str]] = {}
+        """What the log says about each request that prints."""
         self._words: dict[int, Output] = {}
-        """What each request prints."""
+        """What each request printed; most print nothing."""
         self._hidden = secrets(env)
         self._output = Output("tool process", self._hidden)
         self._loop = asyncio.get_running_loop()
@@ -90,7 +92,7 @@ class FunctionProcess:
         """
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._pending[request.id] = answer
-        self._words[request.id] = Output("tool process", self._hidden, function=request.entrypoint, **about)
+        self._about[request.id] = {"function": request.entrypoint, **about}
         expiry = self._loop.call_later(timeout, _expire, answer)
         try:
             self._send(request)
@@ -104,7 +106,8 @@ class FunctionProcess:
             raise
         finally:
             expiry.cancel()
-            del self._pending[request.id], self._words[request.id]
+            del self._pending[request.id], self._about[request.id]
+            self._words.pop(request.id, None)
             self._used = self._loop.time()
             if self._retired:
                 self.retire()
@@ -174,11 +177,19 @@ class FunctionProcess:
 
     def _answered(self, reply: Reply) -> None:
         if isinstance(reply, Printed):
-            self._words.get(reply.id, self._output).take(reply.line.encode("utf-8", "replace"))
+            self._output_of(reply.id).take(reply.line.encode("utf-8", "replace"))
             return
         answer = self._pending.get(reply.id)
         if answer is not None and not answer.done():
             answer.set_result(reply)
+
+    def _output_of(self, number: int) -> Output:
+        """That of an open request; that of the process, if the request has ended."""
+        if number not in self._about:
+            return self._output
+        if number not in self._words:
+            self._words[number] = Output("tool process", self._hidden, **self._about[number])
+        return self._words[number]
 
     def _fail(self, _: asyncio.Task[None]) -> None:
         """Fails all open requests, each with what was printed last for it.
@@ -188,8 +199,8 @@ class FunctionProcess:
         self._idle.cancel()
         for number, answer in self._pending.items():
             if not answer.done():
-                words = self._words[number].tail
-                printed = f"; it printed last: {words}" if words else ""
+                words = self._words.get(number)
+                printed = f"; it printed last: {words.tail}" if words is not None and words.tail else ""
                 text = f"the tool process {self._end} before it answered{printed}"
                 answer.set_exception(Transient(text, reason="WorkerDied"))
 
