@@ -46,7 +46,9 @@ class WiredModel:
         if list(map(_plain, asked.given)) != list(map(_plain, messages)):
             raise AssertionError("the wire carried other messages than were sent")
         # The client may give calls other ids; of what was sent the server has seen less; and of a reply that was
-        # cut enough may have come through.
+        # cut enough may have come through, its price maybe not.
+        if asked.ending == "transient":
+            asked.usage = reply.usage
         asked.ending, asked.reply, asked.given = "reply", reply, list(messages)
         await self._life.cross("replied")
         return reply

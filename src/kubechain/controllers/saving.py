@@ -61,6 +61,7 @@ async def save_status(
     """Writes `status`; the written object, or None where `obj` is gone, or another took its name.
 
     `over` says whether it may be written over a version newer than `obj`; where it says no, Conflict is raised.
+    An API may answer a read from the past, so that only a version newer than `obj` says anything about it.
     `put` stands in for `put_status` where more is written along with the status.
     """
     put = put or partial(put_status, api, informer)
@@ -72,29 +73,29 @@ async def save_status(
             return None
         except Conflict:
             newest = await _newest(api, informer, obj)
-            if newest is None or newest == replace(newest, status=status):
-                return newest  # gone; or an earlier try was taken, and its answer lost
-            if _newer(newest, obj):
-                if not over(newest):
-                    raise
-                obj = newest
+            if newest is None:
+                continue
+            if newest.metadata.uid != obj.metadata.uid:
+                return None
+            if newest == replace(newest, status=status):
+                return newest  # an earlier try was taken, and its answer lost
+            if not over(newest):
+                raise
+            obj = newest
     raise Conflict(f"{informer.kind.kind} {key_of(obj)} changes too often to save its status")
 
 
 async def _newest(api: Api, informer: Informer[R], obj: R) -> R | None:
-    """The object as the API has it; None where it is gone, or another of its name is there."""
+    """What the API has under the name of `obj`, where that is newer; it may be another object."""
     meta = obj.metadata
     try:
-        newest = await through_trouble(partial(api.get, informer.kind, meta.name, meta.namespace))
+        found = await through_trouble(partial(api.get, informer.kind, meta.name, meta.namespace))
     except NotFound:
         return None
-    informer.remember(newest)
-    return newest if newest.metadata.uid == meta.uid else None
-
-
-def _newer(newest: R, than: R) -> bool:
-    """Whether the object that was read is newer than the one in the informer."""
-    return int(newest.metadata.resource_version) > int(than.metadata.resource_version)
+    if int(found.metadata.resource_version) <= int(meta.resource_version):
+        return None
+    informer.remember(found)
+    return found
 
 
 async def through_trouble(effect: Callable[[], Awaitable[T]], chance: Chance = random.random) -> T:

@@ -78,6 +78,23 @@ async def test_nothing_is_written_to_an_object_that_is_gone_or_to_another_of_its
         assert await api.get(TASK_RUNS, "r", "default") == other
 
 
+@pytest.mark.parametrize("recreated", [True, False])
+async def test_a_read_from_the_past_does_not_end_the_write(recreated: bool) -> None:
+    """It may know an object of that name that has gone since, or the object as it was, with this very status."""
+    async with saved_run() as (api, runs, made):
+        former = await api.put_status(TASK_RUNS, replace(made, status=DONE))
+        if recreated:
+            await api.delete(TASK_RUNS, "r", "default")
+            made = await api.create(TASK_RUNS, run("r"))
+        else:
+            made = await api.put_status(TASK_RUNS, replace(former, status=TaskRunStatus(phase="Running")))
+        runs.put(made)
+        api.stale, api.refusals = [former], [Conflict("busy")]
+        written = await save_status(api, runs, made, DONE)
+        assert written is not None and written.status == DONE
+        assert runs.get(KEY) == await api.get(TASK_RUNS, "r", "default") == written
+
+
 async def test_an_object_that_changes_with_every_try_is_left_to_another_pass() -> None:
     async with saved_run() as (api, runs, made):
 

@@ -46,6 +46,8 @@ class MemoryApi:
     changes: list[tuple[Place, Change[Any]]] = field(default_factory=list)
     refusals: list[Exception] = field(default_factory=list)
     """Raised by the next calls, one each."""
+    stale: list[Any] = field(default_factory=list)
+    """What the next reads of an object answer: a state from before."""
     lists: int = 0
     watches: int = 0
     mute: bool = False
@@ -93,6 +95,9 @@ class MemoryApi:
 
     async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
         self._refuse()
+        if self.stale:
+            past: T = self.stale.pop(0)
+            return past
         try:
             found: T = self.objects[kind.key, Key(namespace, name)]
         except KeyError:
