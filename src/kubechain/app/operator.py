@@ -66,7 +66,7 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Program]:
         )
         port = await _probe(api, lives, settings, stack)
         running = Running(api.target.server, settings.cluster.kubeconfig or Path(), model_line, port)
-        yield Program(running, api, lambda: lives.loops, drains=False)
+        yield Program(running, api, lambda: lives.loops, lives.drain)
 
 
 async def _probe(

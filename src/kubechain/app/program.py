@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -32,13 +32,20 @@ class Program(Struct, frozen=True):
     running: Running
     api: Api
     current: Callable[[], ControlLoops]
-    drains: bool = True
-    """Whether it is to be drained before it is closed; a replica does so by itself."""
+    hand_over: Callable[[], Awaitable[None]] | None = None
+    """How a replica stops: it gives its work to the others, and waits as long as its own settings say."""
 
     @property
     def loops(self) -> ControlLoops:
         """The current control loops. A replica that was cut off starts again with new ones."""
         return self.current()
+
+    async def drain(self, seconds: float) -> list[str]:
+        """Starts nothing more, and waits for work in progress. Returns what did not finish."""
+        loops = self.loops
+        with suppress(TimeoutError):
+            await (self.hand_over() if self.hand_over else loops.drain(seconds))
+        return loops.in_hand()
 
 
 class Ending:
@@ -65,14 +72,7 @@ async def run(
         ending.serving = True
         await asyncio.to_thread(import_module, FIRST_CALL)
         await ending.told.wait()
-        return await _drained(running.loops, ending) if running.drains else []
-
-
-async def _drained(loops: ControlLoops, ending: Ending) -> list[str]:
-    """Waits for work in progress. Returns what did not finish."""
-    grace = ending.grace()
-    if in_hand := loops.in_hand():
-        ending.waiting(in_hand, grace)
-    with suppress(TimeoutError):
-        await loops.drain(grace)
-    return loops.in_hand()
+        grace = ending.grace()
+        if in_hand := running.loops.in_hand():
+            ending.waiting(in_hand, grace)
+        return await running.drain(grace)

@@ -134,13 +134,17 @@ def operator(
     )
     tell = _logged if log_format == "json" else options.complain
     where = f"namespace {namespace}" if namespace else "all namespaces"
-    operate(
+    unfinished = operate(
         settings,
         lambda now: tell(
             f"KubeChain controls {where} of {now.url}. {now.model_line}.\n"
             f"Health and metrics: {_url(listen[0], now.port)}"
         ),
+        drain,
+        tell,
     )
+    for one in unfinished:
+        tell(f"Interrupted: {one}")
     tell("KubeChain stopped.")
 
 

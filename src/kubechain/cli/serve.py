@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -30,6 +31,7 @@ SHOWN = 5
 
 
 Grace = Callable[[], float]
+Tell = Callable[[str], None]
 
 
 def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None], grace: Grace) -> list[str]:
@@ -38,26 +40,29 @@ def serve(settings: EmbeddedSettings, ready: Callable[[Instance], None], grace: 
     `ready` is called once, when requests are answered. A second signal ends it at once.
     """
 
-    def tell(now: Running) -> None:
+    def running(now: Running) -> None:
         ready(Instance(os.getpid(), __version__, now.url, str(now.kubeconfig), now.model_line))
 
-    return _run(embedded(settings), tell, grace)
+    return _run(embedded(settings), running, grace, complain)
 
 
-def operate(settings: OperatorSettings, ready: Callable[[Running], None]) -> None:
-    """Runs the controllers over a cluster until Ctrl-C or SIGTERM; `ready` is called once, when they run."""
+def operate(settings: OperatorSettings, ready: Callable[[Running], None], drain: float, tell: Tell) -> list[str]:
+    """Runs the controllers over a cluster until Ctrl-C or SIGTERM. Returns what did not finish within `drain`.
+
+    `ready` is called once, when they run.
+    """
     from kubechain.app.operator import operator  # `up` is spared it
 
-    _run(operator(settings), ready, lambda: 0.0)
+    return _run(operator(settings), ready, lambda: drain, tell)
 
 
 def _run(
-    program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None], grace: Grace
+    program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None], grace: Grace, tell: Tell
 ) -> list[str]:
     stopped = (KeyboardInterrupt, asyncio.CancelledError)
     try:
         with suppress(*stopped), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_until_told(program, tell, grace))
+            return runner.run(_until_told(program, ready, Ending(grace, partial(_waiting, tell))))
     except BaseExceptionGroup as group:
         raise the_cause(group) from None
     return []
@@ -72,10 +77,10 @@ def the_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def _until_told(
-    program: AbstractAsyncContextManager[Program], tell: Callable[[Running], None], grace: Grace
+    program: AbstractAsyncContextManager[Program], ready: Callable[[Running], None], ending: Ending
 ) -> list[str]:
     """The first Ctrl-C or SIGTERM is an orderly end; a second one, or one during the start, ends it at once."""
-    task, ending = asyncio.current_task(), Ending(grace, _waiting)
+    task = asyncio.current_task()
 
     def end() -> None:
         if ending.serving and not ending.told.is_set():
@@ -85,11 +90,11 @@ async def _until_told(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    return await run(program, tell, ending)
+    return await run(program, ready, ending)
 
 
-def _waiting(in_hand: list[str], seconds: float) -> None:
-    complain(
+def _waiting(tell: Tell, in_hand: list[str], seconds: float) -> None:
+    tell(
         f"Stopping. Waiting up to {seconds:g}s for {len(in_hand)} of the runs to finish what they are doing: "
         f"{', '.join(in_hand[:SHOWN])}{', ...' if len(in_hand) > SHOWN else ''}"
     )

@@ -50,6 +50,11 @@ class Lives(Generic[L]):
             raise RuntimeError("the first life of this replica has not begun")
         return self._loops
 
+    async def drain(self) -> None:
+        """Hands over what is not in progress, and waits for the rest; once in a life."""
+        if (replica := self.replica) is not None and not replica.lost:
+            await replica.drain()
+
     async def run(self) -> None:
         """Runs one life after the other, until cancelled. Raises SettingsError."""
         while True:
@@ -68,8 +73,7 @@ class Lives(Generic[L]):
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
-                if not replica.lost:
-                    await replica.drain()
+                await self.drain()
 
 
 @asynccontextmanager

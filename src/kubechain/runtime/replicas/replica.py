@@ -135,8 +135,10 @@ class Replica:
     async def drain(self) -> None:
         """Hands over everything that is not in progress, and waits for the rest to finish.
 
-        Needs `keep` running.
+        Needs `keep` running. A second call returns at once.
         """
+        if self._leaving:
+            return
         self._leaving = True
         self._changed()
         self._rest.clear()
