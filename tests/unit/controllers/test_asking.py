@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kubechain.agents.ports.model import Endpoint, Progress, Reply, TokenCount, ToolOffer
+from kubechain.agents.ports.model import PAUSED, Endpoint, Progress, Reply, TokenCount, ToolOffer
 from kubechain.agents.run import tries
 from kubechain.controllers.runs.assembly import controller as controller_of_runs
 from kubechain.controllers.runs.taskrun import TaskRunController
@@ -127,6 +127,18 @@ async def test_an_outage_fails_no_run_however_often_it_is_asked() -> None:
         await made.pass_()
         status = (await made.run()).status
         assert (status.phase, status.retry, status.waiting_on) == ("FinalAnswer", None, "")
+
+
+async def test_a_request_that_is_not_sent_does_not_count() -> None:
+    paused = Transient("a pause", reason=PAUSED, retry_after=30.0)
+    model = Script(paused, *[Transient("no good", reason="UnreadableReply")] * 2, *[paused] * 9, HI)
+    async with asking(model) as made:
+        for asked in ("a pause; next at ", "asked once, ", "asked 2 times, ", *["pause; asked 2 times, "] * 9):
+            error = await made.pass_()
+            assert error is not None and error.wait is not None
+            assert asked in (await made.run()).status.waiting_on
+        await made.pass_()
+        assert (await made.run()).status.phase == "FinalAnswer"
 
 
 async def test_what_an_unusable_reply_cost_is_counted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubechain.agents.ports.model import Endpoint
+from kubechain.agents.ports.model import PAUSED, Endpoint
 from kubechain.controllers.runs.asking import AT_ONCE, ATTENTIVE, Outages
 from kubechain.errors import Transient
 from kubechain.resources.llm import LLM, LLMSpec, Parameters
@@ -87,3 +87,4 @@ def test_a_time_that_the_provider_named_is_kept_to() -> None:
     waiting = outages([], chance=0.0)
     assert waiting.failed(run(0), endpoint(), Transient("later", retry_after=120.0), 1) == 120.0
     assert outages([]).failed(run(0), endpoint(), Transient("now", retry_after=0.0), 5) > 10.0
+    assert outages([]).failed(run(0), endpoint(), Transient("a pause", retry_after=9.0, reason=PAUSED), 50) < 10.0

@@ -1,7 +1,6 @@
 """The port `ModelProvider`: one model reply for one conversation, for any provider's API.
 
-Controllers call it; `providers/models` implements it. It never
-retries and never touches the Kubernetes API.
+Controllers call it; `providers/models` implements it. It never retries and never touches the Kubernetes API.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from kubechain.resources.llm import LLM
 from kubechain.resources.message import Message
 
 Progress = Callable[[str], None]
+PAUSED = "Paused"
+"""The reason of a Transient for a request that was not sent, because the server asked for a pause."""
 
 
 class ToolOffer(msgspec.Struct, frozen=True, gc=False):

@@ -163,14 +163,15 @@ def waiting(run: TaskRun, wait: Wait, now: datetime) -> TaskRunStatus:
 
 def in_vain(run: TaskRun, ask: Ask, retry: Retry, why: str, used: TokenCount) -> TaskRunStatus:
     """The status after a request without a usable reply: the count so far, and the time of the next request."""
-    times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
-    again = f", next at {retry.next_time}" if retry.next_time else ""
+    asked = {0: "", 1: "asked once"}.get(retry.attempts, f"asked {retry.attempts} times")
+    again = f"next at {retry.next_time}" if retry.next_time else ""
+    told = ", ".join(filter(None, (asked, again)))
     return replace(
         run.status if used == TokenCount() else _paid(run.status, used),
         phase=run.status.phase or "Pending",
         agent=ask.agent.metadata.name,
         retry=retry,
-        waiting_on=f"llm:{ask.llm.metadata.name} ({why}; asked {times}{again})",
+        waiting_on=f"llm:{ask.llm.metadata.name} ({why}; {told})",
     )
 
 

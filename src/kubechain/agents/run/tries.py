@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
+from kubechain.agents.ports.model import PAUSED
 from kubechain.resources.taskrun import Retry
 
 UNUSABLE = 3
@@ -26,8 +29,10 @@ LIMITS: Mapping[str, int] = {
 
 
 def counted(before: Retry | None, reason: str) -> Retry:
-    """Counts a request without a usable reply, for `reason`."""
+    """Counts a request without a usable reply, for `reason`; one that was not sent does not count."""
     before = before or Retry()
+    if reason == PAUSED:
+        return replace(before, reason=reason, next_time="")
     return Retry(
         reason=reason,
         attempts=before.attempts + 1,

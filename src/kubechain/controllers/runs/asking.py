@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, field
 
 from kubechain.agents.builtin.table import offers
-from kubechain.agents.ports.model import Endpoint, ModelProvider, Reply, TokenCount, ToolOffer
+from kubechain.agents.ports.model import PAUSED, Endpoint, ModelProvider, Reply, TokenCount, ToolOffer
 from kubechain.agents.run import checkpoint, tries
 from kubechain.agents.run.scene import Ask
 from kubechain.agents.run.transcript import mended
@@ -200,6 +200,8 @@ class Outages:
     def failed(self, key: Key, endpoint: Endpoint, error: Transient, attempts: int) -> float:
         """A run was not answered, `attempts` times in a row: how many seconds it waits now."""
         self.left(key)
+        if error.reason == PAUSED and error.retry_after is not None:
+            return not_before(error.retry_after, self._chance)
         if error.retry_after is not None and error.reason != "QuotaExceeded":  # a time that is kept to
             return max(not_before(error.retry_after, self._chance), full_jitter(attempts, self._chance))
         place = _place(endpoint, error.reason)

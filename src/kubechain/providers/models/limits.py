@@ -6,6 +6,9 @@ applies to this replica. Without a limit, all requests are sent at once, except 
 answer when the next request arrives: it is sent one request at a time for a while. Such a server always interrupts
 the older of two answers. A server that finishes older answers serves several; its interruptions have another
 cause.
+
+A server that asks one request for a pause (429 or 503 with Retry-After) gets no other request with the same model
+and key meanwhile, so that a hundred runs do not each learn it with a request of their own.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from itertools import count
 
 from msgspec import Struct
 
-from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
+from kubechain.agents.ports.model import PAUSED, Endpoint, ModelProvider, Progress, Reply, ToolOffer
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.models.endpoints import host, root
+from kubechain.providers.models.endpoints import host, root, subject, title
 from kubechain.resources.message import Message
 
 Name = tuple[str, str]
@@ -34,6 +37,8 @@ SUSPICIOUS = 2
 """Older requests broken off, with none of those between, of a server that breaks them off for the newer."""
 AT_A_TIME = 600.0
 """Seconds for which a server is asked one at a time before several are tried again."""
+LONGEST_PAUSE = 60.0
+"""Seconds that others wait at most when a server names a longer time; the refused request keeps to all of it."""
 BREAKS = frozenset({"Interrupted", "UnreadableReply"})
 """What a broken-off answer looks like: in its middle, or before its first word."""
 
@@ -53,6 +58,7 @@ class Limited:
         self._monotonic = monotonic
         self._lines: dict[Name, Line] = {}
         self._ways: dict[str, _Way] = {}
+        self._pauses = Pauses(monotonic)
 
     async def ask(
         self,
@@ -61,7 +67,7 @@ class Limited:
         tools: Sequence[ToolOffer],
         progress: Progress | None = None,
     ) -> Reply:
-        """See the port."""
+        """See the port; also raises Transient for a request that is not sent, with the reason `Paused`."""
         limit = _limit(endpoint)
         if limit is None:
             return await self._watched(endpoint, messages, tools, progress)
@@ -71,7 +77,7 @@ class Limited:
         line.move()
         try:
             async with line.place():
-                return await self._models.ask(endpoint, messages, tools, progress)
+                return await self._sent(endpoint, messages, tools, progress)
         finally:
             if not line.inside and not line.waiting:
                 self._lines.pop(name, None)
@@ -108,7 +114,7 @@ class Limited:
     ) -> Reply:
         number, outcome = way.server.begun(), "cancelled"
         try:
-            reply = await self._models.ask(endpoint, messages, tools, progress)
+            reply = await self._sent(endpoint, messages, tools, progress)
             outcome = ""
         except (Transient, Terminal) as error:
             outcome = error.reason
@@ -117,6 +123,21 @@ class Limited:
             way.server.ended(number, outcome)
             self._pace(way)
         return reply
+
+    async def _sent(
+        self,
+        endpoint: Endpoint,
+        messages: Sequence[Message],
+        tools: Sequence[ToolOffer],
+        progress: Progress | None,
+    ) -> Reply:
+        self._pauses.keep(endpoint)
+        try:
+            return await self._models.ask(endpoint, messages, tools, progress)
+        except Transient as error:
+            if error.retry_after:
+                self._pauses.begin(endpoint, error.retry_after)
+            raise
 
     def line(self, endpoint: Endpoint) -> str:
         """Describes a request to the LLM that is not answered yet, with its place in a line."""
@@ -209,6 +230,33 @@ class Line:
                 continue
             self.inside += 1
             entry.set_result(None)
+
+
+class Pauses:
+    """Until when servers are to be left alone, by address, model and key; forgotten with a restart."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until: dict[tuple[str, str, str], float] = {}
+
+    def begin(self, endpoint: Endpoint, seconds: float) -> None:
+        """Records that the server asked for a pause."""
+        now, account = self._monotonic(), _account(endpoint)
+        until = max(now + min(seconds, LONGEST_PAUSE), self._until.get(account, 0.0))
+        self._until = {other: at for other, at in self._until.items() if at > now} | {account: until}
+
+    def keep(self, endpoint: Endpoint) -> None:
+        """Raises Transient during a pause."""
+        if not self._until:
+            return
+        seconds = self._until.get(_account(endpoint), 0.0) - self._monotonic()
+        if seconds > 0:
+            said = f"{subject(endpoint)}: {title(endpoint)} asked for a pause; KubeChain waits"
+            raise Transient(said, retry_after=seconds, reason=PAUSED)
+
+
+def _account(endpoint: Endpoint) -> tuple[str, str, str]:
+    return root(endpoint), endpoint.llm.model_name, endpoint.api_key
 
 
 class Server:
