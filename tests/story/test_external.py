@@ -77,4 +77,4 @@ async def test_settle_says_what_became_of_a_call_once_and_the_run_goes_on(begin:
         late = await running.kubechain("settle", f"toolcall/{name}", "--result", "too late")
     assert ("tool", "Error: the laboratory is closed") in conversation(run)
     assert late.code == 1
-    assert "only a call that is Running or OutcomeUnknown" in late.err
+    assert "only a call that is Running, AwaitingSubAgent or OutcomeUnknown" in late.err

@@ -29,7 +29,7 @@ from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Change, WatchOptions
 from tests.kubernetes import Kubernetes, started
-from tests.story import manifests
+from tests.story import manifests, sub_agents
 from tests.story.conftest import FUNCTIONS
 from tests.story.program import SECONDS, Story, conversation, place
 from tests.story.rights import Guarded, Right, granted, guarded, reports, rights, secret, without
@@ -45,6 +45,9 @@ SCRIPT = """
     {name: write-pages, arguments: {message: words}}, {name: sample__add, arguments: {a: 1, b: 2}}]}}
 - {match: {turn: 1, userMessage: Go}, reply: {toolCalls: [
     {name: ask-the-lab, arguments: {message: x}}, {name: only-once, arguments: {message: me}}]}}
+- {match: {turn: 0, userMessage: "^Let"}, reply: {toolCalls: [
+    {name: delegate_to_helper, arguments: {message: Say}}]}}
+- {match: {userMessage: "^(Let|Say)"}, reply: {content: Said.}}
 - {match: {turn: 2, userMessage: Go}, reply: {content: Enough.}}
 """
 FINALIZERS = {
@@ -115,6 +118,8 @@ def everything(base_url: str) -> list[str]:
         EXTERNAL,
         SERVER,
         manifests.agent("helper", "gpt", tools, "[{name: sample}]"),
+        sub_agents.agent("boss", "[{name: helper}]", llm="gpt"),
+        sub_agents.run("boss-run", "boss", "Let the helper answer"),
         manifests.task("all", "helper", LONG),
         manifests.run("all-run", "all"),
     ]
@@ -125,6 +130,7 @@ async def first_life(story: Story, base_url: str) -> None:
     await story.apply(*everything(base_url))
     await call_of(story, "ask-the-lab", "Running")
     await call_of(story, "only-once", "Running")
+    await story.finished("boss-run")
     checked = (await until(story, LLMS, "gpt", lambda llm: llm.status.ready)).status.checked
     await story.apply(secret("openai", "sk-2"))
     await until(story, LLMS, "gpt", lambda llm: llm.status.ready and llm.status.checked != checked)
@@ -189,6 +195,8 @@ def little() -> list[str]:
         manifests.agent("helper", "gpt-4o", "[{name: ask-the-lab}]"),
         manifests.task("ask", "helper", LONG),
         manifests.run("ask-run", "ask"),
+        sub_agents.agent("boss", "[{name: helper}]", llm="gpt-4o"),
+        sub_agents.run("boss-run", "boss", "Say hello using the delegate_to_helper tool"),
     ]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from functools import lru_cache
 
 MAX_OBJECT_NAME = 63
+MAX_LABEL = 63
 MAX_TOOL_NAME = 64
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 _TOOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -37,6 +38,20 @@ def tool_call_name(run: str, run_uid: str, turn: int, position: int) -> str:
     """
     suffix = f"-{digest(run_uid)}-{turn}-{position}"
     return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
+
+
+def sub_run_name(agent: str, call_uid: str) -> str:
+    """The TaskRun of a sub-agent, made for the ToolCall with that uid."""
+    suffix = f"-{digest(call_uid, 10)}"
+    return agent[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
+
+
+def label_value(name: str) -> str:
+    """A name as the value of a label: a longer one than a label takes ends with its fingerprint."""
+    if len(name) <= MAX_LABEL:
+        return name
+    suffix = f"-{digest(name)}"
+    return name[: MAX_LABEL - len(suffix)].rstrip("-.") + suffix
 
 
 def segment_name(run: str, run_uid: str, content: bytes) -> str:
@@ -66,6 +81,11 @@ def tool_name(wanted: str, taken: Collection[str] = ()) -> str:
         if name not in taken:
             return name
     raise AssertionError("more taken names than there are")
+
+
+def sub_agent_tool_name(agent: str) -> str:
+    """The wanted name of the tool that calls a sub-agent, before `tool_name` makes it unique."""
+    return f"delegate_to_{agent}"
 
 
 def mcp_tool_name(server: str, tool: str, prefix: str | None = None) -> str:

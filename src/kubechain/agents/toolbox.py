@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from kubechain.agents.naming import mcp_tool_name, tool_name
-from kubechain.agents.ports.tool import Provider, nature_of
-from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, ToolOrigin
+from kubechain.agents.delegation.offer import PARAMETERS, told_of
+from kubechain.agents.naming import mcp_tool_name, sub_agent_tool_name, tool_name
+from kubechain.agents.ports.tool import nature_of
+from kubechain.resources.agent import Agent, MCPServerReference, ResolvedTool, SubAgent, ToolOrigin
 from kubechain.resources.choice import chosen
 from kubechain.resources.llm import LLM
 from kubechain.resources.mcpserver import MCPServer, MCPTool
@@ -24,6 +25,9 @@ class Surroundings(Struct, frozen=True):
     tools: Mapping[str, Tool] = {}
     servers: Mapping[str, MCPServer] = {}
     offered: Iterable[Tool] = ()
+    agents: Mapping[str, Agent] = {}
+    cycle: Sequence[str] = ()
+    """The way on which it calls itself in the end, through its sub-agents; empty where it does not."""
 
 
 class Assessment(Struct, frozen=True):
@@ -41,6 +45,8 @@ READY = Assessment("Ready", "DependenciesReady", "All dependencies validated suc
 
 def assessment(agent: Agent, around: Surroundings) -> Assessment:
     """Whether everything the agent refers to is there and ready; else what is missing, in one sentence."""
+    if around.cycle:
+        return calls_itself(agent.metadata.name, around.cycle)
     llm = agent.spec.llm_ref.name
     if around.llm is None:
         return missing("LLM", llm)
@@ -51,6 +57,9 @@ def assessment(agent: Agent, around: Surroundings) -> Assessment:
     for listed in agent.spec.mcp_servers:
         server = around.servers.get(listed.name)
         dependencies.append(("MCPServer", listed.name, server.status if server else None))
+    for sub in agent.spec.sub_agents:
+        called = around.agents.get(sub.name)
+        dependencies.append(("Agent", sub.name, called.status if called else None))
     for kind, name, status in dependencies:
         if status is None:
             return missing(kind, name)
@@ -69,6 +78,15 @@ def missing(kind: str, name: str) -> Assessment:
     return Assessment("Pending", f"{kind}NotFound", f'{kind} "{name}" not found')
 
 
+def calls_itself(name: str, way: Sequence[str]) -> Assessment:
+    """An agent that would wait for itself."""
+    return Assessment(
+        "Error",
+        "SubAgentCycle",
+        f'Agent "{name}" calls itself through its sub-agents ({" -> ".join(way)}); remove one of these calls',
+    )
+
+
 def not_ready(kind: str, name: str, status: ReadyStatus) -> Assessment:
     """A dependency that is there and not ready: its own sentence, passed on."""
     detail = f'{kind} "{name}" is not ready: {status.status_detail or "not checked yet"}'
@@ -76,7 +94,7 @@ def not_ready(kind: str, name: str, status: ReadyStatus) -> Assessment:
 
 
 def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
-    """The ready tools in the order listed, then those of the MCP servers, then the offered ones by name."""
+    """The ready tools: those listed, in order, those of MCP servers, sub-agents, then offered ones by name."""
     resolved: dict[str, ResolvedTool] = {}
 
     def add(tool: ResolvedTool) -> None:
@@ -91,6 +109,9 @@ def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
         if (server := around.servers.get(listed.name)) and server.status.ready:
             for found in _of_server(server, listed):
                 add(found)
+    for sub in agent.spec.sub_agents:
+        if (called := around.agents.get(sub.name)) and called.status.ready:
+            add(_of_agent(sub, called))
     for tool in _offers(agent, around):
         if tool.status.ready:
             for found in _of_tool(tool, offered=True):
@@ -127,6 +148,12 @@ def _offers(agent: Agent, around: Surroundings) -> list[Tool]:
     return sorted(offers, key=lambda t: t.metadata.name)
 
 
+def usable_tools(agent: Agent, around: Surroundings) -> list[Tool]:
+    """The Tools that the agent lists, and those that offer themselves to it, ready or not."""
+    listed = (around.tools.get(reference.name) for reference in agent.spec.tools)
+    return [*(tool for tool in listed if tool is not None), *_offers(agent, around)]
+
+
 def _selects(tool: Tool, agent: Agent) -> bool:
     selector = tool.spec.agent_selector
     return selector is not None and selector.matches(agent.metadata.labels)
@@ -143,8 +170,21 @@ def _of_tool(tool: Tool, include: Sequence[str] = (), *, offered: bool = False) 
         return
     if not chosen(name, include):
         return
+    agent = tool.spec.agent.name if tool.spec.agent else ""
     itself = OfferedTool(name=name, description=status.description, input_schema=status.parameters)
-    yield _resolved(tool, name, itself, ToolOrigin(kind="Tool", name=name, offered=offered))
+    yield _resolved(tool, name, itself, ToolOrigin(kind="Tool", name=name, agent=agent, offered=offered))
+
+
+def _of_agent(sub: SubAgent, called: Agent) -> ResolvedTool:
+    nature = nature_of(called)
+    return ResolvedTool(
+        name=sub.as_ or sub_agent_tool_name(sub.name),
+        description=told_of(called, sub.name, sub.description),
+        parameters=PARAMETERS,
+        origin=ToolOrigin(kind="Agent", name=sub.name, agent=sub.name),
+        effect=nature.effect,
+        on_interrupt=nature.on_interrupt,
+    )
 
 
 def _of_server(server: MCPServer, listed: MCPServerReference) -> Iterable[ResolvedTool]:
@@ -160,7 +200,9 @@ def _of_server(server: MCPServer, listed: MCPServerReference) -> Iterable[Resolv
         yield known
 
 
-def _resolved(provider: Provider, name: str, tool: OfferedTool | MCPTool, origin: ToolOrigin) -> ResolvedTool:
+def _resolved(
+    provider: Tool | MCPServer, name: str, tool: OfferedTool | MCPTool, origin: ToolOrigin
+) -> ResolvedTool:
     nature = nature_of(provider, origin.tool)
     return ResolvedTool(
         name=name,

@@ -18,7 +18,7 @@ from kubechain.errors import ApiError
 from kubechain.resources.json import JsonObject
 
 _UNKNOWN = "OutcomeUnknown"
-_WAITING = ("Running", _UNKNOWN)
+_WAITING = ("Running", "AwaitingSubAgent", _UNKNOWN)
 
 
 @click.command("settle")
@@ -44,8 +44,9 @@ def settle(
 ) -> None:
     """Record what became of tool calls.
 
-    For calls of external tools, which wait for a result, and for calls whose outcome is unknown because they were
-    interrupted and the tool must not be repeated without being asked. Their runs continue at once. With --all, -l
+    For calls of external tools, which wait for a result, for calls of sub-agents, whose own runs end then, and for
+    calls whose outcome is unknown because they were interrupted and the tool must not be repeated without being
+    asked. Their runs continue at once. With --all, -l
     or --field-selector, only calls whose outcome is unknown are settled.
 
     \b
@@ -86,9 +87,8 @@ def _settle(client: Client, path: str, name: str, result: str | None, error: str
     found = client.get(path)
     phase = text(found, "status.phase")
     if phase not in _WAITING:
-        raise CommandError(
-            f"toolcall/{name} is {phase}: only a call that is {' or '.join(_WAITING)} can be settled"
-        )
+        waiting = f"{', '.join(_WAITING[:-1])} or {_WAITING[-1]}"
+        raise CommandError(f"toolcall/{name} is {phase}: only a call that is {waiting} can be settled")
     if repeat and phase != _UNKNOWN:
         raise CommandError(f"toolcall/{name} is {phase}: only a call whose outcome is unknown can be repeated")
     patch: JsonObject = {

@@ -10,6 +10,7 @@ from msgspec import Struct
 from kubechain.agents.ports.model import Endpoint, ModelProvider
 from kubechain.agents.ports.tool import ToolRunner
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.calls.delegation import DelegationRunner
 from kubechain.controllers.calls.executions import Executions
 from kubechain.controllers.calls.work import calls_worker
 from kubechain.controllers.parts import Parts
@@ -52,7 +53,7 @@ def workers(
         api,
         caches,
         outside.models,
-        outside.tools,
+        (*outside.tools, DelegationRunner(api, caches, clock)),
         outside.base_urls,
         outside.line,
         executions,

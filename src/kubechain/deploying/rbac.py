@@ -58,7 +58,7 @@ def operator_rules() -> list[JsonObject]:
     return [
         _rule(RECONCILED, "list", "watch"),
         _rule((TASK_RUNS, TOOL_CALLS, *KEPT), "get"),
-        _rule((TOOL_CALLS, *KEPT), "create"),
+        _rule((TASK_RUNS, TOOL_CALLS, *KEPT), "create"),
         _rule(RECONCILED, "update", subresource="status"),
         # Children block the deletion of their owner; a cluster may ask for this right of whoever says so.
         _rule((TASK_RUNS, TOOL_CALLS), "update", subresource="finalizers"),

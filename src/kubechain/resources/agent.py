@@ -12,7 +12,8 @@ from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.model import Model, Resource, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
-from kubechain.resources.reference import Reference
+from kubechain.resources.reference import EnvVar, Reference
+from kubechain.resources.run_limits import Limits
 
 
 class ToolReference(Reference, kw_only=True, gc=False):
@@ -32,6 +33,26 @@ class MCPServerReference(Reference, kw_only=True, gc=False):
     ] = []
 
 
+class SubAgent(Model, kw_only=True, gc=False):
+    """Another agent that this one may call, as a tool with the argument `message`."""
+
+    name: Annotated[
+        str,
+        doc(
+            "Name of the Agent, in the same namespace. A missing one is waited for.", min_length=1, max_length=253
+        ),
+    ]
+    as_: (
+        Annotated[
+            str, doc("Name of the tool that calls it; default delegate_to_NAME.", min_length=1, max_length=64)
+        ]
+        | None
+    ) = None
+    description: Annotated[
+        str, doc("What the model is told about it; default: the description of that Agent.")
+    ] = ""
+
+
 class AgentSpec(Model, kw_only=True, gc=False):
     """What the agent thinks with, how it is instructed, what it may use."""
 
@@ -40,6 +61,10 @@ class AgentSpec(Model, kw_only=True, gc=False):
     description: Annotated[str, doc("What the agent is for, for people and for other agents.")] = ""
     tools: Annotated[list[ToolReference], doc("Tools it may use.")] = []
     mcp_servers: Annotated[list[MCPServerReference], doc("MCP servers whose tools it may use.")] = []
+    sub_agents: Annotated[
+        list[SubAgent], doc("Agents that it may call. Each call is a TaskRun of its own.", max_length=100)
+    ] = []
+    limits: Annotated[Limits, doc("Limits of its runs.")] | None = None
     offered_tools: (
         Annotated[
             Literal["Accept", "Ignore"],
@@ -53,11 +78,15 @@ class ToolOrigin(Model, kw_only=True, gc=False):
     """Where a tool comes from."""
 
     kind: Annotated[
-        Literal["Tool", "MCPServer", "Builtin"],
-        doc("Kind of the object that provides the tool; Builtin for those of KubeChain itself."),
+        Literal["Tool", "MCPServer", "Agent", "Builtin"],
+        doc(
+            "Kind of the object that provides the tool; Agent for a sub-agent, Builtin for those of KubeChain "
+            "itself."
+        ),
     ]
     name: Annotated[str, doc("Name of that object.")]
     tool: Annotated[str, doc("The tool's name there, for an MCP server.")] = ""
+    agent: Annotated[str, doc("The agent that a call runs, where the tool is another agent.")] = ""
     offered: Annotated[bool, doc("True when it came through the tool's agentSelector.")] = False
 
 
@@ -91,6 +120,11 @@ class Agent(Resource, kw_only=True, gc=False):
 
     spec: Annotated[AgentSpec, doc("Desired state.")]
     status: Annotated[AgentStatus, doc("Observed state.")] = msgspec.field(default_factory=AgentStatus)
+
+    @property
+    def env(self) -> list[EnvVar]:
+        """None: as a sub-agent it has no tool process."""
+        return []
 
 
 AGENTS = our_kind(

@@ -10,6 +10,7 @@ from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.message import Message
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
+from kubechain.resources.run_limits import Limits
 
 
 def _one_input(node: object, _: object) -> bool:
@@ -30,6 +31,7 @@ class TaskSpec(Model, kw_only=True, gc=False):
     agent: Annotated[str, doc("Name of the Agent that does it.", min_length=1, max_length=253)]
     user_message: Annotated[str, doc("What the agent is asked.", min_length=1)] | None = None
     context_window: Annotated[list[Message], doc("A conversation to continue.")] | None = None
+    limits: Annotated[Limits, doc("Limits of its runs.")] | None = None
 
 
 class Task(Resource, kw_only=True, gc=False):

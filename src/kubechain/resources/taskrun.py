@@ -6,24 +6,52 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from kubechain.resources.kind import Column, our_kind
+from kubechain.resources.agent import SubAgent
+from kubechain.resources.kind import GROUP, Column, our_kind
 from kubechain.resources.message import Message
-from kubechain.resources.model import Condition, Model, Resource, doc, immutable
+from kubechain.resources.model import Condition, Model, Resource, Rule, doc, immutable
 from kubechain.resources.readiness import CONDITION_LIST
+from kubechain.resources.run_limits import Limits
 
 Phase = Literal["Pending", "Running", "FinalAnswer", "Failed"]
 FINISHED: frozenset[str] = frozenset({"FinalAnswer", "Failed"})
+ROOT_LABEL = f"{GROUP}/root"
+"""The label of everything below a run that no other run called: its name, as far as a label takes it."""
+
+
+def _one_start(node: object, _: object) -> bool:
+    return isinstance(node, dict) and ("task" in node) != ("agent" in node)
+
+
+def _is_asked(node: object, _: object) -> bool:
+    return isinstance(node, dict) and ("agent" not in node or "userMessage" in node)
 
 
 class TaskRunSpec(Model, kw_only=True, gc=False):
-    """Which task is done. Cannot be changed."""
+    """Which task is done, or what an agent is asked. Cannot be changed."""
 
-    rules = (immutable("a TaskRun cannot be changed; create another one"),)
-
-    task: Annotated[str, doc("Name of the Task.", min_length=1, max_length=253)]
-    user_message: Annotated[str, doc("User message that replaces the one of the Task.", min_length=1)] | None = (
-        None
+    rules = (
+        immutable("a TaskRun cannot be changed; create another one"),
+        Rule("has(self.task) != has(self.agent)", "set one of task and agent", _one_start),
+        Rule("!has(self.agent) || has(self.userMessage)", "with agent, set userMessage too", _is_asked),
     )
+
+    task: Annotated[str, doc("Name of the Task.", min_length=1, max_length=253)] = ""
+    agent: Annotated[
+        str, doc("Name of the Agent that is asked userMessage, without a Task.", min_length=1, max_length=253)
+    ] = ""
+    user_message: (
+        Annotated[str, doc("What the agent is asked; with a Task, it replaces that of the Task.", min_length=1)]
+        | None
+    ) = None
+    limits: Annotated[Limits, doc("Limits of this run.")] | None = None
+
+
+class Parent(Model, kw_only=True, gc=False):
+    """The run that a sub-agent works for, and the call that it answers."""
+
+    task_run: Annotated[str, doc("Name of the TaskRun whose model called the sub-agent.")]
+    tool_call: Annotated[str, doc("Name of the ToolCall whose result this run is.")]
 
 
 class Usage(Model, kw_only=True, gc=False):
@@ -60,6 +88,7 @@ class AgentVersion(Model, kw_only=True, gc=False):
     mcp_servers: Annotated[list[str], doc("Names of the MCPServers that the agent listed.")] = []
     tool_choices: Annotated[list[ChoiceVersion], doc("The Tools of which it listed only some tools.")] = []
     server_choices: Annotated[list[ChoiceVersion], doc("The MCPServers of which it listed only some tools.")] = []
+    sub_agents: Annotated[list[SubAgent], doc("The sub-agents that the agent listed.")] = []
     offered_tools: Annotated[Literal["Accept", "Ignore"], doc("Whether it takes offered tools.")] | None = None
 
 
@@ -86,6 +115,9 @@ class TaskRunStatus(Model, kw_only=True, gc=False):
         ]
         | None
     ) = None
+    parent: Annotated[Parent, doc("What it works for; absent where no other run called it.")] | None = None
+    root: Annotated[str, doc("Name of the TaskRun at the top of its tree; absent at the top.")] = ""
+    depth: Annotated[int, doc("Levels below the top of its tree; 0 at the top.")] = 0
     start_time: Annotated[str, doc("When work on the run started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it finished.", schema={"format": "date-time"})] = ""
     waiting_on: Annotated[str, doc("What it waits for, in one line.")] = ""
@@ -119,6 +151,11 @@ class TaskRun(Resource, kw_only=True, gc=False):
 
     spec: Annotated[TaskRunSpec, doc("Desired state.")]
     status: Annotated[TaskRunStatus, doc("Observed state.")] = msgspec.field(default_factory=TaskRunStatus)
+
+    @property
+    def root(self) -> str:
+        """The name of the run at the top of its tree."""
+        return self.status.root or self.metadata.name
 
 
 TASK_RUNS = our_kind(

@@ -19,6 +19,7 @@ from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar, LabelSelector
+from kubechain.resources.tool_agent import AgentTool
 from kubechain.resources.tool_external import ExternalTool
 from kubechain.resources.tool_function import FunctionTool
 from kubechain.resources.toolkind import ToolKind
@@ -68,6 +69,7 @@ class KindOfTool(Struct, frozen=True):
 
 KINDS: tuple[KindOfTool, ...] = (
     KindOfTool("function", FunctionTool),
+    KindOfTool("agent", AgentTool, "true"),
     KindOfTool("external", ExternalTool, "true"),
 )
 
@@ -121,6 +123,7 @@ class ToolSpec(Model, kw_only=True, gc=False):
         | UnsetType
     ) = UNSET
     function: Annotated[FunctionTool, doc("A Python function.")] | None = None
+    agent: Annotated[AgentTool, doc("Another agent; each call is a TaskRun of its own.")] | None = None
     external: (
         Annotated[
             ExternalTool,
@@ -188,7 +191,7 @@ class OfferedTool(Model, kw_only=True, gc=False):
 class ToolStatus(ReadyStatus, omit_defaults=False, kw_only=True, gc=False):
     """Readiness, and what models are told about the tool."""
 
-    type: Annotated[str, doc("The kind of tool: function, external and so on.")] = ""
+    type: Annotated[str, doc("The kind of tool: function, agent and so on.")] = ""
     description: Annotated[str, doc("What the model is told.")] = ""
     parameters: Annotated[Raw, doc("JSON Schema of the arguments.", schema={"type": "object"})] = Raw(b"{}")
     tools: Annotated[

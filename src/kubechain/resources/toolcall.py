@@ -11,8 +11,10 @@ from kubechain.resources.effect import Trouble
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.model import Model, Resource, doc, immutable
 
-Phase = Literal["Pending", "Running", "Succeeded", "Failed", "OutcomeUnknown"]
+Phase = Literal["Pending", "Running", "AwaitingSubAgent", "Succeeded", "Failed", "OutcomeUnknown"]
 FINISHED: frozenset[str] = frozenset({"Succeeded", "Failed"})
+PARKED: frozenset[str] = frozenset({"Running", "AwaitingSubAgent"})
+"""Phases of a call whose work continues outside KubeChain's process."""
 
 
 class ToolCallSpec(Model, kw_only=True, gc=False):
@@ -67,7 +69,9 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
 
     initial = {"phase": "Pending"}
 
-    phase: Annotated[Phase, doc("Pending, Running, Succeeded, Failed or OutcomeUnknown.")] | None = None
+    phase: (
+        Annotated[Phase, doc("Pending, Running, AwaitingSubAgent, Succeeded, Failed or OutcomeUnknown.")] | None
+    ) = None
     attempts: Annotated[int, doc("How often the tool was started.")] = 0
     result: Annotated[str, doc("What the tool returned; of a big result, its beginning.")] = ""
     stored: Annotated[StoredResult, doc("Where the whole of a big result is.")] | None = None

@@ -36,7 +36,10 @@ def test_several_calls_are_settled_and_one_that_cannot_be_does_not_stop_the_othe
     assert kubechain("settle", *names, "--result", "done") == 1
     said = capsys.readouterr()
     assert said.out == "toolcall/a is Succeeded\ntoolcall/c is Succeeded\n"
-    assert "toolcall/b is Succeeded: only a call that is Running or OutcomeUnknown can be settled" in said.err
+    assert (
+        "toolcall/b is Succeeded: only a call that is Running, AwaitingSubAgent or OutcomeUnknown can be settled"
+        in said.err
+    )
     written = {r.path: r.body for r in api.of("PATCH")}
     assert written[f"{CALLS}/a/status"] == {
         "metadata": {"resourceVersion": "3"},

@@ -9,7 +9,7 @@ import msgspec
 
 from kubechain.errors import ApiError
 from kubechain.resources.effect import Trouble
-from kubechain.resources.toolcall import ExternalWork
+from kubechain.resources.toolcall import ExternalWork, Phase
 
 
 class Artifact(msgspec.Struct, frozen=True, gc=False):
@@ -30,12 +30,14 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 class Parked(msgspec.Struct, frozen=True, gc=False):
     """The work continues elsewhere. `handle` identifies it, and is saved in the ToolCall for a restart.
 
-    `until`: when to look at it next, if nothing reports its end; `waiting_on`: what people see meanwhile.
+    `until`: when to look at it next, if nothing reports its end; `waiting_on`: what people see meanwhile; `phase`:
+    that of the ToolCall meanwhile, one of `toolcall.PARKED`.
     """
 
     handle: ExternalWork
     until: datetime | None = None
     waiting_on: str = ""
+    phase: Phase = "Running"
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):

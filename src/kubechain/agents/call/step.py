@@ -16,6 +16,7 @@ from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, U
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.ports.tool import Nature
 from kubechain.errors import ApiError
+from kubechain.resources.toolcall import PARKED
 
 DEATHS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
@@ -55,6 +56,12 @@ class Show(msgspec.Struct, frozen=True, gc=False):
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
     """End what was started for the call, because it or its run is being deleted."""
+
+
+class Abandon(msgspec.Struct, frozen=True, gc=False):
+    """End what was started for the call, which fails: nobody reads its result."""
+
+    error: str
 
 
 class Park(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +108,7 @@ CallStep: TypeAlias = (
     | Look
     | Show
     | Stop
+    | Abandon
     | Park
     | Succeed
     | Fail
@@ -137,6 +145,15 @@ def _over(scene: CallScene) -> CallStep | None:
     if status.finished or status.phase == "OutcomeUnknown":
         return CallIdle() if scene.execution is None else Stop()
     return None
+
+
+def _run_failed(scene: CallScene) -> CallStep | None:
+    """The run has failed meanwhile, because what it was asked for is over. A result that is there is kept."""
+    if scene.run is None or scene.run.status.phase != "Failed":
+        return None
+    if scene.execution is not None and scene.execution.outcome is not None:
+        return None
+    return Abandon(f"its TaskRun {scene.run.metadata.name} has failed")
 
 
 def _in_hand(scene: CallScene) -> CallStep | None:
@@ -195,7 +212,7 @@ def _absent(scene: CallScene) -> CallStep | None:
 def _elsewhere(scene: CallScene) -> CallStep | None:
     """The work continues outside this process, and is looked at when it is time."""
     status, execution = scene.call.status, scene.execution
-    if status.phase != "Running" or status.external is None or scene.tool is None:
+    if status.phase not in PARKED or status.external is None or scene.tool is None:
         return None
     if not scene.tool.looks:
         return CallIdle()
@@ -226,6 +243,7 @@ def _not_ready(scene: CallScene) -> CallStep | None:
 GATES: tuple[Gate, ...] = (
     _deleted,
     _over,
+    _run_failed,
     _in_hand,
     _unfit,
     _absent,

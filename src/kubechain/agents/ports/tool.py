@@ -10,11 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from msgspec import Raw, Struct
 
 from kubechain.agents.call.outcome import Done, Parked
+from kubechain.agents.delegation.offer import PARAMETERS
 from kubechain.errors import KubechainError
+from kubechain.resources.agent import Agent
 from kubechain.resources.duration import seconds
 from kubechain.resources.effect import Effect, Interrupt, Trouble, interrupt_policy
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
@@ -23,8 +26,8 @@ from kubechain.resources.toolcall import ExternalWork, ToolCall
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds one call may take where nothing is stated."""
-Provider = Tool | MCPServer
-"""What offers tools to models."""
+Provider = Tool | MCPServer | Agent
+"""What offers tools to models; an Agent, as the sub-agent of others."""
 Environment = Mapping[str, str]
 
 
@@ -45,13 +48,15 @@ class Nature(Struct, frozen=True, gc=False):
 
 def nature_of(provider: Provider, tool: str = "") -> Nature:
     """The nature of a Tool, or of one of the tools that a provider offers."""
+    if isinstance(provider, Agent):
+        return Nature("ReadOnly", "Retry", inf)
     stated = provider.spec if isinstance(provider, Tool) else provider.override(tool)
     effect = stated.effect or _effect(provider, tool)
     timeout = seconds(stated.timeout) if stated.timeout else call_timeout(provider)
     return Nature(effect, interrupt_policy(effect, stated.on_interrupt), timeout)
 
 
-def _effect(provider: Provider, tool: str) -> Effect:
+def _effect(provider: Tool | MCPServer, tool: str) -> Effect:
     """What is known of the tool, else what its kind mostly does."""
     found = next((t.effect for t in provider.status.tools if t.name == tool), None)
     if found is not None:
@@ -62,6 +67,8 @@ def _effect(provider: Provider, tool: str) -> Effect:
 
 def schema_of(provider: Provider, tool: str = "") -> Raw:
     """The JSON Schema of the arguments of a Tool, or of one of the tools that a provider offers."""
+    if isinstance(provider, Agent):
+        return PARAMETERS
     found = next((t.input_schema for t in provider.status.tools if t.name == tool), None)
     if found is not None:
         return found
@@ -69,8 +76,12 @@ def schema_of(provider: Provider, tool: str = "") -> Raw:
 
 
 def call_timeout(provider: Provider) -> float:
-    """Seconds one call may take."""
-    return seconds(provider.spec.timeout) if provider.spec.timeout else DEFAULT_TIMEOUT
+    """Seconds one call may take. A sub-agent takes as long as its own limits let it."""
+    if isinstance(provider, Agent):
+        return inf
+    if provider.spec.timeout:
+        return seconds(provider.spec.timeout)
+    return inf if isinstance(provider, Tool) and provider.spec.agent else DEFAULT_TIMEOUT
 
 
 class ToolError(KubechainError):
@@ -169,6 +180,10 @@ class ToolRunner(ABC):
     async def look(self, run: ToolRun, handle: ExternalWork) -> Done | Parked:
         """Checks the work elsewhere: after a wake, at a known time, after a restart. Raises as `start`."""
         raise NotImplementedError(f"{self.kind}: nothing runs elsewhere")
+
+    def ended(self, run: ToolRun, handle: ExternalWork) -> bool:
+        """Whether the work elsewhere is known to have ended, so that it is looked at without being told again."""
+        return False
 
     async def cancel(self, run: ToolRun, handle: ExternalWork) -> None:  # noqa: B027
         """Ends the work elsewhere. Does nothing if it has ended."""

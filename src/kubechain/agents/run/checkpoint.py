@@ -77,7 +77,7 @@ def after_reply(
         case Kept() if message.tool_calls:
             conversation = continued(run, ask.unsaved, [message], pending=True)
             status = replace(
-                _turn(run, ask, conversation, reply.usage, now), retry=None, waiting_on=at_work(message.tool_calls)
+                _turn(run, ask, conversation, reply.usage, now), retry=None, waiting_on=_at_work(ask, message)
             )
             status = _condition(replace(status, phase="Running"), "Unknown", TOOL_CALLS_REQUESTED, "", now)
         case Kept(cut):
@@ -114,6 +114,11 @@ def _talked(run: TaskRun, ask: Ask, conversation: Conversation, now: datetime) -
         mended=ask.mended,
         observed_generation=run.metadata.generation,
     )
+
+
+def _at_work(ask: Ask, message: Message) -> str:
+    """As `calls_open` shows it later, so that nothing is written twice."""
+    return at_work(message.tool_calls, {tool.name: tool.origin for tool in ask.tools})
 
 
 def _told(message: Message, text: str) -> list[Message]:

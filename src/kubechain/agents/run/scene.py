@@ -24,7 +24,8 @@ Due: TypeAlias = list[tuple[str, ToolCallSpec]]
 class Scene(msgspec.Struct, frozen=True, gc=False):
     """A run and what it depends on; None if an object does not exist.
 
-    `calls` holds those of its ToolCalls that exist and that its last reply asks for, by name.
+    `calls` holds those of its ToolCalls that exist and that its last reply asks for, by name. `called`: it is the
+    run of a sub-agent; `caller` is the ToolCall that it answers, None if that does not exist.
     """
 
     run: TaskRun
@@ -32,6 +33,8 @@ class Scene(msgspec.Struct, frozen=True, gc=False):
     agent: Agent | None = None
     llm: LLM | None = None
     calls: Mapping[str, ToolCall] = {}
+    called: bool = False
+    caller: ToolCall | None = None
 
 
 class Idle(msgspec.Struct, frozen=True, gc=False):

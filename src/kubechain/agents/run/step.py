@@ -19,6 +19,7 @@ from kubechain.resources.toolcall import ToolCall
 Gate: TypeAlias = Callable[[Scene], Step | None]
 OUTCOME_UNKNOWN = "OutcomeUnknown"
 TOOL_CALLS_REQUESTED = "ToolCallsRequested"
+CALL_ENDED = "CallEnded"
 
 
 def deleted(scene: Scene) -> Step | None:
@@ -29,6 +30,18 @@ def deleted(scene: Scene) -> Step | None:
 def finished(scene: Scene) -> Step | None:
     """A finished run is left as it is."""
     return Idle() if scene.run.status.finished else None
+
+
+def call_over(scene: Scene) -> Step | None:
+    """A sub-agent works for a call: where that is over, its answer has no reader."""
+    if not scene.called:
+        return None
+    caller = scene.caller
+    if caller is None:
+        return Wait("the ToolCall that it answers (not found; it was deleted, or is not known yet)")
+    if caller.status.finished:
+        return Fail(CALL_ENDED, f"ToolCall {caller.metadata.name}, which this run was to answer, is over")
+    return None
 
 
 def calls_missing(scene: Scene) -> Step | None:
@@ -45,12 +58,15 @@ def calls_open(scene: Scene) -> Step | None:
     unknown = [call for call in unfinished if call.status.phase == OUTCOME_UNKNOWN]
     if unknown:
         return Wait(_on_unknown(unknown, unfinished), OUTCOME_UNKNOWN)
-    return Wait(transcript.at_work(transcript.requested(scene.run)), TOOL_CALLS_REQUESTED)
+    origins = {call.spec.tool: call.spec.origin for call in scene.calls.values() if call.spec.origin is not None}
+    return Wait(transcript.at_work(transcript.requested(scene.run), origins), TOOL_CALLS_REQUESTED)
 
 
 def task_missing(scene: Scene) -> Step | None:
     name = scene.run.spec.task
-    return Wait(f'task:{name} (not found; create Task "{name}")') if scene.task is None else None
+    if not name or scene.task is not None:
+        return None
+    return Wait(f'task:{name} (not found; create Task "{name}")')
 
 
 def task_unfit(scene: Scene) -> Step | None:
@@ -65,7 +81,7 @@ def task_unfit(scene: Scene) -> Step | None:
 def agent_not_ready(scene: Scene) -> Step | None:
     agent, task = scene.agent, scene.task
     if agent is None:
-        name = task.spec.agent if task else ""
+        name = task.spec.agent if task else scene.run.spec.agent
         return Wait(f'agent:{name} (not found; create Agent "{name}")')
     if not settled(agent.status, agent.metadata.generation):
         return Wait(f"agent:{agent.metadata.name} ({agent.status.status_detail or 'not ready yet'})")
@@ -84,6 +100,7 @@ def llm_not_ready(scene: Scene) -> Step | None:
 GATES: tuple[Gate, ...] = (
     deleted,
     finished,
+    call_over,
     calls_missing,
     calls_open,
     task_missing,
@@ -110,7 +127,7 @@ def next_step(scene: Scene) -> Step:
 
 def _ask(scene: Scene) -> Ask:
     run, task, agent, llm = scene.run, scene.task, scene.agent, scene.llm
-    if task is None or agent is None or llm is None:
+    if agent is None or llm is None:
         raise AssertionError("a gate waits for what is missing")
     if run.status.turns == 0:
         said = opening(run, task, agent)

@@ -11,7 +11,7 @@ nothing. Pure. Does not depend on providers or time.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Raw, json
 from msgspec.structs import replace
@@ -36,13 +36,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OBJECT = json.Decoder(dict[str, Raw])
 
 
-def opening(run: TaskRun, task: Task, agent: Agent) -> list[Message]:
+def opening(run: TaskRun, task: Task | None, agent: Agent) -> list[Message]:
     """The messages before the first reply: system prompt as written, conversation so far, question."""
-    messages = list(task.spec.context_window or [])
+    messages = list((task.spec.context_window if task else None) or [])
     if agent.spec.system and not any(m.role == "system" for m in messages):
         messages.insert(0, Message(role="system", content=agent.spec.system))
     question = run.spec.user_message
-    if question is None:
+    if question is None and task is not None:
         question = task.spec.user_message
     if question is not None:
         messages.append(Message(role="user", content=question))
@@ -69,9 +69,13 @@ def due(run: TaskRun, agent: Agent | None, existing: Collection[str] = ()) -> Du
     return [(name, _spec(run, agent, request)) for name, request in asked if name not in existing]
 
 
-def at_work(requests: Sequence[RequestedCall]) -> str:
-    """What a run waits on while its calls run: `tool:a, tool:b`."""
-    return ", ".join(f"tool:{request.function.name}" for request in requests)
+def at_work(requests: Sequence[RequestedCall], origins: Mapping[str, ToolOrigin]) -> str:
+    """What a run waits on while its calls run: `tool:a, agent:b`. `origins`: by the name that the model calls."""
+    return ", ".join(_work(request.function.name, origins.get(request.function.name)) for request in requests)
+
+
+def _work(name: str, origin: ToolOrigin | None) -> str:
+    return f"agent:{origin.agent}" if origin is not None and origin.agent else f"tool:{name}"
 
 
 def _spec(run: TaskRun, agent: Agent | None, request: RequestedCall) -> ToolCallSpec:

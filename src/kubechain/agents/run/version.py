@@ -30,6 +30,7 @@ def version_of(agent: Agent) -> AgentVersion:
             for r in spec.mcp_servers
             if r.include or r.exclude
         ],
+        sub_agents=spec.sub_agents,
         offered_tools=spec.offered_tools,
     )
 
@@ -54,6 +55,7 @@ def spec_of(begun: AgentVersion, agent: Agent) -> AgentSpec:
             for name in begun.mcp_servers
             for one in (servers.get(name, nothing),)
         ],
+        sub_agents=begun.sub_agents,
         offered_tools=begun.offered_tools,
     )
 

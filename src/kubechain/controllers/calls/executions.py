@@ -15,6 +15,7 @@ from kubechain.agents.call.scene import Execution
 from kubechain.agents.ports.tool import Nature, ToolError
 from kubechain.errors import ApiError, Terminal, Transient
 from kubechain.logs import Logger
+from kubechain.resources.taskrun import ROOT_LABEL
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.replicas.share import Share
 
@@ -44,8 +45,8 @@ class _Held:
 
 
 def shard_of(call: ToolCall) -> str:
-    """The shard of its run, so that one replica works on both."""
-    return f"{call.metadata.namespace}/{call.spec.task_run}"
+    """The shard of its run, so that one replica works on a tree of runs."""
+    return f"{call.metadata.namespace}/{call.metadata.labels.get(ROOT_LABEL, call.spec.task_run)}"
 
 
 class Executions:

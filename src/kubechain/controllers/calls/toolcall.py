@@ -59,8 +59,11 @@ class ToolCallController(Struct):
                 await self._show(call)
             case due.Stop():
                 await self._stop(call, tool)
+            case due.Abandon(error):
+                await self._stop(call, tool)
+                await self._finish(call, "Failed", error=error)
             case due.Park(parked):
-                return await self._park(call, parked)
+                return await self._park(call, parked, tool)
             case due.Succeed(result):
                 await self._finish(call, "Succeeded", result=result)
             case due.Fail(error):
@@ -81,7 +84,11 @@ class ToolCallController(Struct):
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
         self.parts.executions.end(call)
         if tool is not None and call.status.external is not None and not call.status.finished:
-            await tool.runner.cancel(ToolRun(call, tool.provider, tool.state.nature.timeout), call.status.external)
+            await tool.runner.cancel(self._run(call, tool), call.status.external)
+
+    def _run(self, call: ToolCall, tool: Tool) -> ToolRun:
+        """The call for a runner that needs no environment."""
+        return ToolRun(call, tool.provider, tool.state.nature.timeout)
 
     async def _wait(self, call: ToolCall, on: str) -> None:
         """Shows why the call does not start; one write per change of the reason."""
@@ -122,13 +129,19 @@ class ToolCallController(Struct):
             return
         self.parts.executions.show(call)
 
-    async def _park(self, call: ToolCall, parked: Parked) -> Next:
+    async def _park(self, call: ToolCall, parked: Parked, tool: Tool | None) -> Next:
         status = replace(
-            self._at_work(call), phase="Running", external=parked.handle, waiting_on=parked.waiting_on
+            self._at_work(call),
+            phase=parked.phase,
+            external=parked.handle,
+            waiting_on=parked.waiting_on,
+            holder="",
         )
         if status != call.status:
             await self._save(call, status, ran=True)
         self.parts.executions.park(call, parked.until)
+        if tool is not None and tool.runner.ended(self._run(call, tool), parked.handle):
+            return After(0)  # it ended before the call said what it waits for
         return self._look_again(parked.until)
 
     def _look_again(self, until: datetime | None) -> Next:

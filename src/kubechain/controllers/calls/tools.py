@@ -19,7 +19,7 @@ from kubechain.resources.kind import controller_of
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.api import Key, key_of
-from kubechain.runtime.wakes import Source, Wake
+from kubechain.runtime.wakes import Source, Wake, owned
 
 
 class Tool(Struct, frozen=True):
@@ -71,6 +71,8 @@ class Tools(Struct, frozen=True):
         if origin is None or origin.kind == "Builtin":
             return None
         key = Key(call.metadata.namespace, origin.name)
+        if origin.kind == "Agent":
+            return self.caches.agents.get(key)
         return self.caches.tools.get(key) if origin.kind == "Tool" else self.caches.servers.get(key)
 
 
@@ -86,25 +88,40 @@ def wakes(caches: Caches, at_work: Source[ToolCall]) -> tuple[Wake[Any], ...]:
         _calls_of_run(caches),
         _calls_of(caches.tools, "Tool", caches),
         _calls_of(caches.servers, "MCPServer", caches),
+        _calls_of(caches.agents, "Agent", caches),
+        _calls_of_child(caches),
         _calls_of_secret(caches),
     )
 
 
 def _calls_of_run(caches: Caches) -> Wake[TaskRun]:
-    """A run that is created or deleted wakes its unfinished calls."""
+    """A run that is created, deleted or has failed wakes its unfinished calls."""
 
     def keys(old: TaskRun | None, new: TaskRun | None) -> Iterable[Key]:
         changed = new or old
-        if changed is None or (old is not None and new is not None and not _replaced_or_ending(old, new)):
+        if changed is None or (old is not None and new is not None and not _ended(old, new)):
             return ()
         return caches.calls.keys_by("run", str(key_of(changed)))
 
     return Wake(caches.runs, keys)
 
 
-def _replaced_or_ending(old: TaskRun, new: TaskRun) -> bool:
+def _calls_of_child(caches: Caches) -> Wake[TaskRun]:
+    """The run of a sub-agent that is finished or deleted wakes the call that it answers."""
+    owners = owned(caches.runs, caches.calls)
+
+    def keys(old: TaskRun | None, new: TaskRun | None) -> Iterable[Key]:
+        over = new is None or new.status.finished or new.metadata.deletion_timestamp is not None
+        return owners.keys(old, new) if over else ()
+
+    return Wake(caches.runs, keys)
+
+
+def _ended(old: TaskRun, new: TaskRun) -> bool:
+    """Whether it was replaced, is being deleted, or has failed since."""
     was, is_ = old.metadata, new.metadata
-    return was.uid != is_.uid or was.deletion_timestamp != is_.deletion_timestamp
+    failed = new.status.phase == "Failed" and old.status.phase != "Failed"
+    return failed or was.uid != is_.uid or was.deletion_timestamp != is_.deletion_timestamp
 
 
 def _calls_of(informer: Any, kind: str, caches: Caches) -> Wake[Any]:

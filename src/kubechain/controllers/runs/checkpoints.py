@@ -26,7 +26,7 @@ from kubechain.resources.kind import GROUP, owner_reference
 from kubechain.resources.message import Message
 from kubechain.resources.model import ObjectMeta
 from kubechain.resources.segment import TRANSCRIPT_SEGMENTS, TranscriptSegment, TranscriptSegmentSpec
-from kubechain.resources.taskrun import TASK_RUNS, TaskRun, TaskRunStatus
+from kubechain.resources.taskrun import ROOT_LABEL, TASK_RUNS, TaskRun, TaskRunStatus
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallSpec
 from kubechain.runtime.api import Api
 
@@ -133,9 +133,11 @@ class Transcripts:
 def child_meta(run: TaskRun, name: str) -> ObjectMeta:
     """Metadata of a child of the run."""
     labels = {"agent": run.status.agent, "task": run.spec.task, "taskrun": run.metadata.name}
+    root = {ROOT_LABEL: run.metadata.labels[ROOT_LABEL]} if ROOT_LABEL in run.metadata.labels else {}
     return ObjectMeta(
         name=name,
         namespace=run.metadata.namespace,
-        labels={f"{GROUP}/{label}": value[:MAX_LABEL].rstrip("-.") for label, value in labels.items() if value},
+        labels={f"{GROUP}/{label}": value[:MAX_LABEL].rstrip("-.") for label, value in labels.items() if value}
+        | root,
         owner_references=[owner_reference(TASK_RUNS, run.metadata)],
     )

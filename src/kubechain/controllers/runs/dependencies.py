@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
+from kubechain.agents.naming import sub_run_name
 from kubechain.agents.run import transcript
 from kubechain.agents.run.scene import Scene
 from kubechain.agents.run.version import as_begun, is_current, spec_of
@@ -12,9 +15,10 @@ from kubechain.controllers.caches import Caches
 from kubechain.controllers.setup.surroundings import surroundings
 from kubechain.resources.agent import Agent
 from kubechain.resources.builtin import Secret
+from kubechain.resources.kind import controller_of
 from kubechain.resources.llm import LLM
-from kubechain.resources.taskrun import TaskRun
-from kubechain.resources.toolcall import ToolCall
+from kubechain.resources.taskrun import ROOT_LABEL, Parent, TaskRun
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.wakes import Wake, owned, referred
 
@@ -22,11 +26,41 @@ from kubechain.runtime.wakes import Wake, owned, referred
 def observe(caches: Caches, run: TaskRun) -> Scene:
     """The scene from the caches, which may be slightly out of date."""
     namespace = run.metadata.namespace
-    task = caches.tasks.get(Key(namespace, run.spec.task))
-    agent = _agent(caches, run, task.spec.agent) if task else None
+    task = caches.tasks.get(Key(namespace, run.spec.task)) if run.spec.task else None
+    asked = task.spec.agent if task else run.spec.agent
+    agent = _agent(caches, run, asked) if asked else None
     llm = caches.llms.get(Key(namespace, agent.spec.llm_ref.name)) if agent else None
     found = (caches.calls.get(Key(namespace, name)) for name in transcript.names(run))
-    return Scene(run, task, agent, llm, {call.metadata.name: call for call in found if call is not None})
+    calls_there = {call.metadata.name: call for call in found if call is not None}
+    return Scene(run, task, agent, llm, calls_there, is_called(run), caller_of(caches, run))
+
+
+def caller_of(caches: Caches, run: TaskRun) -> ToolCall | None:
+    """The ToolCall that the run answers; None where there is none, or where it is not known or gone."""
+    owner = controller_of(run)
+    if owner is None or owner.kind != TOOL_CALLS.kind:
+        return None
+    call = caches.calls.get(Key(run.metadata.namespace, owner.name))
+    return call if call is not None and call.metadata.uid == owner.uid else None
+
+
+def is_called(run: TaskRun) -> bool:
+    """Whether the run answers a ToolCall."""
+    owner = controller_of(run)
+    return owner is not None and owner.kind == TOOL_CALLS.kind
+
+
+def placed(caches: Caches, run: TaskRun) -> TaskRun:
+    """The run, its status saying where in its tree it is. The next write of the status saves that."""
+    if run.status.parent is not None or not is_called(run):
+        return run
+    call = caller_of(caches, run)
+    above = caches.runs.get(Key(run.metadata.namespace, call.spec.task_run)) if call else None
+    if call is None or above is None:
+        return run
+    parent = Parent(task_run=above.metadata.name, tool_call=call.metadata.name)
+    status = replace(run.status, parent=parent, root=above.root, depth=above.status.depth + 1)
+    return replace(run, status=status)
 
 
 def missing_calls(caches: Caches, run: TaskRun) -> bool:
@@ -50,14 +84,15 @@ def at_rest(run: TaskRun) -> bool:
 
 
 def shard_of(run: TaskRun) -> str:
-    """A run and its ToolCalls are worked on by one replica."""
-    return f"{run.metadata.namespace}/{run.metadata.name}"
+    """A tree of runs and their ToolCalls is worked on by one replica."""
+    return f"{run.metadata.namespace}/{run.metadata.labels.get(ROOT_LABEL, run.metadata.name)}"
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
     """Its calls, and everything that its requests use."""
     return (
         _runs_of_calls(caches),
+        _run_that_answers(caches),
         referred(caches.tasks, caches.runs, "task"),
         _runs_of_agent(caches),
         _runs_of_llm(caches),
@@ -73,6 +108,20 @@ def _runs_of_calls(caches: Caches) -> Wake[ToolCall]:
         settled = new is None or new.status.finished or new.status.phase == "OutcomeUnknown"
         was = old is not None and old.status.phase == "OutcomeUnknown"
         return owners.keys(old, new) if settled or was else ()
+
+    return Wake(caches.calls, keys)
+
+
+def _run_that_answers(caches: Caches) -> Wake[ToolCall]:
+    """A call of a sub-agent wakes the run that answers it when it appears, and when it is over."""
+
+    def keys(old: ToolCall | None, new: ToolCall | None) -> Iterable[Key]:
+        call = new or old
+        if call is None or call.spec.origin is None or not call.spec.origin.agent:
+            return ()
+        if old is not None and new is not None and not new.status.finished:
+            return ()
+        return (Key(call.metadata.namespace, sub_run_name(call.spec.origin.agent, call.metadata.uid)),)
 
     return Wake(caches.calls, keys)
 
@@ -113,6 +162,7 @@ def _runs_through(caches: Caches, llm: LLM) -> list[Key]:
 
 
 def _runs(caches: Caches, agent: Agent) -> list[Key]:
-    """The unfinished runs of an agent's tasks."""
+    """The unfinished runs of an agent: those of its tasks, and those that ask it something themselves."""
     tasks = caches.tasks.keys_by("agent", str(key_of(agent)))
-    return [run for task in tasks for run in caches.runs.keys_by("task", str(task))]
+    of_tasks = [run for task in tasks for run in caches.runs.keys_by("task", str(task))]
+    return [*of_tasks, *caches.runs.keys_by("agent", str(key_of(agent)))]

@@ -18,7 +18,7 @@ from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Wait
 from kubechain.agents.run.step import OUTCOME_UNKNOWN, TOOL_CALLS_REQUESTED, next_step
 from kubechain.controllers.runs.asking import Asking, Retrying
 from kubechain.controllers.runs.checkpoints import Checkpoints
-from kubechain.controllers.runs.dependencies import missing_calls, observe
+from kubechain.controllers.runs.dependencies import missing_calls, observe, placed
 from kubechain.controllers.secrets import Missing, endpoint_of
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.model import Clock
@@ -42,6 +42,7 @@ class TaskRunController(Struct):
     kind = TASK_RUNS
 
     async def reconcile(self, run: TaskRun) -> Next:
+        run = placed(self.checkpoints.caches, run)
         match next_step(observe(self.checkpoints.caches, run)):
             case Idle():
                 pass
@@ -108,7 +109,9 @@ def _narrate(events: EventRecorder, run: TaskRun, ask: Ask, status: TaskRunStatu
     """`run` as it was before `status` was saved."""
     condition = next(c for c in status.conditions if c.type == SUCCEEDED)
     if run.status.turns == 0 and status.turns:
-        note = f"Agent {ask.agent.metadata.name} works on task {run.spec.task}"
+        parent = run.status.parent
+        task = f"task {run.spec.task}" if run.spec.task else "what it was asked"
+        note = f"Agent {ask.agent.metadata.name} works on {task}" + (f", for {parent.task_run}" if parent else "")
         events.normal(TASK_RUNS, run, "Started", note)
     match condition.reason:
         case "ToolCallsRequested":

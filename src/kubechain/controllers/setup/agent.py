@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from kubechain.agents.toolbox import assessment, resolved_tools, too_large
+from kubechain.agents.delegation import reach
+from kubechain.agents.toolbox import Surroundings, assessment, resolved_tools, too_large, usable_tools
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.readiness import Readiness
@@ -28,12 +29,28 @@ class AgentController:
 
     async def reconcile(self, agent: Agent) -> Next:
         around = surroundings(self._caches, agent.metadata.namespace, agent.spec)
+        around = replace(around, cycle=self._cycle(agent, around))
         tools = resolved_tools(agent, around)
         judgement = assessment(agent, around)
         if too_many := too_large(tools):
             judgement, tools = too_many, []
         found = replace(agent.status, tools=tools, tool_count=len(tools))
         return await self._readiness.say(agent, agent.status, found, judgement)
+
+    def _cycle(self, agent: Agent, around: Surroundings) -> list[str]:
+        """The way on which the agent calls itself in the end."""
+        namespace = agent.metadata.namespace
+
+        def called_by(name: str) -> list[str]:
+            seen = agent if name == agent.metadata.name else self._caches.agents.get(Key(namespace, name))
+            if seen is None:
+                return []
+            tools = usable_tools(
+                seen, around if seen is agent else surroundings(self._caches, namespace, seen.spec)
+            )
+            return reach.named_by(seen.spec.sub_agents, tools)
+
+        return reach.cycle(agent.metadata.name, called_by)
 
     async def gone(self, last: Agent) -> None:
         """Nothing to end: nothing was started for it."""
@@ -45,6 +62,7 @@ def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
         referred(caches.llms, caches.agents, "llm"),
         referred(caches.tools, caches.agents, "tool"),
         referred(caches.servers, caches.agents, "server"),
+        referred(caches.agents, caches.agents, "agent"),
         _offered(caches),
     )
 

@@ -41,12 +41,23 @@ class ProviderController(ABC, Generic[P, S]):
     def told(self, provider: P, described: Described) -> S:
         """The status with what it offers."""
 
+    def waits_for(self, provider: P) -> Assessment | None:
+        """Why it cannot be described yet, because of another object; None where it can."""
+        return None
+
+    def depends_on(self, provider: P) -> str:
+        """What it is described anew for, beside its spec and its Secrets."""
+        return ""
+
     async def reconcile(self, provider: P) -> Next:
         namespace, secrets, old = provider.metadata.namespace, self._parts.caches.secrets, self.status_of(provider)
         env = await named_values(namespace, provider.env, secrets)
         if isinstance(env, Missing):
             return await self._readiness.say(provider, old, old, Assessment("Pending", env.reason, env.detail))
-        against = fingerprint(provider, versions(namespace, provider_secrets(provider), secrets))
+        if (waits := self.waits_for(provider)) is not None:
+            return await self._readiness.say(provider, old, old, waits)
+        known = versions(namespace, provider_secrets(provider), secrets) + self.depends_on(provider)
+        against = fingerprint(provider, known)
         return await self._readiness.check(provider, old, against, partial(self._describe, provider, env))
 
     async def _describe(self, provider: P, env: Environment, anew: bool) -> Found[S]:

@@ -8,10 +8,12 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import Described, Description
+from kubechain.agents.toolbox import Assessment, missing, not_ready
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.providing import ProviderController
 from kubechain.resources.tool import TOOLS, OfferedTool, Tool, ToolStatus
+from kubechain.runtime.api import Key
 from kubechain.runtime.wakes import Wake, referred
 
 
@@ -37,6 +39,23 @@ class ToolController(ProviderController[Tool, ToolStatus]):
             parameters=found.parameters if isinstance(spec.parameters, UnsetType) else spec.parameters,
         )
 
+    def waits_for(self, provider: Tool) -> Assessment | None:
+        """A Tool that calls an agent waits for it."""
+        if provider.spec.agent is None:
+            return None
+        name = provider.spec.agent.name
+        agent = self._parts.caches.agents.get(Key(provider.metadata.namespace, name))
+        if agent is None:
+            return missing("Agent", name)
+        return None if agent.status.ready else not_ready("Agent", name, agent.status)
+
+    def depends_on(self, provider: Tool) -> str:
+        """What it says of an agent may be that agent's description."""
+        if provider.spec.agent is None:
+            return ""
+        agent = self._parts.caches.agents.get(Key(provider.metadata.namespace, provider.spec.agent.name))
+        return f" {agent.metadata.uid[:8]}.{agent.metadata.generation}" if agent else ""
+
 
 def _offered(tool: Description) -> OfferedTool:
     return OfferedTool(
@@ -45,5 +64,8 @@ def _offered(tool: Description) -> OfferedTool:
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
-    """Its Secrets."""
-    return (referred(caches.secrets, caches.tools, "secret"),)
+    """Its Secrets, and the agent that it calls."""
+    return (
+        referred(caches.secrets, caches.tools, "secret"),
+        referred(caches.agents, caches.tools, "agent"),
+    )
