@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
@@ -18,6 +20,30 @@ from tests.story import sub_agents
 from tests.story.asked import none_left
 from tests.story.conftest import Begin
 from tests.story.program import SECONDS, Story, conversation
+
+TREE = """
+NAME PHASE AGENT TURNS AGE WAITINGON
+novel FinalAnswer author 2 AGE
+├─ editor-X FinalAnswer editor 2 AGE
+│  ├─ writer-X FinalAnswer writer 1 AGE
+│  ├─ writer-X FinalAnswer writer 1 AGE
+│  └─ writer-X FinalAnswer writer 1 AGE
+├─ editor-X FinalAnswer editor 2 AGE
+│  ├─ writer-X FinalAnswer writer 1 AGE
+│  ├─ writer-X FinalAnswer writer 1 AGE
+│  └─ writer-X FinalAnswer writer 1 AGE
+└─ editor-X FinalAnswer editor 2 AGE
+   ├─ writer-X FinalAnswer writer 1 AGE
+   ├─ writer-X FinalAnswer writer 1 AGE
+   └─ writer-X FinalAnswer writer 1 AGE
+"""
+
+
+def without_fingerprints(shown: str) -> str:
+    """The printed tree; fingerprints, ages and the padding of columns evened out."""
+    plain = re.sub(r"(editor|writer)-[a-z0-9]{10}", r"\1-X", shown)
+    plain = re.sub(r"\b(\d+[ms])+ *$", "AGE", plain, flags=re.MULTILINE)
+    return "\n" + re.sub(r"(?<=[\w]) {2,}", " ", plain).replace(" \n", "\n")
 
 
 async def runs(story: Story) -> dict[str, TaskRun]:
@@ -49,6 +75,17 @@ async def test_a_delegation_of_three_levels_answers_and_every_run_says_where_it_
             assert (child.status.root, child.status.depth) == ("novel", above.status.depth + 1)
         below = await running.ok("get", "taskrun", "-l", "kubechain.humanlayer.dev/root=novel", "-o", "name")
         assert len(below.split()) == 12
+        shown = await running.kubechain("tree", "taskrun/novel")
+        assert (shown.code, shown.err) == (0, "")
+        assert without_fingerprints(shown.out) == TREE
+        whole = json.loads((await running.kubechain("tree", "novel", "-o", "json")).out)
+        assert [len(child["children"]) for child in whole["children"]] == [3, 3, 3]
+        editor = whole["children"][1]["name"]
+        part = await running.kubechain("tree", editor)
+        assert len(part.rows) == 1 + 1 + 3
+        assert f"delegate_to_editor runs agent editor as taskrun/{editor}" in await running.logs("novel")
+        described = await running.kubechain("describe", "taskrun", "novel")
+        assert f"delegate_to_editor runs agent editor as taskrun/{editor}" in described.out
         await running.ok("delete", "taskrun", "novel")
         await none_left(running.program.api, TASK_RUNS, running.namespace)
         await none_left(running.program.api, TOOL_CALLS, running.namespace)

@@ -29,6 +29,7 @@ _COMMANDS = {
     "get": "get",
     "describe": "describe",
     "logs": "logs",
+    "tree": "tree",
     "wait": "wait",
     "settle": "settle",
     "reload": "reload",

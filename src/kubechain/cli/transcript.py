@@ -65,8 +65,18 @@ def entries(run: JsonObject, calls: Iterable[JsonObject] = ()) -> list[Entry]:
             open_calls[id_] = name, f"{key}.result"
             made = f"calls {name} {text(wanted, 'function.arguments')}"
             found.append(Entry(role, made, clock(text(by_id.get(id_, {}), "metadata.creationTimestamp")), key))
+            found += _child(name, by_id.get(id_, {}), key)
     ended = [(by_id[id_], *named) for id_, named in open_calls.items() if finished(by_id.get(id_, {}))]
     return [*found, *(_result(name, call, _outcome(call), key) for call, name, key in ended)]
+
+
+def _child(name: str, call: JsonObject, key: str) -> list[Entry]:
+    """Which run answers the call of a sub-agent, once it is there."""
+    agent, child = text(call, "spec.origin.agent"), text(call, "status.external.id")
+    if not agent or not child:
+        return []
+    words = f"{name} runs agent {agent} as taskrun/{child}"
+    return [Entry("tool", words, clock(text(call, "status.startTime")), f"{key}.child")]
 
 
 def _result(name: str, call: JsonObject, words: str, key: str) -> Entry:

@@ -107,9 +107,11 @@ class Executions:
             held.seen = True
 
     def begin(self, call: ToolCall, nature: Nature, started: str, work: Work) -> None:
-        """Starts the tool, or a look at it, outside the passes."""
+        """Starts the tool, or a look at it, outside the passes; nothing while the program ends."""
         if self._group is None:
             raise RuntimeError("no tool can start before the control loops run")
+        if self._closing:
+            return
         self.end(call)
         held = self._held[call.metadata.uid] = _Held(call, nature, started)
         self._share.begun(shard_of(call))
