@@ -66,12 +66,16 @@ def caches(api: Api, namespace: str = "") -> Caches:
     made.tools.index("agent", lambda tool: local(tool, [tool.spec.agent.name]) if tool.spec.agent else [])
     made.tools.index("offered", lambda tool: [] if tool.spec.agent_selector is None else [tool.metadata.namespace])
     made.tasks.index("agent", lambda task: local(task, [task.spec.agent]))
-    made.runs.index("task", lambda run: [] if run.status.finished else local(run, [run.spec.task]))
-    made.runs.index("agent", lambda run: [] if run.status.finished else local(run, [run.spec.agent]))
+    made.runs.index("task", lambda run: [] if run.status.finished else _named(run, run.spec.task))
+    made.runs.index("agent", lambda run: [] if run.status.finished else _named(run, run.spec.agent))
     made.runs.index("llm", _llm_of_run)
     made.calls.index("origin", _open_origin)
     made.calls.index("run", lambda call: [] if call.status.finished else local(call, [call.spec.task_run]))
     return made
+
+
+def _named(run: TaskRun, name: str) -> list[str]:
+    return local(run, [name]) if name else []
 
 
 def _name_secrets(made: Caches) -> None:
