@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from kubechain.resources.agent import AGENTS, Agent
-from kubechain.resources.builtin import SECRETS, Secret
+from kubechain.resources.builtin import CONFIG_MAPS, SECRETS, ConfigMap, Secret
 from kubechain.resources.kind import R
 from kubechain.resources.llm import LLM, LLMS
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer
@@ -38,10 +38,12 @@ class Caches(Struct, frozen=True):
     runs: Informer[TaskRun]
     calls: Informer[ToolCall]
     secrets: NamedInformer[Secret]
+    config_maps: NamedInformer[ConfigMap]
 
-    def all(self) -> tuple[NamedInformer[Secret] | Informer[Any], ...]:
+    def all(self) -> tuple[NamedInformer[Any] | Informer[Any], ...]:
         return (
-            self.secrets, self.llms, self.tools, self.servers, self.agents, self.tasks, self.runs, self.calls,
+            self.secrets, self.config_maps,
+            self.llms, self.tools, self.servers, self.agents, self.tasks, self.runs, self.calls,
         )  # fmt: skip
 
 
@@ -56,8 +58,10 @@ def caches(api: Api, namespace: str = "") -> Caches:
         runs=Informer(api, TASK_RUNS, namespace),
         calls=Informer(api, TOOL_CALLS, namespace),
         secrets=NamedInformer(api, SECRETS),
+        config_maps=NamedInformer(api, CONFIG_MAPS),
     )
     _name_secrets(made)
+    _name_config_maps(made)
     made.agents.index("llm", lambda agent: local(agent, [agent.spec.llm_ref.name]))
     made.agents.index("tool", lambda agent: local(agent, [r.name for r in agent.spec.tools]))
     made.agents.index("server", lambda agent: local(agent, [r.name for r in agent.spec.mcp_servers]))
@@ -97,6 +101,25 @@ def _index_secrets(made: Caches, informer: Informer[R], named_by: Callable[[R], 
                 made.secrets.release(key)
 
     informer.on_change(follow)
+
+
+def _name_config_maps(made: Caches) -> None:
+    """Keeps a ConfigMap current as long as a Tool names it."""
+    made.tools.index("config_map", _config_maps)
+
+    def follow(old: Tool | None, new: Tool | None) -> None:
+        for text in {name for tool in (old, new) if tool is not None for name in _config_maps(tool)}:
+            key = Key(*text.split("/", 1))
+            if made.tools.keys_by("config_map", text):
+                made.config_maps.want(key)
+            else:
+                made.config_maps.release(key)
+
+    made.tools.on_change(follow)
+
+
+def _config_maps(tool: Tool) -> list[str]:
+    return [] if tool.config_map is None else local(tool, [tool.config_map.name])
 
 
 def llm_secrets(llm: LLM) -> list[str]:

@@ -46,6 +46,12 @@ class Secret(Resource, kw_only=True, gc=False):
         return None if encoded is None else base64.b64decode(encoded).decode()
 
 
+class ConfigMap(Resource, kw_only=True, gc=False):
+    """A config map; `data` holds texts."""
+
+    data: dict[str, str] = {}
+
+
 class ObjectReference(Model, kw_only=True, gc=False):
     """What an event is about."""
 
@@ -106,7 +112,7 @@ NAMESPACES = Kind(
     columns=(Column("Status", ".status.phase"), AGE), selectable=("status.phase",),
 )  # fmt: skip
 SECRETS = Kind("", "v1", "Secret", "secrets", Secret, columns=(Column("Type", ".type"), AGE), selectable=("type",))
-CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", Plain, short_names=("cm",), columns=(AGE,))
+CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", ConfigMap, short_names=("cm",), columns=(AGE,))
 SERVICE_ACCOUNTS = Kind("", "v1", "ServiceAccount", "serviceaccounts", Plain, short_names=("sa",), columns=(AGE,))
 EVENTS = Kind("events.k8s.io", "v1", "Event", "events", Event, short_names=("ev",), selectable=_EVENT_FIELDS)
 LEASES = Kind(

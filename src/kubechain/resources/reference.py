@@ -22,6 +22,13 @@ class SecretKeyRef(Model, kw_only=True, gc=False):
     key: Annotated[str, doc("Key in the Secret's data.", min_length=1, max_length=253)]
 
 
+class ConfigMapKeyRef(Model, kw_only=True, gc=False):
+    """One key of a ConfigMap in the same namespace."""
+
+    name: Annotated[str, doc("Name of the ConfigMap.", min_length=1, max_length=253)]
+    key: Annotated[str, doc("Key in the ConfigMap's data.", min_length=1, max_length=253)]
+
+
 class SecretSource(Model, kw_only=True, gc=False):
     """Where a secret value comes from; the value itself never appears in an object of ours."""
 

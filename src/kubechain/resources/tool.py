@@ -18,10 +18,12 @@ from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
-from kubechain.resources.reference import EnvVar, LabelSelector
+from kubechain.resources.reference import ConfigMapKeyRef, EnvVar, LabelSelector
 from kubechain.resources.tool_agent import AgentTool
 from kubechain.resources.tool_external import ExternalTool
 from kubechain.resources.tool_function import FunctionTool
+from kubechain.resources.tool_http import HTTPTool
+from kubechain.resources.tool_openapi import OpenAPITool
 from kubechain.resources.toolkind import ToolKind
 
 LIMIT = r"^([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-6])Ki$"
@@ -70,6 +72,8 @@ class KindOfTool(Struct, frozen=True):
 KINDS: tuple[KindOfTool, ...] = (
     KindOfTool("function", FunctionTool),
     KindOfTool("agent", AgentTool, "true"),
+    KindOfTool("http", HTTPTool, "self.http.method in ['GET', 'HEAD', 'PUT', 'DELETE']"),
+    KindOfTool("openapi", OpenAPITool, "true"),
     KindOfTool("external", ExternalTool, "true"),
 )
 
@@ -107,7 +111,7 @@ def _retries_harmless(node: object, _: object) -> bool:
     if effect := node.get("effect"):
         return bool(effect != "NonIdempotent")
     found = [msgspec.convert(node[kind.field], kind.type) for kind in KINDS if kind.field in node]
-    return any(kind.default_effect != "NonIdempotent" for kind in found)
+    return any(kind.many or kind.default_effect != "NonIdempotent" for kind in found)
 
 
 class ToolSpec(Model, kw_only=True, gc=False):
@@ -124,6 +128,8 @@ class ToolSpec(Model, kw_only=True, gc=False):
     ) = UNSET
     function: Annotated[FunctionTool, doc("A Python function.")] | None = None
     agent: Annotated[AgentTool, doc("Another agent; each call is a TaskRun of its own.")] | None = None
+    http: Annotated[HTTPTool, doc("One HTTP request.")] | None = None
+    openapi: Annotated[OpenAPITool, doc("The operations of an OpenAPI document.")] | None = None
     external: (
         Annotated[
             ExternalTool,
@@ -219,6 +225,12 @@ class Tool(Resource, kw_only=True, gc=False):
         """Whether it offers several tools, listed in its status."""
         kind = self.kind_of_tool
         return kind is not None and kind.many
+
+    @property
+    def config_map(self) -> ConfigMapKeyRef | None:
+        """The text in a ConfigMap that its runner gets with every call, if any."""
+        kind = self.kind_of_tool
+        return kind.config_map if kind is not None else None
 
     @property
     def env(self) -> list[EnvVar]:

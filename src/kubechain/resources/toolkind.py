@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from kubechain.resources.effect import Effect
 from kubechain.resources.model import Model
-from kubechain.resources.reference import EnvVar
+from kubechain.resources.reference import ConfigMapKeyRef, EnvVar
+
+CONFIG, CONFIG_VERSION = "config", "config.version"
+"""Names of the values of a ConfigMap in `ToolRun.env`: the text, and what tells one version of it from another."""
 
 
 class ToolKind(Model, kw_only=True, gc=False):
@@ -21,6 +24,11 @@ class ToolKind(Model, kw_only=True, gc=False):
         token. A value that comes from a Secret is hidden from results, errors, Events and logs.
         """
         return []
+
+    @property
+    def config_map(self) -> ConfigMapKeyRef | None:
+        """A text in a ConfigMap that its runner gets with every call, as CONFIG and CONFIG_VERSION."""
+        return None
 
     @property
     def default_effect(self) -> Effect:

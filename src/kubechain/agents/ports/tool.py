@@ -156,6 +156,8 @@ class ToolRunner(ABC):
 
     kind: str
     """The word for it: `status.type` of a Tool."""
+    of_servers: bool = False
+    """Whether it runs the tools of MCPServers, not those of Tools."""
     looks: bool = True
     """Whether `look` can tell how work elsewhere stands; else someone writes the result into the ToolCall."""
 

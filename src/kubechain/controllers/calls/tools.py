@@ -13,8 +13,8 @@ from msgspec import Struct
 from kubechain.agents.call.scene import ToolState
 from kubechain.agents.ports.tool import Environment, Provider, ToolRunner
 from kubechain.controllers.caches import Caches
-from kubechain.controllers.secrets import Missing, named_values
-from kubechain.resources.builtin import Secret
+from kubechain.controllers.secrets import Missing, provider_values
+from kubechain.resources.builtin import ConfigMap, Secret
 from kubechain.resources.kind import controller_of
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
@@ -64,7 +64,7 @@ class Tools(Struct, frozen=True):
         provider = tool.provider
         if provider is None:
             return {}
-        return await named_values(provider.metadata.namespace, provider.env, self.caches.secrets)
+        return await provider_values(provider, self.caches)
 
     def _provider(self, call: ToolCall) -> Provider | None:
         origin = call.spec.origin
@@ -91,6 +91,7 @@ def wakes(caches: Caches, at_work: Source[ToolCall]) -> tuple[Wake[Any], ...]:
         _calls_of(caches.agents, "Agent", caches),
         _calls_of_child(caches),
         _calls_of_secret(caches),
+        _calls_of_config_map(caches),
     )
 
 
@@ -146,3 +147,14 @@ def _calls_of_secret(caches: Caches) -> Wake[Secret]:
                 yield from caches.calls.keys_by("origin", f"{kind}/{provider}")
 
     return Wake(caches.secrets, keys)
+
+
+def _calls_of_config_map(caches: Caches) -> Wake[ConfigMap]:
+    """A call waits for the ConfigMap of its tool."""
+
+    def keys(old: ConfigMap | None, new: ConfigMap | None) -> Iterable[Key]:
+        changed = new or old
+        for tool in caches.tools.keys_by("config_map", str(key_of(changed))) if changed is not None else ():
+            yield from caches.calls.keys_by("origin", f"Tool/{tool}")
+
+    return Wake(caches.config_maps, keys)

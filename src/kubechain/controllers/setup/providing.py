@@ -10,12 +10,13 @@ from kubechain.agents.ports.tool import Described, Environment, ToolRunner
 from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.caches import provider_secrets
 from kubechain.controllers.parts import Parts
-from kubechain.controllers.secrets import Missing, named_values, versions
+from kubechain.controllers.secrets import Missing, provider_values, versions
 from kubechain.controllers.setup.readiness import Found, Readiness, fingerprint
 from kubechain.errors import Terminal
 from kubechain.resources.kind import Kind
 from kubechain.resources.mcpserver import MCPServer, MCPServerStatus
 from kubechain.resources.tool import Tool, ToolStatus
+from kubechain.resources.toolkind import CONFIG_VERSION
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.controller import Next
 from kubechain.runtime.informer import Informer
@@ -51,13 +52,13 @@ class ProviderController(ABC, Generic[P, S]):
 
     async def reconcile(self, provider: P) -> Next:
         namespace, secrets, old = provider.metadata.namespace, self._parts.caches.secrets, self.status_of(provider)
-        env = await named_values(namespace, provider.env, secrets)
+        env = await provider_values(provider, self._parts.caches)
         if isinstance(env, Missing):
             return await self._readiness.say(provider, old, old, Assessment("Pending", env.reason, env.detail))
         if (waits := self.waits_for(provider)) is not None:
             return await self._readiness.say(provider, old, old, waits)
         known = versions(namespace, provider_secrets(provider), secrets) + self.depends_on(provider)
-        against = fingerprint(provider, known)
+        against = fingerprint(provider, known + env.get(CONFIG_VERSION, ""))
         return await self._readiness.check(provider, old, against, partial(self._describe, provider, env))
 
     async def _describe(self, provider: P, env: Environment, anew: bool) -> Found[S]:

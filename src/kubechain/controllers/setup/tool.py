@@ -64,8 +64,9 @@ def _offered(tool: Description) -> OfferedTool:
 
 
 def wakes(caches: Caches) -> tuple[Wake[Any], ...]:
-    """Its Secrets, and the agent that it calls."""
+    """Its Secrets, its ConfigMap, and the agent that it calls."""
     return (
         referred(caches.secrets, caches.tools, "secret"),
+        referred(caches.config_maps, caches.tools, "config_map"),
         referred(caches.agents, caches.tools, "agent"),
     )

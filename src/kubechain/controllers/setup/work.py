@@ -20,13 +20,17 @@ from kubechain.runtime.worker import Worker
 def setup_workers(parts: Parts) -> tuple[Worker[Any], ...]:
     """One for each kind, not running yet."""
     c = parts.caches
-    servers = mcpserver.MCPServerController(parts)
+    servers, tools = mcpserver.MCPServerController(parts), tool.ToolController(parts)
     of_servers = _worker(parts, servers, c.servers, mcpserver.wakes(c))
+    of_tools = _worker(parts, tools, c.tools, tool.wakes(c))
     for runner in parts.tools:
-        runner.on_change(partial(_look_again, servers.check_again, of_servers))
+        if runner.of_servers:
+            runner.on_change(partial(_look_again, servers.check_again, of_servers))
+        else:
+            runner.on_change(partial(_look_again, tools.check_again, of_tools))
     return (
         _worker(parts, llm.LLMController(parts), c.llms, llm.wakes(c)),
-        _worker(parts, tool.ToolController(parts), c.tools, tool.wakes(c)),
+        of_tools,
         of_servers,
         _worker(parts, agent.AgentController(parts), c.agents, agent.wakes(c)),
         _worker(parts, task.TaskController(parts), c.tasks, task.wakes(c)),
@@ -40,7 +44,7 @@ def _worker(
 
 
 def _look_again(check_again: Callable[[Key], None], worker: Worker[Any], owner: str) -> None:
-    """Called when a server reports that its tools have changed: lists them again."""
+    """Called when the tools of a provider have changed, or may have: lists them again."""
     namespace, _, name = owner.partition("/")
     check_again(Key(namespace, name))
     worker.wake(Key(namespace, name))

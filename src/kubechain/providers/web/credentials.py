@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from kubechain.resources.web import BEARER, CLIENT_ID, CLIENT_SECRET, PASSWORD, 
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_SHORTEST = 6
 _FORBIDDEN = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 
 
@@ -72,10 +74,8 @@ def client_of(auth: Auth | None, values: Mapping[str, str]) -> Client | None:
 
 
 def spellings(secrets: Iterable[str]) -> list[str]:
-    """The values of Secrets, and the other forms in which they may come back in an answer."""
-    found: list[str] = []
+    """The values of Secrets, and the other forms in which they may come back in an answer; longest first."""
     values = [value.strip() for value in secrets]
-    for value in values:
-        found += [value, b64encode(value.encode()).decode()]
-    found += [basic(a, b).removeprefix("Basic ") for a in values for b in values if a != b and len(values) <= 8]
-    return found
+    found = {form for v in values for form in (v, b64encode(v.encode()).decode(), quote(v, safe=""))}
+    found |= {basic(a, b).removeprefix("Basic ") for a in values[:8] for b in values[:8] if a != b}
+    return sorted((form for form in found if len(form) >= _SHORTEST), key=len, reverse=True)
