@@ -31,6 +31,7 @@ EXAMPLES = ROOT / "kubechain-example"
 BIN = Path(sys.executable).parent
 BLOCK = re.compile(r"<!-- (run|prints) -->\n```\w*\n(.*?)```", re.DOTALL)
 AGE = re.compile(r"\b(\d+[dhms])+\b")
+CHILD = re.compile(r"greeter-[a-z0-9]{10}\b")
 FINGERPRINT = re.compile(r"-[a-z0-9]{5}-(\d+-\d+)\b")
 SECONDS = 100
 PORT_OF_ITS_OWN = """
@@ -193,11 +194,19 @@ def test_the_page_about_function_tools_prints_what_it_says(shell: Shell) -> None
     assert told[-1][1].splitlines()[-1:] == ["Tells the weather of the coming days."]
 
 
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
+def test_the_page_about_sub_agents_prints_what_it_says(shell: Shell) -> None:
+    for block, printed in shell.read_aloud(ROOT / "docs" / "guides" / "sub-agents.md"):
+        if block.prints is not None:
+            assert even(CHILD.sub("greeter-xxxxxxxxxx", printed)) == even(block.prints), block.commands
+
+
 @pytest.mark.parametrize("shell", engines("1.32", "1.33", ""), indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
     *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")
     assert re.search(r"hello-world-run .*Echo: Hello, World!", answers)
     assert re.search(r'mcp-run .*"42"', answers)
+    assert re.search(r"party-run .*Hello, Moon!.*Hello, Mars!", answers, re.IGNORECASE)
     assert re.search(r'dice-run .*"(1?\d|20)"', answers)
     assert re.search(r"sign-run .*Running .*tool:sign-off", waits)
     assert "signed by Ada" in signed
