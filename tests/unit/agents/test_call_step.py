@@ -12,6 +12,7 @@ from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, U
 from kubechain.agents.call.scene import CallScene, Execution, ToolState
 from kubechain.agents.call.step import (
     DEATHS,
+    Abandon,
     CallIdle,
     CallWait,
     Fail,
@@ -178,3 +179,17 @@ def test_what_is_being_deleted_is_not_begun_and_what_was_begun_ends(execution: E
     assert next_call_step(CallScene(call("c"), ending, ToolState(NEVER_TWICE), NOW, execution)) == Stop()
     if execution is not None:
         assert next_call_step(CallScene(call("c"), None, ToolState(NEVER_TWICE), NOW, execution)) == Stop()
+
+
+def test_a_call_whose_run_has_failed_is_given_up_unless_its_result_is_there() -> None:
+    failed = run(phase="Failed")
+    at_work = replace(scene(call("c"), execution=Execution(REPEATABLE)), run=failed)
+    assert next_call_step(at_work) == Abandon("its TaskRun r has failed")
+    assert next_call_step(replace(at_work, execution=None)) == Abandon("its TaskRun r has failed")
+    done = replace(at_work, execution=Execution(REPEATABLE, Done("fine")))
+    assert isinstance(next_call_step(done), Succeed)
+
+
+def test_a_call_that_awaits_a_sub_agent_is_looked_at_when_it_is_woken() -> None:
+    waiting = call("c", "AwaitingSubAgent", external=HANDLE)
+    assert next_call_step(scene(waiting)) == Look()
