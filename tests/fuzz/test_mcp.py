@@ -18,7 +18,6 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module, name in (
         (client, "PROBE_SECONDS"),
         (session, "CHECK_SECONDS"),
-        (session, "START_SECONDS"),
         (session, "STOP_SECONDS"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))

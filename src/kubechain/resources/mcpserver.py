@@ -66,10 +66,7 @@ class MCPServerSpec(Model, kw_only=True, gc=False):
         Annotated[str, doc("Longest time one call may take, as in 30s; default 5m.", pattern=PATTERN)] | None
     ) = None
     start_timeout: (
-        Annotated[
-            str, doc("Longest time it may take to start and to list its tools; default 1m.", pattern=PATTERN)
-        ]
-        | None
+        Annotated[str, doc("Longest time it may take to start; default 1m.", pattern=PATTERN)] | None
     ) = None
     idle_timeout: (
         Annotated[

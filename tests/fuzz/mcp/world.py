@@ -32,7 +32,6 @@ def hurry(factor: float = 1.0) -> None:
     """The program's own patience, in hundredths of seconds: none of these servers is slow, some never answer."""
     client.PROBE_SECONDS = 0.1 * factor
     session.CHECK_SECONDS = 0.5 * factor
-    session.START_SECONDS = 60.0
     session.STOP_SECONDS = 0.1 * factor
 
 

@@ -156,7 +156,7 @@ async def test_a_server_killed_in_the_middle_of_a_call_costs_that_call_and_the_n
 
 async def test_a_server_that_died_between_two_calls_costs_nobody_anything(servers: MCP) -> None:
     pid = int(await call(servers, "pid"))
-    await _killed(pid)
+    await killed(pid)
     assert int(await call(servers, "pid")) != pid
 
 
@@ -190,7 +190,7 @@ async def test_a_server_that_never_answers_costs_its_caller_the_deadline_and_oth
         assert int(await call(servers, "pid")) > 0
         assert not deaf.done()
     error = deaf.result()
-    assert isinstance(error, Transient) and "did not answer tools/list within 3 s" in str(error)
+    assert isinstance(error, Transient) and "did not start within 3 s" in str(error)
     pid = int(str(error).split("printed last: ")[1])
     await servers.forget("default/deaf")
     await ended(pid)
@@ -226,6 +226,7 @@ async def test_a_server_that_tells_of_changed_tools_is_heard() -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     servers = MCP(told.put_nowait)
     try:
+        await servers.discover(OWNER, plain(), 20)
         assert await call(servers, "change") == "changed"
         async with asyncio.timeout(20):
             assert await told.get() == OWNER
@@ -257,7 +258,7 @@ async def test_a_server_that_ends_at_an_unknown_first_question_is_started_once_m
     found = await servers.discover(OWNER, plain("strict"), 20)
     assert len(found.tools) == 3
     pid = int(await call(servers, "pid", plain("strict")))
-    await _killed(pid)
+    await killed(pid)
     assert int(await call(servers, "pid", plain("strict"))) != pid
 
 
@@ -323,6 +324,7 @@ async def test_a_storm_of_changes_is_told_once_at_a_time() -> None:
     told: list[str] = []
     servers = MCP(told.append)
     try:
+        await servers.discover(OWNER, plain(), 20)
         assert await call(servers, "storm") == "changed"
         assert await call(servers, "pid")
         assert told == [OWNER]
@@ -414,7 +416,7 @@ async def test_the_sdk_is_not_loaded_before_a_server_is_needed() -> None:
     assert (await program.communicate())[0] == b"False\n"
 
 
-async def _killed(pid: int) -> None:
+async def killed(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     await ended(pid)
     for _ in range(10):  # the end of the pipe has come by now, and takes a few turns of the loop to be noticed

@@ -149,8 +149,12 @@ async def start(
     env: Mapping[str, str],
     stdin: bool | int = False,
     output: tuple[int, int] = (subprocess.PIPE, subprocess.PIPE),
+    folder: str = "/",
 ) -> LocalProcess:
-    """A process with exactly this environment. `stdin`: a pipe if True, or a descriptor; `output`: two of them."""
+    """A process with exactly this environment, started in `folder`.
+
+    `stdin`: a pipe if True, or a descriptor; `output`: two of them.
+    """
     theirs, ours = os.pipe() if _WATCHED else (-1, -1)
     watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs)] if _WATCHED else []
     if isinstance(stdin, bool):
@@ -164,7 +168,7 @@ async def start(
             stdout=output[0],
             stderr=output[1],
             env=dict(env),
-            cwd=Path("/"),
+            cwd=Path(folder),
             pass_fds=(theirs,) if _WATCHED else (),
             start_new_session=True,
         )

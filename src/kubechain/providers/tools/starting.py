@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -28,13 +29,15 @@ _READ_BYTES = 64 * 1024
 class Command(Struct, frozen=True):
     """What to start. `program`: an absolute path, a name on PATH, or PYTHON; `env`: what the manifest gives.
 
-    `locale` adds LANG to the environment.
+    `locale` adds LANG to the environment. `folder`: where it is started; a program with a slash in it that is no
+    absolute path is one in that folder, unless it is /.
     """
 
     program: str
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     locale: bool = False
+    folder: str = "/"
 
     def __repr__(self) -> str:
         """Without the environment, which may have secrets in it."""
@@ -43,6 +46,10 @@ class Command(Struct, frozen=True):
 
 class ProgramNotFound(FileNotFoundError):
     """There is no such program where it was to be started."""
+
+
+class FolderNotFound(FileNotFoundError):
+    """There is no such folder where a program was to be started."""
 
 
 class ToolProcess(Protocol):
@@ -85,18 +92,23 @@ class Starter(Protocol):
 
 
 async def here(command: Command, stdin: bool | socket.socket = False) -> ToolProcess:
-    """Starts it on this machine. Raises ProgramNotFound, OSError."""
+    """Starts it on this machine. Raises ProgramNotFound, FolderNotFound, OSError."""
     argv, env = resolved(command)
-    return await start(argv, env, stdin if isinstance(stdin, bool) else stdin.fileno())
+    descriptor = stdin if isinstance(stdin, bool) else stdin.fileno()
+    return await start(argv, env, descriptor, folder=command.folder)
 
 
 def resolved(command: Command) -> tuple[list[str], dict[str, str]]:
-    """The words and the whole environment of a process on this machine. Raises ProgramNotFound."""
+    """The words and the whole environment of a process on this machine. Raises ProgramNotFound, FolderNotFound."""
+    if not Path(command.folder).is_dir():
+        raise FolderNotFound(command.folder)
     env = environment(command.env, locale=command.locale)
     if command.program == PYTHON:
         return [sys.executable, *command.args], env
-    relative = "/" in command.program and not command.program.startswith("/")
-    found = None if relative else shutil.which(command.program, path=env["PATH"])
+    program = command.program
+    if "/" in program and not program.startswith("/"):
+        program = "" if command.folder == "/" else f"{command.folder}/{program}"
+    found = shutil.which(program, path=env["PATH"]) if program else None
     if found is None:
         raise ProgramNotFound(command.program)
     return [found, *command.args], env

@@ -11,6 +11,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +32,7 @@ class Begin(Struct, frozen=True, tag=True):
     args: tuple[str, ...]
     env: Mapping[str, str]
     locale: bool
+    folder: str = "/"
 
 
 class Finish(Struct, frozen=True, tag=True):
@@ -47,10 +49,10 @@ class Began(Struct, frozen=True, tag=True):
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """It cannot be started. `missing`: there is no such program; `number`, `message`: of the OSError."""
+    """It cannot be started. `missing`: what is not there; `number`, `message`: of the OSError."""
 
     id: int
-    missing: bool
+    missing: Literal["", "Program", "Folder"]
     number: int
     message: str
 

@@ -14,13 +14,14 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import uvloop
 
 from kubechain.logs import Logger
 from kubechain.providers.tools.beside.channel import Began, Begin, Channel, Ended, Finish, Message, Refused
 from kubechain.providers.tools.process import LocalProcess, start
-from kubechain.providers.tools.starting import Command, ProgramNotFound, resolved
+from kubechain.providers.tools.starting import Command, FolderNotFound, ProgramNotFound, resolved
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 """Seconds between tries to connect while the program is not there, growing."""
@@ -124,12 +125,17 @@ class Host:
         """The process; None if it cannot be started, which the program was told."""
         stdin, stdout, stderr = descriptors
         try:
-            argv, env = resolved(Command(begin.program, begin.args, begin.env, begin.locale))
-            return await start(argv, env, stdin, (stdout, stderr))
+            argv, env = resolved(Command(begin.program, begin.args, begin.env, begin.locale, begin.folder))
+            return await start(argv, env, stdin, (stdout, stderr), begin.folder)
         except OSError as error:
-            missing = isinstance(error, ProgramNotFound)
-            self._channel.send(Refused(begin.id, missing, error.errno or 0, error.strerror or str(error)))
+            self._channel.send(Refused(begin.id, _missing(error), error.errno or 0, error.strerror or str(error)))
             return None
         finally:
             for number in descriptors:
                 os.close(number)
+
+
+def _missing(error: OSError) -> Literal["", "Program", "Folder"]:
+    if isinstance(error, FolderNotFound):
+        return "Folder"
+    return "Program" if isinstance(error, ProgramNotFound) else ""

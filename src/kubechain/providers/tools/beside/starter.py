@@ -28,7 +28,7 @@ from kubechain.providers.tools.beside.channel import (
     Refused,
 )
 from kubechain.providers.tools.beside.remote import RemoteProcess, pipes
-from kubechain.providers.tools.starting import Command, ProgramNotFound, ToolProcess
+from kubechain.providers.tools.starting import Command, FolderNotFound, ProgramNotFound, ToolProcess
 
 AWAIT_SECONDS = 10.0
 """How long a start waits for a tool host that is not connected."""
@@ -98,7 +98,7 @@ class Beside:
         process = RemoteProcess(lambda grace: channel.send(Finish(number, grace)))
         began = self._starting[number] = asyncio.get_running_loop().create_future()
         theirs = await pipes(process, stdin)
-        begin = Begin(number, command.program, command.args, command.env, command.locale)
+        begin = Begin(number, command.program, command.args, command.env, command.locale, command.folder)
         channel.send(begin, theirs)
         self._running[number] = process
         try:
@@ -158,5 +158,5 @@ class Beside:
 
 def _refusal(refused: Refused) -> OSError:
     if refused.missing:
-        return ProgramNotFound(refused.message)
+        return (ProgramNotFound if refused.missing == "Program" else FolderNotFound)(refused.message)
     return OSError(refused.number, refused.message or os.strerror(refused.number))

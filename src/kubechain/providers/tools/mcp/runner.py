@@ -15,16 +15,22 @@ from kubechain.agents.ports.tool import (
     ToolError,
     ToolRun,
     ToolRunner,
-    call_timeout,
     secret_names,
 )
 from kubechain.errors import Terminal
-from kubechain.providers.tools.mcp.server import DiscoveredTool, MCPSessions, ServerCommand
-from kubechain.providers.tools.mcp.tool_list import fitting, sentence
+from kubechain.providers.tools.mcp.server import (
+    IDLE_SECONDS,
+    START_SECONDS,
+    DiscoveredTool,
+    MCPSessions,
+    ServerCommand,
+)
+from kubechain.providers.tools.mcp.tool_list import fitting, sentence, so_far
+from kubechain.resources.duration import seconds
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
 
-HANDSHAKE_TIMEOUT = 30.0
-"""Seconds a server gets to start and list its tools."""
+BESIDE_START = 5.0
+"""Seconds for what comes before the start: loading the SDK, and ending the process that was there."""
 
 
 class MCPRunner(ToolRunner):
@@ -41,13 +47,14 @@ class MCPRunner(ToolRunner):
 
     async def describe(self, provider: Provider, env: Environment) -> Described:
         server = _server(provider)
-        limit = min(HANDSHAKE_TIMEOUT, call_timeout(server))
-        found = await self._sessions.discover(owner(server), command_of(server, env), limit)
+        command = command_of(server, env)
+        found = await self._sessions.discover(owner(server), command, command.start_seconds + BESIDE_START)
         offered = [tool for tool in found.tools if server.offers(tool.name)]
         kept, left_out = fitting(replace(found, tools=offered))
         tools = [_described(server, tool) for tool in kept]
+        detail = sentence(kept, left_out, len(found.tools) - len(offered)) + so_far(found)
         info = ServerInfo(name=found.server_name, version=found.server_version, protocol=found.protocol)
-        return Described(tools, "Connected", sentence(kept, left_out, len(found.tools) - len(offered)), info)
+        return Described(tools, "Idle" if found.idle else "Connected", detail, info)
 
     async def start(self, run: ToolRun) -> Done:
         server = _server(run.provider)
@@ -75,7 +82,16 @@ def owner(server: MCPServer) -> str:
 def command_of(server: MCPServer, env: Environment) -> ServerCommand:
     """How the server is started, secrets filled in."""
     variables = tuple(sorted(env.items()))
-    return ServerCommand(server.spec.command, tuple(server.spec.args), variables, secret_names(server))
+    spec = server.spec
+    return ServerCommand(
+        spec.command,
+        tuple(spec.args),
+        variables,
+        secret_names(server),
+        spec.working_dir or "/",
+        seconds(spec.start_timeout) if spec.start_timeout else START_SECONDS,
+        seconds(spec.idle_timeout) if spec.idle_timeout else IDLE_SECONDS,
+    )
 
 
 def _described(server: MCPServer, tool: DiscoveredTool) -> Description:

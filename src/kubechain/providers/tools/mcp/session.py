@@ -16,12 +16,15 @@ from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.providers.tools.environment import redacted, secrets
+from kubechain.providers.tools.mcp.idle import Idle
 from kubechain.providers.tools.mcp.pace import Pace
+from kubechain.providers.tools.mcp.restarts import Restarts
 from kubechain.providers.tools.mcp.server import Discovery, ServerCommand
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.result import limited
 from kubechain.providers.tools.starting import (
     Command,
+    FolderNotFound,
     ProgramNotFound,
     Starter,
     ToolProcess,
@@ -31,7 +34,7 @@ from kubechain.providers.tools.starting import (
 )
 from kubechain.resources.json import JsonObject
 
-START_SECONDS = 60.0
+LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0
 STOP_SECONDS = 1.0
 
@@ -50,31 +53,42 @@ class Connection(Protocol):
     async def answers(self) -> None: ...
 
 
+async def _nothing(_: Connection) -> None:
+    """Asks nothing: for those who wait for the start alone."""
+
+
 async def launched(command: ServerCommand, start: Starter) -> ToolProcess:
     """The server's process. Raises Terminal, Transient, OSError."""
     try:
-        return await start(Command(command.command, command.args, dict(command.env)), stdin=True)
+        what = Command(command.command, command.args, dict(command.env), folder=command.folder)
+        return await start(what, stdin=True)
     except ProgramNotFound:
-        raise Terminal(not_found(command.command), reason="CommandNotFound") from None
+        raise Terminal(not_found(command.command, command.folder), reason="CommandNotFound") from None
+    except FolderNotFound:
+        text = f"cannot be started: no folder {command.folder}; create it or correct spec.workingDir"
+        raise Terminal(text, reason="FolderNotFound") from None
 
 
-def not_found(program: str) -> str:
+def not_found(program: str, folder: str = "/") -> str:
     """What to do about a program that does not exist."""
+    if "/" in program and not program.startswith("/") and folder != "/":
+        return f"cannot be started: no program {program} in {folder}; install it or correct spec.command"
     if program.startswith("/") or "/" not in program:
         where = "" if program.startswith("/") else " on PATH"
         return f"cannot be started: no program {program}{where}; install it or correct spec.command"
     return (
         f"cannot be started: no program {program}; programs are started in the folder /, so that spec.command has "
-        "to be an absolute path or a name on PATH"
+        "to be an absolute path or a name on PATH, unless spec.workingDir is set"
     )
 
 
 class Session:
     """A server that is starting, running or stopped. `task` ends with it.
 
-    If the deadline of a caller passes while the server starts, the start continues for up to a minute, so that a
-    slow package runner is ready for the next try. If a deadline passes later, the session pings the server: one
-    that does not answer within five seconds gets no new calls, and is killed when the last of its calls has ended.
+    If the deadline of a caller passes while the server starts, the start continues, so that a slow package runner
+    is ready for the next try. If a deadline passes later, the session pings the server: one that does not answer
+    within five seconds gets no new calls, and is killed when the last of its calls has ended. A server that nobody
+    uses for a while is stopped.
     Errors of calls never say what the server printed: that may be about other runs.
     """
 
@@ -86,7 +100,10 @@ class Session:
         *,
         plain: bool = False,
         start: Starter = here,
+        before: asyncio.Task[None] | None = None,
+        restarts: Restarts | None = None,
     ) -> None:
+        """`before`: the session that has to end first. `restarts` says when it may start."""
         self.command = command
         self.plain = plain
         """Whether it is asked plainly, since it has ended at the newest protocol's first question before."""
@@ -101,8 +118,18 @@ class Session:
         self._stopping = False
         self._hangs = False
         self._asking = 0
+        self._listing = 0
         self._late = asyncio.Event()
+        self._changed = changed
         self._pace = Pace(lambda: changed(owner))
+        self._idle = Idle(command.idle_seconds, lambda: self._asking > 0, self._retire)
+        self._before = before
+        self._restarts = restarts or Restarts(asyncio.get_running_loop().time)
+        self._ready_since = 0.0
+        self.found: Discovery | None = None
+        """What it offered when it was last asked."""
+        self.retired = False
+        """Whether it was stopped because nobody used it."""
         self._ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(), name=f"MCP server {owner}")
         self.task.add_done_callback(self._over)
@@ -121,20 +148,35 @@ class Session:
         return self._process is None or not self._process.stdout.at_eof()
 
     @property
+    def starts_in(self) -> float:
+        """Seconds until it is started, when it has to wait because the last ones ended too soon."""
+        return 0.0 if self._process is not None or self.task.done() else self._restarts.wait
+
+    @property
     def draining(self) -> bool:
         """Whether it hangs and will be stopped after the last of its calls."""
         return self._hangs and not self._stopping
 
     async def discover(self, timeout: float) -> Discovery:
-        """What the server offers. Raises Transient, Terminal, with what it printed last."""
+        """What the server offers. Raises Transient, Terminal, with what it printed last.
+
+        Does not wait for a server that keeps ending: says so.
+        """
+        if self.starts_in > 0:
+            raise self._error(Transient, self._keeps_ending(self._restarts.last_words), "ServerDied")
+        self._listing += 1
         try:
-            found = await self._ask("tools/list", lambda talk: talk.discover(), timeout)
+            await self._ask("its start", _nothing, timeout)
+            found = await self._ask("tools/list", lambda talk: talk.discover(), min(timeout, LIST_SECONDS))
         except ToolError as error:
             raise self._error(Transient, f"does not list its tools: {error}", "ListFailed") from error
         except (Transient, Terminal) as error:
             printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
             raise type(error)(f"{error}{printed}", reason=error.reason) from error
+        finally:
+            self._listing -= 1
         self._pace.listed(found)
+        self.found = found
         return found
 
     async def call(self, tool: str, arguments: JsonObject, key: str, timeout: float) -> str:
@@ -154,8 +196,7 @@ class Session:
                 return await question(connection)
         except TimeoutError as error:
             self._late.set()
-            text = f"MCP server {self.owner} did not answer {what} within {timeout:g} s"
-            raise Transient(text, reason="Timeout") from error
+            raise self._error(Transient, self._too_late(what, timeout), "Timeout") from error
         except ToolError as error:
             raise ToolError(redacted(str(error), self._hidden)) from error
         except Transient as error:
@@ -166,6 +207,7 @@ class Session:
             raise (self._end if self.task.done() else self._error(Transient, str(error), error.reason)) from error
         finally:
             self._asking -= 1
+            self._idle.used()
             if self._hangs and not self._asking:
                 self.stop()
 
@@ -173,6 +215,7 @@ class Session:
         try:
             why = await self._run()
             self._end = self._error(Transient, why, "ServerDied")
+            self._died(why)
         except (Transient, Terminal) as error:
             self._end = self._error(type(error), str(error), error.reason)
         except OSError as error:
@@ -180,11 +223,15 @@ class Session:
             self._end = self._error(Terminal, text, "CommandFailed")
         finally:
             self._pace.stop()
+            self._idle.stop()
 
     async def _run(self) -> str:
         """Runs the server until it ends. Returns how it ended."""
         # Over a second the first time: in a thread, so that nobody else waits for it.
         await asyncio.to_thread(importlib.import_module, "kubechain.providers.tools.mcp.client")
+        if self._before is not None:
+            await asyncio.wait({self._before})
+        await asyncio.sleep(self._restarts.wait)
         why, by_itself = await self._one_life()
         if by_itself and not self.plain and not self._ready.done():
             self.plain = True
@@ -214,13 +261,14 @@ class Session:
 
         wire = Wire(process, self._output.take, self._pace.changed)
         try:
-            async with asyncio.timeout(START_SECONDS) as deadline:
+            async with asyncio.timeout(self.command.start_seconds) as deadline:
                 async with connected(wire, plain=self.plain) as connection:
                     deadline.reschedule(None)
-                    self._ready.set_result(connection)
+                    self._begun(connection)
                     return await self._watch(connection, wire.ended)
         except TimeoutError:
-            return f"did not finish its handshake within {START_SECONDS:g} s"
+            seconds = f"{self.command.start_seconds:g} s"
+            return f"did not finish its handshake within {seconds} and was killed; see spec.startTimeout"
         except Exception as error:  # the SDK's errors come in groups of groups; any of them ends this server only
             return wire.end or failure(error)
 
@@ -245,6 +293,42 @@ class Session:
                     return f"hangs: it did not respond within {CHECK_SECONDS:g} s and was killed"
             except Transient:
                 continue
+
+    def _begun(self, connection: Connection) -> None:
+        """It is ready. Whoever did not ask for its tools is told that it has started."""
+        self._ready_since = asyncio.get_running_loop().time()
+        self._ready.set_result(connection)
+        self._idle.begin()
+        if not self._listing:
+            self._changed(self.owner)
+
+    def _died(self, why: str) -> None:
+        """It has ended unasked: those who keep an eye on it are told, unless it never was ready."""
+        now = asyncio.get_running_loop().time()
+        lived = now - self._ready_since if self._ready_since else 0.0
+        printed = f"; it printed last: {self._output.tail}" if self._output.tail else ""
+        self._restarts.ended(redacted(why, self._hidden), redacted(f"{why}{printed}", self._hidden), lived)
+        if self._ready_since:
+            self._changed(self.owner)
+
+    def _retire(self) -> None:
+        """Nobody has used it for a while."""
+        self.retired = True
+        self._end = Transient(f"MCP server {self.owner} was stopped while idle", reason="ServerStopped")
+        self.stop()
+        self._changed(self.owner)
+
+    def _too_late(self, what: str, timeout: float) -> str:
+        if self._ready.done():
+            return f"did not answer {what} within {timeout:g} s"
+        if self.starts_in > 0:
+            return f"did not start within {timeout:g} s: it {self._keeps_ending(self._restarts.last_end)}"
+        return f"did not start within {timeout:g} s"
+
+    def _keeps_ending(self, how: str) -> str:
+        return (
+            f"keeps ending ({self._restarts.count} times) and is started again in {self.starts_in:.0f} s: it {how}"
+        )
 
     def _error(self, kind: type[Transient] | type[Terminal], text: str, reason: str) -> Transient | Terminal:
         return kind(redacted(f"MCP server {self.owner} {text}", self._hidden), reason=reason)

@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Transient
+from kubechain.providers.tools.mcp.restarts import Restarts
 from kubechain.providers.tools.mcp.server import Discovery, MCPSessions, ServerCommand
 from kubechain.providers.tools.mcp.session import Session
 from kubechain.providers.tools.starting import Starter, here
@@ -31,12 +33,19 @@ class MCP(MCPSessions):
         self.on_change = on_change
         self._start = start
         self._current: dict[str, Session] = {}
+        self._restarts: dict[str, Restarts] = {}
         self._living: set[Session] = set()
         self._closed = False
 
     async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
         """What the server offers. Raises Transient, or Terminal (CommandNotFound, CommandFailed)."""
-        return await self._session(owner, command).discover(timeout)
+        last = self._current.get(owner)
+        if last is not None and last.retired and last.found is not None and last.command == command:
+            found = replace(last.found, idle=True)
+        else:
+            found = await self._session(owner, command).discover(timeout)
+        ends = self._restarts.get(owner)
+        return replace(found, restarts=ends.count, last_end=ends.last_words) if ends else found
 
     async def call(
         self,
@@ -54,6 +63,7 @@ class MCP(MCPSessions):
     async def forget(self, owner: str) -> None:
         """Ends the server and everything that it started, if there is one."""
         self._current.pop(owner, None)
+        self._restarts.pop(owner, None)
         tasks = {session.task for session in self._living if session.owner == owner}
         for session in list(self._living):
             if session.owner == owner:
@@ -70,7 +80,8 @@ class MCP(MCPSessions):
         await asyncio.gather(*(session.task for session in sessions), return_exceptions=True)
 
     def _changed(self, owner: str) -> None:
-        self.on_change(owner)
+        if not self._closed:
+            self.on_change(owner)
 
     def _session(self, owner: str, command: ServerCommand) -> Session:
         """The session for new calls, a new one if the last has ended or had another command."""
@@ -82,8 +93,18 @@ class MCP(MCPSessions):
         same = session is not None and session.command == command
         if session is not None and not (same and session.draining):
             session.stop()
-        plain = session.plain if session is not None and same else False
-        fresh = Session(owner, command, self._changed, plain=plain, start=self._start)
+        before = session.task if session is not None and not session.draining else None
+        restarts = self._restarts.get(owner) if same else None
+        restarts = self._restarts[owner] = restarts or Restarts(asyncio.get_running_loop().time)
+        fresh = Session(
+            owner,
+            command,
+            self._changed,
+            plain=session.plain if session is not None and same else False,
+            start=self._start,
+            before=before,
+            restarts=restarts,
+        )
         self._current[owner] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._living.discard(fresh))

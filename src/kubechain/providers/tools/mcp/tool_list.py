@@ -53,6 +53,15 @@ def sentence(kept: Sequence[DiscoveredTool], left_out: Sequence[LeftOut], unchos
     return f"{text}; {len(left_out)} left out: {'; '.join(parts[:_NAMED])}{more}"
 
 
+def so_far(found: Discovery) -> str:
+    """How its process fares, where there is something to say about it."""
+    text = ""
+    if found.restarts:
+        times = "once" if found.restarts == 1 else f"{found.restarts} times"
+        text += f"; it was started again {times}, the last time because it {found.last_end}"
+    return text + ("; it is stopped while idle, and the next call starts it" if found.idle else "")
+
+
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(f'"{name[:80]}"' for name in names[:_NAMED])
     return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown

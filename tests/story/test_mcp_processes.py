@@ -1,0 +1,99 @@
+"""What people and runs notice of the process of an MCP server, over a store in memory and with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from kubechain.providers.tools.function.functions import Functions
+from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.table import runners
+from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec
+from kubechain.runtime.api import Change, WatchOptions
+from kubechain.runtime.clock import now
+from kubechain.store.engine import Store
+from tests.story.asked import ask, ended_run, looping, meta
+from tests.unit.tools.processes import pipe, said
+from tests.unit.tools.test_mcp import PLAIN
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def server(name: str, *args: str, **fields: str) -> MCPServer:
+    spec = MCPServerSpec(transport="stdio", command="python3", args=["-I", "-S", PLAIN, *args])
+    for field, value in fields.items():
+        setattr(spec, field, value)
+    return MCPServer(metadata=meta(name), spec=spec)
+
+
+async def seen(store: Store, name: str, whether: Callable[[MCPServer], bool]) -> MCPServer:
+    """The server, once it is so."""
+    async with aclosing(store.watch(MCP_SERVERS, "default", WatchOptions(initial_events=True))) as events:
+        async for event in events:
+            if isinstance(event, Change) and event.key.name == name and whether(event.object):
+                return event.object
+    raise AssertionError("the watch ended")
+
+
+def reason(one: MCPServer) -> str:
+    return one.status.conditions[0].reason if one.status.conditions else ""
+
+
+async def test_a_server_that_nobody_uses_is_stopped_stays_ready_and_serves_the_next_run() -> None:
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions(()), MCP())):
+            await store.create(MCP_SERVERS, server("idle", idle_timeout="300ms"))
+            idle = await seen(store, "idle", lambda one: reason(one) == "Idle")
+            assert idle.status.ready and idle.status.tool_count == 3
+            assert idle.status.status_detail == (
+                "Connected; 3 tools discovered; it is stopped while idle, and the next call starts it"
+            )
+            await ask(store, server="idle")
+            assert (await ended_run(store)).status.output.isdecimal()
+            await seen(store, "idle", lambda one: reason(one) == "Connected")
+
+
+async def test_a_server_that_is_slow_to_start_says_so_and_then_serves(tmp_path: Path) -> None:
+    gate = pipe(tmp_path, "gate")
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions(()), MCP())):
+            await store.create(MCP_SERVERS, server("slow", "gated", str(gate)))
+            await ask(store, server="slow")
+            starting = await seen(store, "slow", lambda one: reason(one) == "Starting")
+            assert (starting.status.ready, starting.status.status) == (False, "Pending")
+            await said(gate)
+            assert (await ended_run(store)).status.output.isdecimal()
+
+
+async def test_a_server_that_dies_is_started_again_without_a_call_and_its_status_says_why() -> None:
+    sessions = MCP()
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions(()), sessions)):
+            await store.create(MCP_SERVERS, server("mortal"))
+            await ask(store, server="mortal")
+            pid = int((await ended_run(store)).status.output)
+            os.kill(pid, signal.SIGKILL)
+            again = await seen(store, "mortal", lambda one: "started again" in one.status.status_detail)
+            assert again.status.ready
+            assert again.status.status_detail == (
+                "Connected; 3 tools discovered; it was started again once, the last time because it was killed by "
+                "SIGKILL"
+            )
+
+
+async def test_a_server_that_never_answers_says_why_and_other_servers_do_not_notice() -> None:
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions(()), MCP())):
+            await store.create(MCP_SERVERS, server("deaf", "deaf", start_timeout="1s"))
+            await store.create(MCP_SERVERS, server("good"))
+            await ask(store, server="good")
+            assert (await ended_run(store)).status.output.isdecimal()
+            deaf = await seen(store, "deaf", lambda one: one.status.status == "Error")
+            assert "did not finish its handshake within 1 s and was killed" in deaf.status.status_detail
+            assert (await store.get(MCP_SERVERS, "good", "default")).status.ready
