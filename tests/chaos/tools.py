@@ -14,8 +14,16 @@ from msgspec import Raw
 from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.errors import Transient
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionSignature
-from kubechain.providers.tools.mcp.server import DiscoveredTool, Discovery, ServerCommand
+from kubechain.providers.tools.mcp.server import (
+    CallAnswer,
+    DiscoveredTool,
+    Discovery,
+    Target,
+    ToolAnswer,
+    ToolRequest,
+)
 from kubechain.providers.tools.result import limited
+from kubechain.resources.toolcall import ExternalWork
 from tests.chaos.fate import Life
 from tests.chaos.scenario import Scenario, ToolPlan
 from tests.chaos.weather import Weather
@@ -125,7 +133,7 @@ class FaultySessions:
         self._bench = _Bench(world, weather, life, journal)
         self.on_change: Callable[[str], None] = lambda owner: None
 
-    async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
+    async def discover(self, owner: str, target: Target, timeout: float) -> Discovery:
         await self._bench.look("discover")
         tools = [
             DiscoveredTool(t.name, "on a server", Raw(b'{"type":"object"}'), t.effect)
@@ -137,14 +145,18 @@ class FaultySessions:
     async def call(
         self,
         owner: str,
-        command: ServerCommand,
-        tool: str,
-        arguments: bytes,
+        target: Target,
+        request: ToolRequest,
         timeout: float,
-        idempotency_key: str,
-    ) -> str:
-        plan = next(t for t in self._bench.world.tools if t.name == tool)
-        return await self._bench.start(plan, idempotency_key, timeout)
+    ) -> CallAnswer:
+        plan = next(t for t in self._bench.world.tools if t.name == request.tool)
+        return ToolAnswer(await self._bench.start(plan, request.key, timeout))
+
+    async def look(self, owner: str, target: Target, work: ExternalWork, timeout: float) -> CallAnswer:
+        raise NotImplementedError
+
+    async def cancel(self, owner: str, target: Target, work: ExternalWork, timeout: float) -> None:
+        raise NotImplementedError
 
     async def forget(self, owner: str) -> None:
         return

@@ -1,4 +1,4 @@
-"""MCPServer: a server whose tools agents may use. In this version: over stdio."""
+"""MCPServer: a server whose tools agents may use: a process of our own over stdio, or one elsewhere over HTTP."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from kubechain.resources.duration import PATTERN
 from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.limits import Resources
-from kubechain.resources.model import Model, Resource, doc
+from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
-from kubechain.resources.reference import EnvVar
+from kubechain.resources.reference import EnvVar, Header
+from kubechain.resources.web import ALLOW_PRIVATE, AUTH, HEADERS, HTTP_URL, Auth, values
 
 
 class MCPToolChoice(Model, kw_only=True, gc=False):
@@ -50,12 +51,58 @@ class MCPToolOverride(Model, kw_only=True, gc=False):
     timeout: Annotated[str, doc("Longest time one call may take, as in 30s.", pattern=PATTERN)] | None = None
 
 
-class MCPServerSpec(Model, kw_only=True, gc=False):
-    """How KubeChain starts the server and connects to it."""
+def _is(transport: str, node: object) -> bool:
+    """Whether the spec has this transport: stdio, or one of the others."""
+    return isinstance(node, dict) and (node.get("transport") == "stdio") == (transport == "stdio")
 
-    transport: Annotated[Literal["stdio"], doc("How KubeChain connects to the server: stdio, to a child process.")]
-    command: Annotated[str, doc("The program to start.", min_length=1)]
+
+def _has(node: object, *fields: str) -> bool:
+    return isinstance(node, dict) and any(field in node for field in fields)
+
+
+_COMMAND = Rule(
+    "self.transport != 'stdio' || has(self.command)",
+    "transport stdio needs a command",
+    lambda node, _: not _is("stdio", node) or _has(node, "command"),
+)
+_URL = Rule(
+    "self.transport == 'stdio' || has(self.url)",
+    "transports http and sse need a url",
+    lambda node, _: _is("stdio", node) or _has(node, "url"),
+)
+_STDIO_ONLY = Rule(
+    "self.transport == 'stdio' || !(has(self.command) || has(self.args) || has(self.env))",
+    "command, args and env are for transport stdio",
+    lambda node, _: _is("stdio", node) or not _has(node, "command", "args", "env"),
+)
+_HTTP_ONLY = Rule(
+    "self.transport != 'stdio' || "
+    "!(has(self.url) || has(self.headers) || has(self.auth) || has(self.allowPrivate))",
+    "url, headers, auth and allowPrivate are for transports http and sse",
+    lambda node, _: not _is("stdio", node) or not _has(node, "url", "headers", "auth", "allowPrivate"),
+)
+
+
+class MCPServerSpec(Model, kw_only=True, gc=False):
+    """How KubeChain starts the server, or where it is, and how KubeChain connects to it."""
+
+    rules = (_COMMAND, _URL, _STDIO_ONLY, _HTTP_ONLY)
+
+    transport: Annotated[
+        Literal["stdio", "http", "sse"],
+        doc(
+            "How KubeChain connects to the server: stdio, to a process that it starts; http, over streamable "
+            "HTTP; sse, over HTTP as servers of revision 2024-11-05 speak it."
+        ),
+    ]
+    command: Annotated[str, doc("The program to start.", min_length=1)] | None = None
     args: Annotated[list[str], doc("Its arguments.")] = []
+    url: (
+        Annotated[str, doc("Where the server is, for http and sse.", pattern=HTTP_URL, max_length=2048)] | None
+    ) = None
+    headers: Annotated[list[Header], HEADERS] = []
+    auth: Annotated[Auth, AUTH] | None = None
+    allow_private: Annotated[bool, ALLOW_PRIVATE] = False
     env: Annotated[
         list[EnvVar], doc("Its environment variables. It gets no others, except PATH and HOME.", max_length=100)
     ] = []
@@ -146,8 +193,8 @@ class MCPServer(Resource, kw_only=True, gc=False):
 
     @property
     def env(self) -> list[EnvVar]:
-        """The variables of its process."""
-        return self.spec.env
+        """The values that it is started or called with."""
+        return self.spec.env if self.spec.transport == "stdio" else values(self.spec.headers, self.spec.auth)
 
 
 MCP_SERVERS = our_kind(

@@ -44,6 +44,9 @@ class ExternalWork(Model, kw_only=True, gc=False):
 
     id: Annotated[str, doc("What identifies the work after a restart.")]
     url: Annotated[str, doc("Where a person can look at it.")] = ""
+    state: Annotated[
+        str, doc("What else is needed to go on with it; only whoever does the work understands it.")
+    ] = ""
 
 
 class StoredArtifact(Model, kw_only=True, gc=False):
@@ -80,6 +83,7 @@ class ToolCallStatus(Model, kw_only=True, gc=False):
     reason: Annotated[str, doc("Why it failed, in one CamelCase word.")] = ""
     retry: Annotated[CallRetry, doc("How often it failed so far, and when it is tried again.")] | None = None
     waiting_on: Annotated[str, doc("What it waits for, in one line.")] = ""
+    progress: Annotated[str, doc("How far the tool says it is, while it runs.")] = ""
     start_time: Annotated[str, doc("When the tool was started.", schema={"format": "date-time"})] = ""
     completion_time: Annotated[str, doc("When it ended.", schema={"format": "date-time"})] = ""
     external: (

@@ -14,7 +14,7 @@ import msgspec
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import client, session
-from kubechain.providers.tools.mcp.server import ServerCommand
+from kubechain.providers.tools.mcp.server import ServerCommand, ToolAnswer, ToolRequest
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.starting import Command, ToolProcess
 from tests.fuzz.mcp.server import GOOD, Server
@@ -92,7 +92,8 @@ async def _call(servers: MCP, command: ServerCommand, tool: str, n: int, timeout
     given = json.dumps({"n": n}).encode()
     try:
         async with asyncio.timeout(timeout + SLACK):
-            text = await servers.call("default/fuzz", command, tool, given, timeout, "uid")
+            answer = await servers.call("default/fuzz", command, ToolRequest(tool, given, "uid"), timeout)
+        text = answer.text if isinstance(answer, ToolAnswer) else repr(answer)
         text.encode()
     except ToolError as error:
         text = str(error)

@@ -17,7 +17,7 @@ from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import client as mcp_client
 from kubechain.providers.tools.mcp import session as mcp_session
-from kubechain.providers.tools.mcp.server import ServerCommand
+from kubechain.providers.tools.mcp.server import ServerCommand, ToolAnswer, ToolRequest
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 from tests.unit.tools.processes import ended, heard, pipe
@@ -41,7 +41,9 @@ async def call(
     servers: MCP, tool: str, command: ServerCommand | None = None, timeout: float = 20, **arguments: object
 ) -> str:
     given = json.dumps(arguments).encode()
-    return await servers.call(OWNER, command or plain(), tool, given, timeout, "uid-1")
+    answer = await servers.call(OWNER, command or plain(), ToolRequest(tool, given, "uid-1"), timeout)
+    assert isinstance(answer, ToolAnswer)
+    return answer.text
 
 
 async def test_the_sample_server_of_the_manifest_works_where_kubechain_is_installed(servers: MCP) -> None:
@@ -133,7 +135,7 @@ async def test_what_a_tool_says_no_with_is_told_to_the_model(servers: MCP, tool:
 @pytest.mark.parametrize("arguments", [b"{", b"[]", b"1"])
 async def test_arguments_that_are_no_object_never_reach_the_server(servers: MCP, arguments: bytes) -> None:
     with pytest.raises(ToolError, match="JSON"):
-        await servers.call(OWNER, plain(), "pid", arguments, 20, "")
+        await servers.call(OWNER, plain(), ToolRequest("pid", arguments, ""), 20)
 
 
 async def test_a_result_of_ten_megabytes_is_cut_with_a_line_that_says_so(servers: MCP) -> None:

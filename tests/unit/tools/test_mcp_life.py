@@ -13,7 +13,7 @@ import pytest
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import restarts
 from kubechain.providers.tools.mcp.restarts import LONGEST, STEADY, Restarts, delay
-from kubechain.providers.tools.mcp.server import ServerCommand
+from kubechain.providers.tools.mcp.server import ServerCommand, ToolAnswer, ToolRequest
 from kubechain.providers.tools.mcp.sessions import MCP
 from tests.unit.tools.processes import ended, heard, pipe, said
 from tests.unit.tools.test_mcp import OWNER, call, killed, plain
@@ -175,7 +175,9 @@ async def test_two_hundred_restarts_of_a_server_leave_no_process_and_no_descript
 
     async def lives(owner: str, times: int) -> None:
         for _ in range(times):
-            pid = int(await servers.call(owner, plain(), "pid", b"{}", 30, ""))
+            answer = await servers.call(owner, plain(), ToolRequest("pid", b"{}", ""), 30)
+            assert isinstance(answer, ToolAnswer)
+            pid = int(answer.text)
             await killed(pid)
         await servers.forget(owner)
 

@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
-from kubechain.providers.tools.mcp.results import MAX_DEPTH, effect_of, greeting, result_of, tool_of
-from kubechain.providers.tools.mcp.server import DiscoveredTool, LeftOut
-from kubechain.resources.json import JsonValue
+from kubechain.providers.tools.mcp.results import MAX_DEPTH, answer_of, effect_of, greeting, tool_of
+from kubechain.providers.tools.mcp.server import DiscoveredTool, InputRequired, LeftOut, ToolAnswer
+from kubechain.resources.json import JsonObject, JsonValue
 
 TEXT: JsonValue = {"type": "text", "text": "hello"}
 SCHEMA: JsonValue = {"type": "object", "properties": {"x": {"type": "string"}}}
@@ -110,14 +110,21 @@ def test_hints_become_effects() -> None:
     ],
 )
 def test_every_form_of_result_is_the_result_of_work_that_was_done(result: JsonValue, text: str) -> None:
-    assert result_of(result) == (text, False)
+    answer = answer_of(result)
+    assert isinstance(answer, ToolAnswer)
+    assert (answer.text, answer.failed) == (text, False)
 
 
 def test_a_result_that_says_so_is_a_failure() -> None:
-    assert result_of({"content": [TEXT], "isError": True}) == ("hello", True)
-    assert result_of({"content": [TEXT], "isError": "false"}) == ("hello", False)
-    text, failed = result_of({"resultType": "input_required", "inputRequests": {}})
-    assert failed and "input from a person" in text
+    assert answer_of({"content": [TEXT], "isError": True}) == ToolAnswer("hello", failed=True)
+    assert answer_of({"content": [TEXT], "isError": "false"}) == ToolAnswer("hello")
+
+
+def test_what_a_server_wants_to_know_is_kept_with_its_state() -> None:
+    asks: JsonObject = {"q": {"method": "elicitation/create", "params": {"message": "How many?"}}}
+    said: JsonObject = {"resultType": "input_required", "inputRequests": asks, "requestState": "opaque"}
+    assert answer_of(said) == InputRequired(asks, "opaque")
+    assert answer_of({"resultType": "input_required"}) == InputRequired({})
 
 
 def test_a_greeting_is_put_into_the_form_of_the_protocol() -> None:
@@ -130,3 +137,28 @@ def test_a_greeting_is_put_into_the_form_of_the_protocol() -> None:
     odd: list[JsonValue] = [None, {}, "hello", {"protocolVersion": "1.0", "capabilities": {"tools": True}}]
     for strange in odd:
         assert greeting(strange, known)["protocolVersion"] == "2024-11-05"
+
+
+def test_images_audio_and_embedded_resources_are_files_with_names_of_their_own() -> None:
+    content: JsonValue = [
+        {"type": "image", "data": "AAEC", "mimeType": "image/png"},
+        {"type": "audio", "data": "AAEC", "mimeType": "audio/wav; rate=1"},
+        {
+            "type": "resource",
+            "resource": {"uri": "demo://files/a%20b.zip", "mimeType": "application/zip", "blob": "AA=="},
+        },
+        {
+            "type": "resource",
+            "resource": {"uri": "demo://other/a%20b.zip", "mimeType": "application/zip", "blob": "AA=="},
+        },
+        {"type": "resource", "resource": {"uri": "demo://text", "text": "words"}},
+        {"type": "image", "data": "not base64!", "mimeType": "image/png"},
+    ]
+    answer = answer_of({"content": content})
+    assert isinstance(answer, ToolAnswer)
+    assert [(f.name, f.media_type, f.content) for f in answer.files] == [
+        ("image-1.png", "image/png", b"\0\1\2"),
+        ("audio-2.bin", "application/octet-stream", b"\0\1\2"),
+        ("a-20b.zip", "application/zip", b"\0"),
+        ("4-a-20b.zip", "application/zip", b"\0"),
+    ]

@@ -44,18 +44,24 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     """The tool failed: the model is told the error.
 
     `trouble`: why, if it may succeed later, else None; `retry_after`: seconds that the other side asked to wait.
+    `kept`: what is needed to go on, where the tool waits for something that it cannot get yet.
     """
 
     error: str
     trouble: Trouble | None = None
     retry_after: float | None = None
+    kept: ExternalWork | None = None
 
 
 class Interruption(msgspec.Struct, frozen=True, gc=False):
-    """The tool was interrupted, and its outcome is unknown. `timed_out`: because of its timeout."""
+    """The tool was interrupted, and its outcome is unknown. `timed_out`: because of its timeout.
+
+    `started`: False if it is known that nothing has begun, so that the call waits and is started again.
+    """
 
     error: str
     timed_out: bool = False
+    started: bool = True
 
 
 class Unserved(msgspec.Struct, frozen=True, gc=False):

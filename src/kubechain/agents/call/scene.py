@@ -35,6 +35,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     nature: Nature
     outcome: Outcome | None = None
     lasting: bool = False
+    doing: str = ""
+    """How far the tool says it is."""
     until: datetime | None = None
 
 

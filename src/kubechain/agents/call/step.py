@@ -16,7 +16,7 @@ from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, U
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.ports.tool import Nature
 from kubechain.errors import ApiError
-from kubechain.resources.toolcall import PARKED
+from kubechain.resources.toolcall import PARKED, ExternalWork
 
 DEATHS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
@@ -51,7 +51,7 @@ class Look(msgspec.Struct, frozen=True, gc=False):
 
 
 class Show(msgspec.Struct, frozen=True, gc=False):
-    """The tool has been at work for a while: write that it is Running."""
+    """The tool has been at work for a while: write that it is Running, and how far it says it is."""
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
@@ -77,9 +77,10 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """The tool has ended, or was given up; `error` is told to the model."""
+    """The tool has ended, or was given up; `error` is told to the model. `kept`: what is needed to go on later."""
 
     error: str
+    kept: ExternalWork | None = None
 
 
 class LoseTrack(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +93,12 @@ class Repeat(msgspec.Struct, frozen=True, gc=False):
     """The tool's process died, and the call may be repeated: count the death, and try again after a while."""
 
     error: str
+
+
+class Postpone(msgspec.Struct, frozen=True, gc=False):
+    """Nothing has begun, because what runs the tool is away: start the call again later."""
+
+    why: str
 
 
 class GiveBack(msgspec.Struct, frozen=True, gc=False):
@@ -114,6 +121,7 @@ CallStep: TypeAlias = (
     | Fail
     | LoseTrack
     | Repeat
+    | Postpone
     | GiveBack
 )
 Gate: TypeAlias = Callable[[CallScene], CallStep | None]
@@ -163,11 +171,13 @@ def _in_hand(scene: CallScene) -> CallStep | None:
         return None
     match execution.outcome:
         case None:
-            return Show() if execution.lasting and scene.call.status.phase != "Running" else CallIdle()
+            status = scene.call.status
+            shown = status.phase == "Running" and status.progress == execution.doing
+            return Show() if execution.lasting and not shown else CallIdle()
         case Done(text):
             return Succeed(text)
-        case Failure(error):
-            return Fail(error)
+        case Failure(error, kept=kept):
+            return Fail(error, kept)
         case Parked() as parked:
             return Park(parked)
         case Interruption() as cut:
@@ -180,6 +190,8 @@ def _in_hand(scene: CallScene) -> CallStep | None:
 
 def _cut_off(scene: CallScene, cut: Interruption) -> CallStep:
     """The tool died or hung. The model is told of a timeout; after a death, onInterrupt applies."""
+    if not cut.started:
+        return Postpone(cut.error)
     policy = _nature(scene).on_interrupt
     if cut.timed_out or policy == "Fail":
         return Fail(cut.error)

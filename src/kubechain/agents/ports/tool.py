@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from kubechain.agents.call.outcome import Done, Parked
 from kubechain.agents.delegation.offer import PARAMETERS
-from kubechain.errors import KubechainError
+from kubechain.errors import KubechainError, Transient
 from kubechain.resources.agent import Agent
 from kubechain.resources.duration import seconds
 from kubechain.resources.effect import Effect, Interrupt, Trouble, interrupt_policy
@@ -98,6 +98,22 @@ class ToolError(KubechainError):
         self.retry_after = retry_after
 
 
+class InputRequired(ToolError):
+    """The tool asks for something that it cannot get yet. `work` is what it needs to go on, and is kept."""
+
+    def __init__(self, message: str, work: ExternalWork) -> None:
+        super().__init__(message)
+        self.work = work
+
+
+class NotStarted(Transient):
+    """It is known that the tool has not begun: what runs it is away. The call waits and is started again."""
+
+
+def _unheard(_: str) -> None:
+    """Ignores progress."""
+
+
 class Description(Struct, frozen=True):
     """A tool as a model is told about it; `parameters` is a JSON Schema document."""
 
@@ -124,6 +140,8 @@ class ToolRun:
     provider: Provider | None
     timeout: float
     env: Environment = field(repr=False, default_factory=dict)
+    told: Callable[[str], None] = _unheard
+    """Hears in a few words how far the tool is, as often as it says so."""
 
     @property
     def tool(self) -> str:

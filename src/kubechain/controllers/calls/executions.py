@@ -12,7 +12,7 @@ from datetime import datetime
 
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked, Unserved
 from kubechain.agents.call.scene import Execution
-from kubechain.agents.ports.tool import Nature, ToolError
+from kubechain.agents.ports.tool import InputRequired, Nature, NotStarted, ToolError
 from kubechain.errors import ApiError, Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.resources.taskrun import ROOT_LABEL
@@ -34,6 +34,8 @@ class _Held:
         self.seen = call.status.phase == "Running"
         self.outcome: Outcome | None = None
         self.lasting = False
+        self.doing = ""
+        self.told_at = 0.0
         self.until: datetime | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
@@ -41,7 +43,7 @@ class _Held:
         self.why_cut_off = ""
 
     def view(self) -> Execution:
-        return Execution(self.nature, self.outcome, self.lasting, self.until)
+        return Execution(self.nature, self.outcome, self.lasting, self.doing, self.until)
 
 
 def shard_of(call: ToolCall) -> str:
@@ -118,6 +120,21 @@ class Executions:
         held.timer = asyncio.get_running_loop().call_later(self._lasting, self._last, held)
         held.task = self._group.create_task(self._work(held, work))
 
+    def progress(self, call: ToolCall, text: str) -> None:
+        """How far the tool says it is. The call is looked at because of it at most once per `lasting` seconds."""
+        held = self._held.get(call.metadata.uid)
+        if held is None or held.task is None or held.outcome is not None or held.doing == text:
+            return
+        held.doing = text
+        if held.lasting and held.timer is None:
+            loop = asyncio.get_running_loop()
+            held.timer = loop.call_at(max(held.told_at + self._lasting, loop.time()), self._last, held)
+
+    def doing(self, call: ToolCall) -> str:
+        """How far the tool says it is; "" if it does not say."""
+        held = self._held.get(call.metadata.uid)
+        return "" if held is None else held.doing
+
     def park(self, call: ToolCall, until: datetime | None) -> None:
         """The work continues elsewhere. Only the time of the next look is kept."""
         nature = self._held[call.metadata.uid].nature
@@ -147,17 +164,21 @@ class Executions:
                 held.task.cancel()
 
     def _last(self, held: _Held) -> None:
-        held.lasting = True
+        held.lasting, held.timer, held.told_at = True, None, asyncio.get_running_loop().time()
         self._tell(held)
 
     async def _work(self, held: _Held, work: Work) -> None:
         held.began = True
         try:
             held.outcome = Interruption(held.why_cut_off) if held.why_cut_off else await work()
+        except InputRequired as error:
+            held.outcome = Failure(str(error), kept=error.work)
         except ToolError as error:
             held.outcome = Failure(str(error), error.trouble, error.retry_after)
         except Terminal as error:
             held.outcome = Failure(str(error))
+        except NotStarted as error:
+            held.outcome = Interruption(str(error), started=False)
         except Transient as error:
             held.outcome = Interruption(str(error), error.reason == "Timeout")
         except ApiError as error:

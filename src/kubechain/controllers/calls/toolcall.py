@@ -19,7 +19,7 @@ from kubechain.agents.call import step as due
 from kubechain.agents.call.outcome import Parked
 from kubechain.agents.call.scene import CallScene
 from kubechain.agents.call.step import next_call_step
-from kubechain.agents.ports.tool import ToolRun
+from kubechain.agents.ports.tool import Environment, ToolRun
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.tools import Tool, Tools
 from kubechain.controllers.parts import Parts
@@ -27,9 +27,10 @@ from kubechain.controllers.saving import put_status, save_status, through_troubl
 from kubechain.controllers.secrets import Missing
 from kubechain.errors import ApiError, Conflict, Transient
 from kubechain.resources.model import timestamp
-from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
+from kubechain.resources.toolcall import TOOL_CALLS, ExternalWork, ToolCall, ToolCallStatus
 from kubechain.runtime.controller import After, Done, Next
 
+NOTHING: Environment = {}
 ERROR = 16 * 1024
 """Characters of an error that are kept."""
 
@@ -66,12 +67,14 @@ class ToolCallController(Struct):
                 return await self._park(call, parked, tool)
             case due.Succeed(result):
                 await self._finish(call, "Succeeded", result=result)
-            case due.Fail(error):
-                await self._finish(call, "Failed", error=error)
+            case due.Fail(error, kept):
+                await self._finish(call, "Failed", error=error, external=kept)
             case due.LoseTrack(why):
                 await self._lose_track(call, why)
             case due.Repeat(error):
                 await self._repeat(call, error)
+            case due.Postpone(why):
+                await self._postpone(call, why)
             case due.GiveBack(refusal):
                 self.parts.executions.end(call)
                 raise refusal
@@ -84,11 +87,14 @@ class ToolCallController(Struct):
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
         self.parts.executions.end(call)
         if tool is not None and call.status.external is not None and not call.status.finished:
-            await tool.runner.cancel(self._run(call, tool), call.status.external)
+            env = await self.tools.environment(tool)
+            await tool.runner.cancel(
+                self._run(call, tool, {} if isinstance(env, Missing) else env), call.status.external
+            )
 
-    def _run(self, call: ToolCall, tool: Tool) -> ToolRun:
-        """The call for a runner that needs no environment."""
-        return ToolRun(call, tool.provider, tool.state.nature.timeout)
+    def _run(self, call: ToolCall, tool: Tool, env: Environment = NOTHING) -> ToolRun:
+        """The call for a runner that looks at work elsewhere, or ends it."""
+        return ToolRun(call, tool.provider, tool.state.nature.timeout, env)
 
     async def _wait(self, call: ToolCall, on: str) -> None:
         """Shows why the call does not start; one write per change of the reason."""
@@ -105,7 +111,7 @@ class ToolCallController(Struct):
             call = await self._put(call, self._running(call, started))
             if not self.parts.share.good():
                 raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up and is considered dead")
-        run = ToolRun(call, tool.provider, nature.timeout, env)
+        run = ToolRun(call, tool.provider, nature.timeout, env, partial(self.parts.executions.progress, call))
         self.parts.executions.begin(call, nature, started, partial(tool.runner.start, run))
         if mark:
             self.parts.executions.show(call)
@@ -122,9 +128,9 @@ class ToolCallController(Struct):
             self.parts.executions.show(call)
 
     async def _show(self, call: ToolCall) -> None:
-        """Shows that the tool has been running for a second. A failure of this write does not affect the call."""
+        """Shows that the tool runs, and how far it is. A failure of this write does not affect the call."""
         try:
-            await self._put(call, self._running(call, self.parts.executions.started(call)))
+            await self._put(call, replace(self._at_work(call), progress=self.parts.executions.doing(call)))
         except ApiError:
             return
         self.parts.executions.show(call)
@@ -157,6 +163,14 @@ class ToolCallController(Struct):
         self.parts.executions.end(call)
         raise Transient(error, reason="Interrupted")
 
+    async def _postpone(self, call: ToolCall, why: str) -> None:
+        """Nothing has begun: the call is started again when what runs it is back."""
+        on = f"tool:{call.spec.tool} ({why})"
+        left = replace(self._at_work(call), phase="Pending", waiting_on=on, holder="")
+        await self._save(call, left, ran=True)
+        self.parts.executions.end(call)
+        raise Transient(why, reason="ServerUnreachable")
+
     async def _lose_track(self, call: ToolCall, why: str) -> None:
         error = (
             f"the outcome of {call.spec.tool} is unknown: {why}, and it must not be repeated without asking you"
@@ -173,7 +187,15 @@ class ToolCallController(Struct):
         )
         self.parts.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
-    async def _finish(self, call: ToolCall, phase: str, *, result: str = "", error: str = "") -> None:
+    async def _finish(
+        self,
+        call: ToolCall,
+        phase: str,
+        *,
+        result: str = "",
+        error: str = "",
+        external: ExternalWork | None = None,
+    ) -> None:
         ran = self.parts.executions.holds(call)
         kept = split(call, result)
         if kept.parts:
@@ -183,6 +205,8 @@ class ToolCallController(Struct):
             phase="Succeeded" if phase == "Succeeded" else "Failed",
             result=kept.inline,
             stored=kept.stored,
+            external=external or call.status.external,
+            progress="",
             error=error[:ERROR],
             waiting_on="",
             completion_time=timestamp(self.parts.clock()),
@@ -209,6 +233,7 @@ class ToolCallController(Struct):
             waiting_on="",
             error="",
             result="",
+            progress="",
             holder=self.parts.share.holder,
         )
 

@@ -42,6 +42,10 @@ class MCPServerController(ProviderController[MCPServer, MCPServerStatus]):
     def status_of(self, provider: MCPServer) -> MCPServerStatus:
         return provider.status
 
+    def unreachable(self, provider: MCPServer) -> str:
+        """A server elsewhere may be away for a while; a process of our own that does not start is an Error."""
+        return "" if provider.spec.transport == "stdio" else "ServerUnreachable"
+
     def told(self, provider: MCPServer, described: Described) -> MCPServerStatus:
         tools = [
             MCPTool(name=t.name, description=t.description, input_schema=t.parameters, effect=t.effect)

@@ -38,6 +38,10 @@ class ProviderController(ABC, Generic[P, S]):
     def status_of(self, provider: P) -> S:
         """Its status, with what is known before it is described."""
 
+    def unreachable(self, provider: P) -> str:
+        """The reason for which it is Pending, not in Error, while it cannot be reached; "" for an Error."""
+        return ""
+
     @abstractmethod
     def told(self, provider: P, described: Described) -> S:
         """The status with what it offers."""
@@ -59,7 +63,8 @@ class ProviderController(ABC, Generic[P, S]):
             return await self._readiness.say(provider, old, old, waits)
         known = versions(namespace, provider_secrets(provider), secrets) + self.depends_on(provider)
         against = fingerprint(provider, known + env.get(CONFIG_VERSION, ""))
-        return await self._readiness.check(provider, old, against, partial(self._describe, provider, env))
+        describe, away = partial(self._describe, provider, env), self.unreachable(provider)
+        return await self._readiness.check(provider, old, against, describe, unreachable=away)
 
     async def _describe(self, provider: P, env: Environment, anew: bool) -> Found[S]:
         runner = self._runner(provider)

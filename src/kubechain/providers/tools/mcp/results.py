@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence, Set
 import msgspec
 from msgspec import Raw
 
-from kubechain.providers.tools.mcp.server import DiscoveredTool, LeftOut
+from kubechain.providers.tools.mcp.files import files_of
+from kubechain.providers.tools.mcp.server import CallAnswer, DiscoveredTool, InputRequired, LeftOut, ToolAnswer
+from kubechain.providers.tools.mcp.tasks import task_of
 from kubechain.resources.effect import Effect
 from kubechain.resources.json import JsonObject, JsonValue
 
@@ -69,13 +71,22 @@ def effect_of(hints: JsonValue) -> Effect:
     return "NonIdempotent"
 
 
-def result_of(result: JsonValue) -> tuple[str, bool]:
-    """A result's text, and whether it says that the tool failed."""
+def answer_of(result: JsonValue) -> CallAnswer:
+    """What a call came to: a result, a task that goes on, or a question to a person."""
     if not isinstance(result, dict):
-        return _plain(result), False
+        return ToolAnswer(_plain(result))
     if result.get("resultType") == "input_required":
-        return "the tool asks for input from a person, which it cannot get here", True
-    return text_of(result), result.get("isError") in (True, "true")
+        return asked(result)
+    if (task := task_of(result)) is not None:
+        return task
+    return ToolAnswer(text_of(result), result.get("isError") in (True, "true"), files_of(result.get("content")))
+
+
+def asked(result: JsonObject, task: str = "", session: str = "") -> InputRequired:
+    """What a server wants to know from a person; `task` of this session is the one that waits for it."""
+    asks, state = result.get("inputRequests"), result.get("requestState")
+    given = asks if isinstance(asks, dict) else {}
+    return InputRequired(given, state if isinstance(state, str) else "", task, session)
 
 
 def text_of(result: JsonObject) -> str:

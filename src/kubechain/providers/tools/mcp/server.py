@@ -1,4 +1,4 @@
-"""The interface between `runner` and `sessions`: requests to MCP servers.
+"""The interface between `runner` and `sessions`: where MCP servers are, what they are asked, what they answer.
 
 Tests replace the servers here.
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Raw, Struct
 
+from kubechain.agents.call.outcome import Artifact
+from kubechain.providers.web.credentials import Client
 from kubechain.resources.effect import Effect
+from kubechain.resources.json import JsonObject
+from kubechain.resources.toolcall import ExternalWork
 
 START_SECONDS = 60.0
 IDLE_SECONDS = 600.0
@@ -32,6 +36,70 @@ class ServerCommand:
     """How long it may take to agree on a protocol."""
     idle_seconds: float = IDLE_SECONDS
     """After how long without a request it is stopped; 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where an MCP server is, and what is sent with each request. Two equal addresses are the same server.
+
+    `client`: whose token is sent, where one is. `secret`: values that come from Secrets, and are shown to nobody.
+    """
+
+    transport: Literal["http", "sse"]
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    client: Client | None = None
+    allow_private: bool = False
+    start_seconds: float = START_SECONDS
+    secret: tuple[str, ...] = field(default=(), repr=False)
+
+
+Target: TypeAlias = ServerCommand | ServerAddress
+
+
+def _unheard(_: str) -> None:
+    """Ignores progress."""
+
+
+class ToolRequest(Struct, frozen=True):
+    """One call: `arguments` is a JSON object; `told` hears in a few words how far the call is."""
+
+    tool: str
+    arguments: bytes
+    key: str
+    told: Callable[[str], None] = _unheard
+
+
+class ToolAnswer(Struct, frozen=True):
+    """What a call came to; `failed`: whether the tool says that it failed."""
+
+    text: str
+    failed: bool = False
+    files: tuple[Artifact, ...] = ()
+
+
+class RemoteTask(Struct, frozen=True):
+    """A call that goes on at the server as a task. `poll`: seconds until it may be asked about again.
+
+    `session`: the session that the task belongs to, where the server has sessions.
+    """
+
+    id: str
+    poll: float
+    message: str = ""
+    session: str = ""
+
+
+class InputRequired(Struct, frozen=True):
+    """A call that goes on when a person has answered `asks`. `state` and `task` are what the server needs then."""
+
+    asks: JsonObject
+    state: str = ""
+    task: str = ""
+    session: str = ""
+
+
+CallAnswer: TypeAlias = ToolAnswer | RemoteTask | InputRequired
 
 
 class DiscoveredTool(Struct, frozen=True):
@@ -77,31 +145,31 @@ class MCPSessions(Protocol):
     on_change: Callable[[str], None]
     """Told the owner whose server says that its tools changed, or was stopped, has died or was started again."""
 
-    async def discover(self, owner: str, command: ServerCommand, timeout: float) -> Discovery:
-        """Starts the server where needed (a changed command replaces the old process) and lists its tools.
+    async def discover(self, owner: str, target: Target, timeout: float) -> Discovery:
+        """What the server offers. Starts it or connects to it where needed; another target replaces the session.
 
         One that was stopped because nobody used it is not started: what it offered last is what it offers.
 
-        Raises Transient (died, hung) or Terminal (no such program) with what it wrote to stderr last.
+        Raises Transient (died, hung, away) or Terminal (no such program, not authorized).
         """
         ...
 
-    async def call(
-        self,
-        owner: str,
-        command: ServerCommand,
-        tool: str,
-        arguments: bytes,
-        timeout: float,
-        idempotency_key: str,
-    ) -> str:
-        """The result's text content joined by newlines. Raises ToolError (isError, unknown tool), Transient."""
+    async def call(self, owner: str, target: Target, request: ToolRequest, timeout: float) -> CallAnswer:
+        """What the call came to, or the task that it became. Raises ToolError, Transient, Terminal."""
+        ...
+
+    async def look(self, owner: str, target: Target, work: ExternalWork, timeout: float) -> CallAnswer:
+        """How a task stands: its answer, or the task. Raises as `call`."""
+        ...
+
+    async def cancel(self, owner: str, target: Target, work: ExternalWork, timeout: float) -> None:
+        """Cancels a task. Raises Transient."""
         ...
 
     async def forget(self, owner: str) -> None:
-        """Ends the server's process; a later call starts it again."""
+        """Ends the session; a later call begins another."""
         ...
 
     async def close(self) -> None:
-        """Ends every server."""
+        """Ends every session."""
         ...

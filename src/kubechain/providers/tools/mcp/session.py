@@ -18,10 +18,11 @@ from kubechain.logs import Logger
 from kubechain.providers.tools.environment import redacted, secrets
 from kubechain.providers.tools.mcp.idle import Idle
 from kubechain.providers.tools.mcp.pace import Pace
+from kubechain.providers.tools.mcp.progress import Told
 from kubechain.providers.tools.mcp.restarts import Restarts
-from kubechain.providers.tools.mcp.server import Discovery, ServerCommand
+from kubechain.providers.tools.mcp.server import CallAnswer, Discovery, ServerCommand, ToolRequest
+from kubechain.providers.tools.mcp.showing import shown
 from kubechain.providers.tools.output import Output
-from kubechain.providers.tools.result import limited
 from kubechain.providers.tools.starting import (
     Command,
     FolderNotFound,
@@ -33,6 +34,7 @@ from kubechain.providers.tools.starting import (
     here,
 )
 from kubechain.resources.json import JsonObject
+from kubechain.resources.toolcall import ExternalWork
 
 LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0
@@ -44,11 +46,15 @@ _log = Logger("kubechain.tools")
 
 
 class Connection(Protocol):
-    """A connected server; client.Connection without the SDK that comes with it."""
+    """A connected server; conversation.Connection without the SDK that comes with it."""
 
     async def discover(self) -> Discovery: ...
 
-    async def call(self, tool: str, arguments: JsonObject, key: str) -> tuple[str, bool]: ...
+    async def call(self, tool: str, arguments: JsonObject, key: str, told: Told) -> CallAnswer: ...
+
+    async def look(self, work: ExternalWork) -> CallAnswer: ...
+
+    async def cancel(self, work: ExternalWork) -> None: ...
 
     async def answers(self) -> None: ...
 
@@ -104,7 +110,7 @@ class Session:
         restarts: Restarts | None = None,
     ) -> None:
         """`before`: the session that has to end first. `restarts` says when it may start."""
-        self.command = command
+        self.target = command
         self.plain = plain
         """Whether it is asked plainly, since it has ended at the newest protocol's first question before."""
         self.owner = owner
@@ -179,13 +185,23 @@ class Session:
         self.found = found
         return found
 
-    async def call(self, tool: str, arguments: JsonObject, key: str, timeout: float) -> str:
-        """The tool's result as text. Raises ToolError, Transient, Terminal."""
-        text, failed = await self._ask(tool, lambda talk: talk.call(tool, arguments, key), timeout)
-        if failed:
-            why = text if text.strip() else f"tool {tool} failed and did not say why"
-            raise ToolError(limited(redacted(why, self._hidden)))
-        return limited(redacted(text, self._secret))
+    async def call(self, request: ToolRequest, arguments: JsonObject, timeout: float) -> CallAnswer:
+        """What the call came to. Raises ToolError, Transient, Terminal."""
+
+        def question(talk: Connection) -> Awaitable[CallAnswer]:
+            return talk.call(request.tool, arguments, request.key, request.told)
+
+        answer = await self._ask(request.tool, question, timeout)
+        return shown(answer, request.tool, self._hidden, self._secret)
+
+    async def look(self, work: ExternalWork, timeout: float) -> CallAnswer:
+        """How a task stands. Raises ToolError, Transient, Terminal."""
+        answer = await self._ask("tasks/get", lambda talk: talk.look(work), timeout)
+        return shown(answer, f"task {work.id}", self._hidden, self._secret)
+
+    async def cancel(self, work: ExternalWork, timeout: float) -> None:
+        """Cancels a task. Raises Transient, Terminal."""
+        await self._ask("tasks/cancel", lambda talk: talk.cancel(work), timeout)
 
     async def _ask(self, what: str, question: Callable[[Connection], Awaitable[Answer]], timeout: float) -> Answer:
         """An answer from the server. Raises ToolError, Transient, Terminal, with no value of its environment."""
@@ -243,7 +259,7 @@ class Session:
         """Runs one process. Returns how it ended, and whether by itself."""
         from kubechain.providers.tools.mcp.wire import CLOSED
 
-        process = self._process = await launched(self.command, self._start)
+        process = self._process = await launched(self.target, self._start)
         readers = [asyncio.create_task(self._output.pump(process.stderr))]
         try:
             why = await self._converse(process)
@@ -261,16 +277,16 @@ class Session:
 
         wire = Wire(process, self._output.take, self._pace.changed)
         try:
-            async with asyncio.timeout(self.command.start_seconds) as deadline:
+            async with asyncio.timeout(self.target.start_seconds) as deadline:
                 async with connected(wire, plain=self.plain) as connection:
                     deadline.reschedule(None)
                     self._begun(connection)
                     return await self._watch(connection, wire.ended)
         except TimeoutError:
-            seconds = f"{self.command.start_seconds:g} s"
+            seconds = f"{self.target.start_seconds:g} s"
             return f"did not finish its handshake within {seconds} and was killed; see spec.startTimeout"
         except Exception as error:  # the SDK's errors come in groups of groups; any of them ends this server only
-            return wire.end or failure(error)
+            return wire.end or str(failure(error))
 
     async def _watch(self, connection: Connection, ended: asyncio.Future[str]) -> str:
         """Waits for the server's end, and looks whether it hangs each time it was late; what became of it."""

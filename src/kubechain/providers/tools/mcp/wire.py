@@ -1,29 +1,21 @@
-"""JSON-RPC over the pipes of one MCP server. Implements the port `Dispatcher` of the SDK.
+"""The pipes of one MCP server's process, a message on each line.
 
-`connected` creates one for each process. A wrong message affects at most the request that it belongs to. Only a
-closed pipe, an endless line or a flood of other output ends the wire. It never waits longer than its caller.
+`session` creates one for each process. Only a closed pipe, an endless line or a flood of other output ends the
+wire.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import anyio.abc
-import msgspec
 from anyio import TASK_STATUS_IGNORED
-from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest
-from mcp.shared.exceptions import MCPError
-from mcp.shared.transport_context import TransportContext
-from mcp_types import CONNECTION_CLOSED, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from mcp.shared.dispatcher import OnNotify, OnNotifyIntercept, OnRequest
 
-from kubechain.providers.tools.mcp.messages import Answer, Fault, Lines, Notice, Question, RequestId, messages
-from kubechain.providers.tools.mcp.results import greeting
+from kubechain.providers.tools.mcp.exchange import Exchange, Going
+from kubechain.providers.tools.mcp.messages import Lines, messages
 from kubechain.providers.tools.starting import ToolProcess
-from kubechain.resources.json import JsonObject, JsonValue
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_GREETING_LINES = 1_000
@@ -31,16 +23,8 @@ MAX_NOISE_LINES = 20_000
 NOISE_SECONDS = 10.0
 
 CLOSED = "closed its output"
-CHANGED = "notifications/tools/list_changed"
 
 _READ_BYTES = 64 * 1024
-
-
-class Closed(MCPError):
-    """The pipe is closed; a server's own error is never this one, whatever its code."""
-
-    def __init__(self) -> None:
-        super().__init__(CONNECTION_CLOSED, "has closed the connection")
 
 
 class Noise:
@@ -65,67 +49,26 @@ class Noise:
         return ""
 
 
-class Wire(Dispatcher[TransportContext]):
-    """Our open requests to a server. `ended`: why no more answers will come."""
+class Wire(Exchange):
+    """What is said over the pipes. `ended`: why no more answers will come."""
 
     def __init__(self, process: ToolProcess, stray: Callable[[bytes], None], changed: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[str] = loop.create_future()
+        super().__init__(changed)
         self._process = process
         self._stray = stray
-        self._changed = changed
-        self._numbers = itertools.count(1)
-        self._waiting: dict[RequestId, asyncio.Future[JsonValue | Fault]] = {}
-        self._noise = Noise(loop.time)
-        self._gave_up = False
-        """Whether an answer may still come that nobody waits for."""
+        self._noise = Noise(asyncio.get_running_loop().time)
 
-    @property
-    def end(self) -> str:
-        """Why no more answers will come; "" if more may come, or the wire was closed."""
-        return self.ended.result() if self.ended.done() and not self.ended.cancelled() else ""
+    async def carry(self, going: Going) -> None:
+        await self._process.drained()
+        going.sent = True
+        self.write(going.body)
 
-    async def request(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions) -> JsonValue:
-        """The result, whatever it is. Raises MCPError: the server's own, or Closed."""
-        if self.ended.done():
-            raise Closed
-        number = opts.get("request_id") or next(self._numbers)
-        try:
-            request = _line({"id": number, "method": method, "params": dict(params or {})})
-        except (TypeError, ValueError, RecursionError) as error:
-            raise MCPError(INVALID_PARAMS, f"the request has no JSON form: {error}") from error
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        sent = False
-        try:
-            async with asyncio.timeout(opts.get("timeout")):
-                await self._process.drained()
-                sent = True
-                self._write(request)
-                found: JsonValue | Fault = await answer
-        except TimeoutError as error:
-            raise MCPError(REQUEST_TIMEOUT, f"request {method} timed out") from error
-        finally:
-            del self._waiting[number]
-            given_up = sent and (not answer.done() or answer.cancelled())
-            self._gave_up = self._gave_up or given_up
-            if given_up and opts.get("cancel_on_abandon", True):
-                self._tell("notifications/cancelled", {"requestId": number, "reason": "nobody waits any more"})
-        if isinstance(found, Fault):
-            raise MCPError(found.code, found.message, found.data)
-        return found
+    def abandon(self, going: Going) -> None:
+        self.tell("notifications/cancelled", {"requestId": going.number, "reason": "nobody waits any more"})
 
-    async def send_raw_request(
-        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
-    ) -> dict[str, Any]:
-        """As the session asks, to come to terms; the answer in the form that the session knows."""
-        result = await self.request(method, params, opts or {})
-        if method == "initialize":
-            return dict(greeting(result, HANDSHAKE_PROTOCOL_VERSIONS))
-        return result if isinstance(result, dict) else {}
-
-    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
-        """Tells the server something."""
-        self._tell(method, params)
+    def write(self, message: bytes) -> None:
+        if not self.ended.done():
+            self._process.write(message + b"\n")
 
     async def run(
         self,
@@ -140,10 +83,7 @@ class Wire(Dispatcher[TransportContext]):
         try:
             self.ended.set_result(await self._hear(on_notify_intercept))
         finally:
-            self.ended.cancel()
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(Closed())
+            self.close()
 
     async def _hear(self, told: OnNotifyIntercept | None) -> str:
         lines = Lines(MAX_LINE_BYTES)
@@ -164,44 +104,5 @@ class Wire(Dispatcher[TransportContext]):
             return self._noise.excess()
         self._noise.talks = True
         for message in found:
-            match message:
-                case Answer(to, result):
-                    self._answered(to, result)
-                case Question(to, method):
-                    self._decline(to, method)
-                case Notice(method, params):
-                    if method == CHANGED:
-                        self._changed()
-                    elif told is not None:
-                        told(method, params)
+            self.take(message, told)
         return ""
-
-    def _answered(self, to: RequestId | None, result: JsonValue | Fault) -> None:
-        """An answer without a number is for the one request that it can be for, where there is only one."""
-        if to is None and not self._gave_up:
-            open_ = [n for n, answer in self._waiting.items() if not answer.done() and isinstance(n, int)]
-            to = open_[0] if len(open_) == 1 else None
-        if isinstance(to, str) and to not in self._waiting and to.isdecimal():
-            to = int(to)
-        answer = self._waiting.get(to) if to is not None else None
-        if answer is not None and not answer.done():
-            answer.set_result(result)
-
-    def _decline(self, to: RequestId, method: str) -> None:
-        """Refuses requests of the server for files, models or people."""
-        if method == "ping":
-            self._write(_line({"id": to, "result": {}}))
-        else:
-            error: JsonObject = {"code": METHOD_NOT_FOUND, "message": "KubeChain does not support this request"}
-            self._write(_line({"id": to, "error": error}))
-
-    def _tell(self, method: str, params: Mapping[str, Any] | None) -> None:
-        self._write(_line({"method": method, **({"params": dict(params)} if params else {})}))
-
-    def _write(self, line: bytes) -> None:
-        if not self.ended.done():
-            self._process.write(line)
-
-
-def _line(message: JsonObject) -> bytes:
-    return msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n"
