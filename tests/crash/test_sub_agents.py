@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -57,6 +58,22 @@ async def unsaved(tree: Tree) -> set[str]:
     turns = {run.spec.user_message: run.status.turns for run in (await tree.runs()).values()}
     asked = [(label, *label.removeprefix("ask ").split(" turn ")) for label in tree.asked]
     return {label for label, question, turn in asked if int(turn) >= turns[question]}
+
+
+async def test_the_call_of_a_sub_agent_costs_one_write_more_than_another_and_those_of_its_own_run() -> None:
+    async with Store.open(None, clock=now, thread=Inline()) as store:
+        passed = (await live(await Tree.plant(store))).passed
+    verbs = Counter(" ".join(label.split()[1:3]) for label in passed if label.startswith("after "))
+    asked = verbs.pop("ask book") + verbs.pop("ask chapter") + verbs.pop("ask section")
+    assert asked == 2 + 2 * WIDTH + WIDTH * WIDTH
+    assert verbs == Counter(
+        {
+            "ensure ToolCall": RUNS - 1,
+            "ensure TaskRun": RUNS - 1,
+            "put_status ToolCall": 2 * (RUNS - 1),  # AwaitingSubAgent, and its result
+            "put_status TaskRun": asked,  # the checkpoints
+        }
+    )
 
 
 async def test_a_tree_killed_at_any_effect_point_ends_as_if_nothing_had_happened() -> None:

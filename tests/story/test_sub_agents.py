@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 
 from kubechain.providers.models.scripted.script import load
 from kubechain.providers.models.scripted.server import ScriptedModel
@@ -16,7 +17,7 @@ from kubechain.resources.kind import Kind, R
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Change, WatchOptions
-from tests.story import sub_agents
+from tests.story import manifests, sub_agents
 from tests.story.asked import none_left
 from tests.story.conftest import Begin
 from tests.story.program import SECONDS, Story, conversation
@@ -218,6 +219,39 @@ async def test_a_tool_with_a_timeout_gives_up_on_its_agent_and_says_so(begin: Be
         assert asked.status.output == "told: Error: agent clerk had no answer within 1 s"
         child = await state(running, TASK_RUNS, lambda run: run.status.phase == "Failed")
         assert "is over" in child.status.error
+
+
+MEETING = """
+- match: {userMessage: "^invite", turn: 0}
+  reply:
+    toolCalls: [
+      {name: delegate_to_guest, arguments: {message: "guest one"}},
+      {name: delegate_to_guest, arguments: {message: "guest two"}}]
+- match: {userMessage: "guest one", turn: 0}
+  reply: {toolCalls: [{name: meet, arguments: {message: one}}]}
+- match: {userMessage: "guest two", turn: 0}
+  reply: {toolCalls: [{name: meet, arguments: {message: two}}]}
+- reply: {content: "{result}"}
+"""
+
+
+async def test_the_sub_agents_of_one_reply_are_at_work_at_the_same_time(begin: Begin, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    tool = manifests.function_tool("meet", "meeting:meet").replace(
+        'entrypoint: "meeting:meet"',
+        f'entrypoint: "meeting:meet", env: [{{name: MEETING_PLACE, value: "{place}"}}]',
+    )
+    async with ScriptedModel(load(MEETING)) as model, begin() as running:
+        await running.apply(
+            tool,
+            sub_agents.agent("host", "[{name: guest}]"),
+            sub_agents.agent("guest", tools="[{name: meet}]"),
+            sub_agents.model(model.base_url),
+            sub_agents.run("party", "host", "invite"),
+        )
+        party = await running.finished("party")
+        assert [text for role, text in conversation(party) if role == "tool"] == ["met as one", "met as two"]
 
 
 LIMITS = """
