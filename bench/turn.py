@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -31,6 +32,7 @@ from bench.report import into
 from kubechain.app.embedded import embedded
 from kubechain.app.program import Program
 from kubechain.app.settings import EmbeddedSettings, ProviderSettings
+from kubechain.cli.serve import COLLECTED
 from kubechain.resources.kind import Kind
 from kubechain.resources.registry import OURS
 from kubechain.resources.task import TASKS
@@ -228,6 +230,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, metavar="PAGE", help="put the figures between the marks of a page")
     parser.add_argument("--dir", default="/dev/shm" if Path("/dev/shm").is_dir() else None)
     args = parser.parse_args()
+    gc.set_threshold(COLLECTED, 10, 10)
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -15)
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
