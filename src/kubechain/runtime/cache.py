@@ -94,8 +94,10 @@ class _Index(Generic[R]):
         return (holders,) if isinstance(holders, Key) else holders
 
     def move(self, key: Key, old: R | None, new: R | None) -> None:
-        before = {} if old is None else dict.fromkeys(self._values_of(old))
-        after = {} if new is None else dict.fromkeys(self._values_of(new))
+        before = () if old is None else tuple(self._values_of(old))
+        after = () if new is None else tuple(self._values_of(new))
+        if before == after:
+            return
         for value in before:
             if value not in after:
                 self._remove(value, key)

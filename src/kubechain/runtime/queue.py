@@ -176,6 +176,10 @@ class Pass(Generic[R]):
         _CURRENT.set(self)
         return not self.dropped
 
+    def end(self) -> None:
+        """Called last. Lets go of the task, whose context holds the pass: no cycle is left to the collector."""
+        self._task = None
+
     def changed(self, new: R) -> None:
         """The object was seen in another version."""
         if new.metadata.deletion_timestamp is not None and self.obj.metadata.deletion_timestamp is None:

@@ -82,4 +82,5 @@ def referred(informer: Source[D], through: Informer[R], index: str) -> Wake[D]:
 
 def local(obj: Resource, names: Iterable[str]) -> list[str]:
     """References by name in the object's own namespace, as `referred` wants them in an index: `namespace/name`."""
-    return [str(Key(obj.metadata.namespace, name)) for name in names]
+    namespace = obj.metadata.namespace
+    return [f"{namespace}/{name}" if namespace else name for name in names]

@@ -234,6 +234,7 @@ class Worker(Generic[R]):
             del self._in_hand[key]
             self._running -= 1
             self._sharing.ended(pass_.obj)
+            pass_.end()
             if pass_.outdated and not self._rests(key):
                 self._queue.add(key)
             self._queue.done(key)
