@@ -9,7 +9,7 @@ Semantics are those of a Kubernetes API server: a resource version on every obje
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 ALL_NAMESPACES = ""
 
 
-class Key(NamedTuple):
+class Key(msgspec.Struct, frozen=True, order=True, gc=False):
     """The name of an object of a kind that is known from elsewhere; what a work queue holds."""
 
     namespace: str

@@ -98,11 +98,12 @@ class _Index(Generic[R]):
         after = () if new is None else tuple(self._values_of(new))
         if before == after:
             return
+        stay = set(before).intersection(after)
         for value in before:
-            if value not in after:
+            if value not in stay:
                 self._remove(value, key)
         for value in after:
-            if value not in before:
+            if value not in stay:
                 self._add(value, key)
 
     def _add(self, value: str, key: Key) -> None:

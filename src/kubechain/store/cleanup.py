@@ -64,9 +64,9 @@ class Garbage:
             elif entry.meta.deletion_timestamp and is_namespace:
                 if entry.at.name not in self._terminating:
                     asyncio.get_running_loop().call_later(_GRACE, self._begin, entry.at)
-            elif entry.meta.deletion_timestamp or self._has_lost(entry):
+            elif entry.meta.deletion_timestamp or (entry.reowned and self._has_lost(entry)):
                 self._due[entry.at] = None
-            if entry.former_owners and entry.owners != entry.former_owners:
+            if entry.former_owners and entry.reowned:
                 self._due.update(dict.fromkeys(self._owners(entry.at, entry.former_owners)))
             if entry.at.namespace in self._terminating:
                 self._due[Address(self._namespaces, "", entry.at.namespace)] = None
@@ -78,9 +78,7 @@ class Garbage:
         self._wake.set()
 
     def _has_lost(self, entry: Entry) -> bool:
-        """Whether a new owner of an object does not exist or is being deleted."""
-        if entry.owners == entry.former_owners:
-            return False
+        """Whether an owner of an object does not exist or is being deleted."""
         return any(self._owner_state(entry.at, reference) != "solid" for reference in entry.owners)
 
     async def run(self) -> None:

@@ -97,6 +97,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.before.meta.owner_references if self.before else ()
 
     @property
+    def reowned(self) -> bool:
+        """Whether the owners of the object are others than before."""
+        return self.owners != self.former_owners
+
+    @property
     def owners(self) -> Sequence[OwnerReference]:
         """The owners of the object after this entry; none if it is deleted."""
         return () if self.type == DELETED else self.meta.owner_references
@@ -149,7 +154,7 @@ def _current_row(entry: Entry) -> tuple[int, str, str, int, str, bool]:
 def _owner_changes(entries: Sequence[Entry]) -> dict[tuple[str, int, str, str], bool]:
     changes: dict[tuple[str, int, str, str], bool] = {}
     for entry in entries:
-        if entry.owners != entry.former_owners:
+        if entry.reowned:
             changes |= {(owner.uid, *entry.at): False for owner in entry.former_owners}
             changes |= {(owner.uid, *entry.at): True for owner in entry.owners}
     return changes

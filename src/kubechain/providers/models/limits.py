@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from msgspec import Struct
@@ -76,7 +75,7 @@ class Limited:
         line.limit = limit
         line.move()
         try:
-            async with line.place():
+            async with line:
                 return await self._sent(endpoint, messages, tools, progress)
         finally:
             if not line.inside and not line.waiting:
@@ -95,7 +94,7 @@ class Limited:
             way = self._ways[address] = _Way(Line(), Server(self._monotonic))
         self._pace(way)
         try:
-            async with way.line.place():
+            async with way.line:
                 return await self._seen(way, endpoint, messages, tools, progress)
         finally:
             self._pace(way)
@@ -181,7 +180,7 @@ def _name(endpoint: Endpoint) -> Name:
 
 
 class Line:
-    """`limit` may change at any time; None lets everybody in."""
+    """A place is held within `async with`. `limit` may change at any time; None lets everybody in."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
@@ -193,17 +192,8 @@ class Line:
         """How many requests wait in the line."""
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Waits for a place, and lets the next one in at the end."""
-        await self._enter()
-        try:
-            yield
-        finally:
-            self.inside -= 1
-            self.move()
-
-    async def _enter(self) -> None:
+    async def __aenter__(self) -> None:
+        """Waits for a place."""
         if self._free() and not self._waiting:
             self.inside += 1
             return
@@ -218,6 +208,11 @@ class Line:
                 self.inside -= 1
                 self.move()
             raise
+
+    async def __aexit__(self, *_: object) -> None:
+        """Lets the next one in."""
+        self.inside -= 1
+        self.move()
 
     def _free(self) -> bool:
         return self.limit is None or self.inside < self.limit
