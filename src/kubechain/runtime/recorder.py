@@ -3,8 +3,8 @@
 Guarantees: recording an Event never blocks and never raises. eventTime strictly increases, so the Events of an
 object are in order even if the writes are not. The same reason and note about an object are not written again for
 a while. Normal events of one reason about an object are written at most once a second, as one Event with the last
-note and a count. Caveats: Events are dropped, and counted, if the API is too slow; a crash loses those not written
-yet.
+note and a count; if the reason `recurs`, the first one waits for others too. Caveats: Events are dropped, and
+counted, if the API is too slow; a crash loses those not written yet.
 """
 
 from __future__ import annotations
@@ -101,13 +101,22 @@ class EventRecorder:
         self._last = 0
         self._complaint = ""
 
-    def normal(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
-        """Records a Normal event."""
-        self._hear("Normal", kind, obj, reason, note, action)
+    def normal(
+        self,
+        kind: Kind[R],
+        obj: R,
+        reason: str,
+        note: str,
+        *,
+        action: str = "Reconcile",
+        recurs: bool = False,
+    ) -> None:
+        """Records a Normal event. `recurs`: others of this reason are likely within a second."""
+        self._hear("Normal", kind, obj, reason, note, action, recurs)
 
     def warning(self, kind: Kind[R], obj: R, reason: str, note: str, *, action: str = "Reconcile") -> None:
         """Records a Warning event. The note says what went wrong and what to do next."""
-        self._hear("Warning", kind, obj, reason, note, action)
+        self._hear("Warning", kind, obj, reason, note, action, recurs=False)
 
     async def run(self) -> None:
         """Writes Events until cancelled, those that are due at the same time together."""
@@ -141,10 +150,17 @@ class EventRecorder:
         return [self._waiting.pop(what) for what in due]
 
     def _hear(
-        self, type_: Literal["Normal", "Warning"], kind: Kind[R], obj: R, reason: str, note: str, action: str
+        self,
+        type_: Literal["Normal", "Warning"],
+        kind: Kind[R],
+        obj: R,
+        reason: str,
+        note: str,
+        action: str,
+        recurs: bool,
     ) -> None:
         """Queues the Event in the next iteration of the event loop, so that the caller is not delayed."""
-        self._loop.call_soon(self._tell, type_, kind, obj.metadata, reason, note, action, self._clock())
+        self._loop.call_soon(self._tell, type_, kind, obj.metadata, reason, note, action, recurs, self._clock())
 
     def _tell(
         self,
@@ -154,6 +170,7 @@ class EventRecorder:
         reason: str,
         note: str,
         action: str,
+        recurs: bool,
         now: datetime,
     ) -> None:
         note = _capped(note)
@@ -167,18 +184,18 @@ class EventRecorder:
             self.dropped += 1
             return
         else:
-            self._wait(what, _Told(kind, meta, type_, reason, action, note, micros, micros, 0.0))
+            self._wait(what, _Told(kind, meta, type_, reason, action, note, micros, micros, 0.0), recurs)
         self._last = micros
         self._keep_in_mind((meta.uid, reason, note), now)
 
-    def _wait(self, what: tuple[str, ...], told: _Told) -> None:
-        """Queues an Event to be written soon, or later if a similar Event about the object was just written.
+    def _wait(self, what: tuple[str, ...], told: _Told, recurs: bool) -> None:
+        """Queues an Event to be written soon, or later if it recurs or a similar one was just written.
 
         A new kind of Event about an object also sends the earlier ones that still wait.
         """
         uid = told.meta.uid
-        if (written := self._written.get(what)) is not None:
-            told.due = written + SERIES
+        if recurs or what in self._written:
+            told.due = self._written.get(what, self._loop.time()) + SERIES
             self._later.setdefault(uid, []).append(told)
         else:
             for earlier in self._later.pop(uid, ()):

@@ -116,6 +116,23 @@ async def test_something_new_about_an_object_takes_along_what_still_waits() -> N
 
 
 @on_fake_time
+async def test_the_first_event_of_a_reason_that_recurs_waits_for_others_for_at_most_a_second() -> None:
+    api = MemoryApi()
+    async with recording(api, Clock()) as recorder:
+        for n in range(3):
+            recorder.normal(TASK_RUNS, subject(), "Asked", f"Turn {n}", recurs=True)
+            await asyncio.sleep(0.2)
+        assert written(api) == []
+        await asyncio.sleep(1)
+        (event,) = written(api)
+        assert event.note == "Turn 2" and event.series is not None and event.series.count == 3
+        recorder.normal(TASK_RUNS, subject(), "Asked", "Turn 3", recurs=True)
+        recorder.normal(TASK_RUNS, subject(), "Answered", "Done.")
+        await asyncio.sleep(0.2)
+        assert [event.note for event in written(api)] == ["Turn 2", "Turn 3", "Done."]
+
+
+@on_fake_time
 async def test_times_and_names_tell_the_order_even_when_the_clock_stands_still() -> None:
     api = MemoryApi()
     async with recording(api, Clock()) as recorder:

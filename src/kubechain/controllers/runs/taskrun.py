@@ -116,7 +116,7 @@ def _narrate(events: EventRecorder, run: TaskRun, ask: Ask, status: TaskRunStatu
     match condition.reason:
         case "ToolCallsRequested":
             names = ", ".join(call.function.name for call in status.messages[-1].tool_calls)
-            events.normal(TASK_RUNS, run, TOOL_CALLS_REQUESTED, f"Turn {status.turns}: {names}")
+            events.normal(TASK_RUNS, run, TOOL_CALLS_REQUESTED, f"Turn {status.turns}: {names}", recurs=True)
         case "FinalAnswer":
             events.normal(TASK_RUNS, run, FINAL_ANSWER, answered(status))
         case reason:
