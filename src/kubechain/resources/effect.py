@@ -9,10 +9,3 @@ Interrupt = Literal["Retry", "Fail", "Ask"]
 Trouble = Literal["Timeout", "Transient", "RateLimited", "ServerError"]
 """Failures after which the same call may succeed: no answer in time, no connection, too many requests, an error of
 the server."""
-
-
-def interrupt_policy(effect: Effect, stated: Interrupt | None) -> Interrupt:
-    """What happens to a call cut off in its middle, from the tool's nature unless stated."""
-    if stated is not None:
-        return stated
-    return "Ask" if effect == "NonIdempotent" else "Retry"

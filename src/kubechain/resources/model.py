@@ -1,4 +1,4 @@
-"""What every typed object is made of: field naming, object metadata, conditions, timestamps.
+"""What every typed object is made of: field naming, object metadata, conditions, readiness, timestamps.
 
 Used by each kind's module. Never decides anything and never does I/O.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -140,6 +140,18 @@ def _second(year: int, month: int, day: int, hour: int, minute: int, second: int
 def moment(text: str) -> datetime:
     """The inverse of `timestamp`; also reads fractions of a second."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+class Judged(Protocol):
+    """The status of a kind that gets ready."""
+
+    ready: bool
+    observed_generation: int
+
+
+def settled(status: Judged, generation: int) -> bool:
+    """Ready, and judged on what is asked for now."""
+    return status.ready and status.observed_generation == generation
 
 
 def with_condition(conditions: Iterable[Condition], new: Condition) -> list[Condition]:

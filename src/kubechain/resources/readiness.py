@@ -35,8 +35,3 @@ class ReadyStatus(Model, omit_defaults=False, kw_only=True, gc=False):
 READY = Column("Ready", ".status.ready", "boolean", description="Whether other objects can use it")
 STATUS = Column("Status", ".status.status", description="Pending, Ready or Error")
 DETAIL = Column("Detail", ".status.statusDetail", wide=True, description="Why, in one sentence")
-
-
-def settled(status: ReadyStatus, generation: int) -> bool:
-    """Ready, and judged on what is asked for now."""
-    return status.ready and status.observed_generation == generation

@@ -19,7 +19,7 @@ from kubechain.agents.delegation.offer import PARAMETERS
 from kubechain.errors import KubechainError, Transient
 from kubechain.resources.agent import Agent
 from kubechain.resources.duration import seconds
-from kubechain.resources.effect import Effect, Interrupt, Trouble, interrupt_policy
+from kubechain.resources.effect import Effect, Interrupt, Trouble
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
 from kubechain.resources.tool import Tool
 from kubechain.resources.toolcall import ExternalWork, ToolCall
@@ -53,7 +53,7 @@ def nature_of(provider: Provider, tool: str = "") -> Nature:
     stated = provider.spec if isinstance(provider, Tool) else provider.override(tool)
     effect = stated.effect or _effect(provider, tool)
     timeout = seconds(stated.timeout) if stated.timeout else call_timeout(provider)
-    return Nature(effect, interrupt_policy(effect, stated.on_interrupt), timeout)
+    return Nature(effect, stated.on_interrupt or _on_interrupt(effect), timeout)
 
 
 def _effect(provider: Tool | MCPServer, tool: str) -> Effect:
@@ -63,6 +63,11 @@ def _effect(provider: Tool | MCPServer, tool: str) -> Effect:
         return found
     kind = provider.kind_of_tool if isinstance(provider, Tool) else None
     return kind.default_effect if kind is not None else "NonIdempotent"
+
+
+def _on_interrupt(effect: Effect) -> Interrupt:
+    """What happens to a call cut off in its middle, where nothing is stated."""
+    return "Ask" if effect == "NonIdempotent" else "Retry"
 
 
 def schema_of(provider: Provider, tool: str = "") -> Raw:

@@ -13,7 +13,7 @@ from kubechain.agents.run import transcript
 from kubechain.agents.run.scene import Ask, CreateCalls, Fail, Idle, Scene, Step, Wait
 from kubechain.agents.run.transcript import mended, opening, result_message
 from kubechain.agents.run.window import INVALID, problem
-from kubechain.resources.readiness import settled
+from kubechain.resources.model import settled
 from kubechain.resources.toolcall import ToolCall
 
 Gate: TypeAlias = Callable[[Scene], Step | None]

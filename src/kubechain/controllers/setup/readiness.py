@@ -20,8 +20,8 @@ from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.saving import save_status
 from kubechain.errors import Terminal, Transient
 from kubechain.resources.kind import GROUP, R
-from kubechain.resources.model import Clock, Condition, Resource, timestamp, with_condition
-from kubechain.resources.readiness import ReadyStatus, settled
+from kubechain.resources.model import Clock, Condition, Resource, settled, timestamp, with_condition
+from kubechain.resources.readiness import ReadyStatus
 from kubechain.runtime.api import Api, Key, key_of
 from kubechain.runtime.backoff import not_before
 from kubechain.runtime.controller import After, Done, Next
