@@ -14,6 +14,7 @@ from msgspec import Raw
 from kubechain.agents.ports.tool import Environment, ToolError
 from kubechain.errors import Transient
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionSignature
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 from kubechain.providers.tools.mcp.server import (
     CallAnswer,
     DiscoveredTool,
@@ -113,7 +114,7 @@ class FaultyFunctions:
     def __init__(self, world: Scenario, weather: Weather, life: Life, journal: ToolJournal) -> None:
         self._bench = _Bench(world, weather, life, journal)
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
+    async def inspect(self, entrypoint: str, env: Environment, bounds: Bounds = NO_BOUNDS) -> FunctionSignature:
         await self._bench.look("inspect")
         return FunctionSignature("does something", Raw(b'{"type":"object"}'))
 

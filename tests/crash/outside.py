@@ -32,6 +32,7 @@ from kubechain.providers.models.scripted.server import ScriptedModel
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
 from kubechain.providers.tools.function.function_server import load
 from kubechain.providers.tools.function.functions import Functions
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 from kubechain.providers.tools.result import as_text
 from kubechain.resources import message as ours
 from kubechain.resources.json import JsonObject
@@ -195,7 +196,7 @@ class LocalFunctions:
     def __init__(self, pause: Pause) -> None:
         self._pause = pause
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
+    async def inspect(self, entrypoint: str, env: Environment, bounds: Bounds = NO_BOUNDS) -> FunctionSignature:
         _, found = load_function(entrypoint)
         return FunctionSignature(found.description, found.parameters)
 

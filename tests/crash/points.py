@@ -19,6 +19,7 @@ from kubechain.agents.naming import digest
 from kubechain.agents.ports.model import Endpoint, ModelProvider, Progress, Reply, ToolOffer
 from kubechain.agents.ports.tool import Environment
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 from kubechain.resources.builtin import EVENTS
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import Kind, R
@@ -230,9 +231,9 @@ class WatchedFunctions:
     inner: FunctionProcesses
     points: Points
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
+    async def inspect(self, entrypoint: str, env: Environment, bounds: Bounds = NO_BOUNDS) -> FunctionSignature:
         async with self.points.call():
-            return await self.inner.inspect(entrypoint, env)
+            return await self.inner.inspect(entrypoint, env, bounds)
 
     async def call(self, call: FunctionCall) -> str:
         async with self.points.effect(running(msgspec.json.decode(call.arguments)["message"])):

@@ -14,18 +14,22 @@ import pytest
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.table import runners
-from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec
+from kubechain.resources.limits import Limits, Resources
+from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec, MCPToolOverride
+from kubechain.resources.tool import TOOLS, Tool, ToolSpec
+from kubechain.resources.tool_function import FunctionTool
 from kubechain.runtime.api import Change, WatchOptions
 from kubechain.runtime.clock import now
 from kubechain.store.engine import Store
 from tests.story.asked import ask, ended_run, looping, meta
 from tests.unit.tools.processes import pipe, said
+from tests.unit.tools.test_limits import in_cgroups
 from tests.unit.tools.test_mcp import PLAIN
 
 pytestmark = pytest.mark.timeout(90)
 
 
-def server(name: str, *args: str, **fields: str) -> MCPServer:
+def server(name: str, *args: str, **fields: object) -> MCPServer:
     spec = MCPServerSpec(transport="stdio", command="python3", args=["-I", "-S", PLAIN, *args])
     for field, value in fields.items():
         setattr(spec, field, value)
@@ -97,3 +101,42 @@ async def test_a_server_that_never_answers_says_why_and_other_servers_do_not_not
             deaf = await seen(store, "deaf", lambda one: one.status.status == "Error")
             assert "did not finish its handshake within 1 s and was killed" in deaf.status.status_detail
             assert (await store.get(MCP_SERVERS, "good", "default")).status.ready
+
+
+LIMITED = Resources(limits=Limits(memory="64Mi", cpu="1"))
+MEMORY = "it used more than its memory limit of 64Mi; raise spec."
+HOLDS = "memory 64Mi and cpu 1 hold for all its processes together (cgroup v"
+
+
+@in_cgroups
+async def test_a_server_that_takes_too_much_memory_costs_its_call_which_is_told_why_and_is_started_again() -> None:
+    fails = [MCPToolOverride(tools=["eat"], on_interrupt="Fail")]
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions(()), MCP())):
+            await store.create(MCP_SERVERS, server("big", "hungry", resources=LIMITED, overrides=fails))
+            await ask(store, server="big")
+            output = (await ended_run(store)).status.output
+            assert f"was killed by SIGKILL because {MEMORY}resources.limits.memory, or have it" in output
+            again = await seen(store, "big", lambda one: "started again" in one.status.status_detail)
+            assert again.status.ready and f"SIGKILL because {MEMORY}resources" in again.status.status_detail
+            (limits,) = [c for c in again.status.conditions if c.type == "LimitsEnforced"]
+            assert (limits.status, limits.reason) == ("True", "Cgroup") and limits.message.startswith(HOLDS)
+
+
+@in_cgroups
+async def test_a_function_that_takes_too_much_memory_costs_its_call_which_is_told_why(tmp_path: Path) -> None:
+    (tmp_path / "hungry.py").write_text(
+        "def eat() -> str:\n    held = []\n    while True:\n        held.append(bytearray(b'x') * (1 << 20))\n"
+    )
+    function = FunctionTool(entrypoint="hungry:eat", resources=LIMITED)
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with looping(store, runners(Functions((tmp_path,)), MCP())):
+            spec = ToolSpec(function=function, on_interrupt="Fail")
+            await store.create(TOOLS, Tool(metadata=meta("eat"), spec=spec))
+            await ask(store, tool="eat")
+            output = (await ended_run(store)).status.output
+            assert f"SIGKILL because {MEMORY}function.resources.limits.memory, or have it" in output
+            tool = await store.get(TOOLS, "eat", "default")
+            assert [(c.reason, c.status) for c in tool.status.conditions if c.type == "LimitsEnforced"] == [
+                ("Cgroup", "True")
+            ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from kubechain.resources.limits import Resources
 from kubechain.resources.model import doc
 from kubechain.resources.reference import EnvVar
 from kubechain.resources.toolkind import ToolKind
@@ -22,6 +23,13 @@ class FunctionTool(ToolKind, kw_only=True, gc=False):
     env: Annotated[
         list[EnvVar], doc("The environment variables of the tool process. It gets no others.", max_length=100)
     ] = []
+    resources: (
+        Annotated[
+            Resources,
+            doc("What its tool process may use. Functions with the same variables and limits share a process."),
+        ]
+        | None
+    ) = None
 
     @property
     def variables(self) -> list[EnvVar]:

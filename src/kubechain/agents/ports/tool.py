@@ -128,13 +128,25 @@ class Description(Struct, frozen=True):
     effect: Effect = "NonIdempotent"
 
 
+class Held(Struct, frozen=True):
+    """Who holds the processes of a provider to their limits: the condition LimitsEnforced."""
+
+    enforced: bool
+    reason: str
+    detail: str
+
+
 class Described(Struct, frozen=True):
-    """What a provider offers: one tool, or many. `reason` and `detail` are its condition Ready."""
+    """What a provider offers: one tool, or many. `reason` and `detail` are its condition Ready.
+
+    `held` is None where it has no limits.
+    """
 
     tools: Sequence[Description]
     reason: str
     detail: str
     server: ServerInfo | None = None
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import Generic, TypeVar
 
-from kubechain.agents.ports.tool import Described, Environment, ToolRunner
+from msgspec.structs import replace
+
+from kubechain.agents.ports.tool import Described, Environment, Held, ToolRunner
 from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.caches import provider_secrets
 from kubechain.controllers.parts import Parts
@@ -15,12 +17,14 @@ from kubechain.controllers.setup.readiness import Found, Readiness, fingerprint
 from kubechain.errors import Terminal
 from kubechain.resources.kind import Kind
 from kubechain.resources.mcpserver import MCPServer, MCPServerStatus
+from kubechain.resources.model import Condition, timestamp, with_condition
 from kubechain.resources.tool import Tool, ToolStatus
 from kubechain.resources.toolkind import CONFIG_VERSION
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.controller import Next
 from kubechain.runtime.informer import Informer
 
+LIMITS = "LimitsEnforced"
 P = TypeVar("P", Tool, MCPServer)
 S = TypeVar("S", ToolStatus, MCPServerStatus)
 
@@ -71,7 +75,22 @@ class ProviderController(ABC, Generic[P, S]):
         if anew:
             await runner.forget(provider)
         described = await runner.describe(provider, env)
-        return Found(Assessment("Ready", described.reason, described.detail), self.told(provider, described))
+        status = self._with_limits(self.told(provider, described), described.held, provider.metadata.generation)
+        return Found(Assessment("Ready", described.reason, described.detail), status)
+
+    def _with_limits(self, status: S, held: Held | None, generation: int) -> S:
+        """The status with the condition that says who holds the limits; without it where there are none."""
+        if held is None:
+            return replace(status, conditions=[c for c in status.conditions if c.type != LIMITS])
+        condition = Condition(
+            type=LIMITS,
+            status="True" if held.enforced else "False",
+            reason=held.reason,
+            message=held.detail,
+            last_transition_time=timestamp(self._parts.clock()),
+            observed_generation=generation,
+        )
+        return replace(status, conditions=with_condition(status.conditions, condition))
 
     async def gone(self, last: P) -> None:
         """Interrupts running calls of its tools, and ends what was kept for it."""

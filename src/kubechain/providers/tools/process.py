@@ -10,17 +10,22 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from kubechain.agents.ports.tool import Held
 from kubechain.providers.tools import tether
+from kubechain.providers.tools.cgroups import NoCgroup, cgroups
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds, held_by_cgroup, held_by_rlimits, not_held
 
 _KILL_SECONDS = 5.0
 _READ_SECONDS = 1.0
 _STDOUT, _STDERR = 1, 2
+LOW_PRIORITY = 10
 _WATCHED = sys.platform == "linux"
 
 
@@ -34,7 +39,11 @@ class LocalProcess(asyncio.SubprocessProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.SubprocessTransport | None = None
-        self._tie = -1
+        self._tie: socket.socket | None = None
+        self.held: Held | None = None
+        """Who holds it to its limits, if it has any."""
+        self.over_memory = False
+        """Whether it has ended, and the kernel killed it or one that it started for its memory."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
@@ -52,6 +61,9 @@ class LocalProcess(asyncio.SubprocessProtocol):
             self._writable.set()
 
     def process_exited(self) -> None:
+        if self._tie is not None:
+            with contextlib.suppress(OSError):
+                self.over_memory = self._tie.recv(len(tether.MEMORY)) == tether.MEMORY
         self._exited.set()
 
     def pause_writing(self) -> None:
@@ -108,23 +120,25 @@ class LocalProcess(asyncio.SubprocessProtocol):
             finally:
                 if self._transport is not None:
                     self._transport.close()
+                if self._tie is not None:
+                    self._tie.close()
         return by_itself
 
     async def ended(self) -> None:
         """Returns when it, and on Linux everything that it started, has ended."""
         await self._exited.wait()
 
-    def tied(self, descriptor: int) -> None:
-        """`descriptor` is what its watcher watches."""
-        self._tie = descriptor
+    def tied(self, tie: socket.socket) -> None:
+        """`tie`: its watcher watches the other end."""
+        self._tie = tie
 
     def kill(self) -> None:
         """Kills the process and everything that it started."""
-        if self._tie >= 0:
-            os.close(self._tie)
-            self._tie = -1
-        else:
+        if self._tie is None:
             self._signal(signal.SIGKILL)
+            return
+        with contextlib.suppress(OSError):  # the watcher has ended
+            self._tie.shutdown(socket.SHUT_WR)
 
     async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -150,15 +164,17 @@ async def start(
     stdin: bool | int = False,
     output: tuple[int, int] = (subprocess.PIPE, subprocess.PIPE),
     folder: str = "/",
+    bounds: Bounds = NO_BOUNDS,
 ) -> LocalProcess:
-    """A process with exactly this environment, started in `folder`.
+    """A process with exactly this environment, started in `folder`, held to the bounds as well as can be here.
 
     `stdin`: a pipe if True, or a descriptor; `output`: two of them.
     """
-    theirs, ours = os.pipe() if _WATCHED else (-1, -1)
-    watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs)] if _WATCHED else []
     if isinstance(stdin, bool):
         stdin = subprocess.PIPE if stdin else subprocess.DEVNULL
+    limits, held = await asyncio.to_thread(_limits, bounds) if bounds else ([], None)
+    ours, theirs = socket.socketpair() if _WATCHED else (None, None)
+    watcher = [sys.executable, "-I", "-S", tether.__file__, str(theirs.fileno()), *limits, "--"] if theirs else []
     try:
         _, process = await asyncio.get_running_loop().subprocess_exec(
             LocalProcess,
@@ -169,16 +185,31 @@ async def start(
             stderr=output[1],
             env=dict(env),
             cwd=Path(folder),
-            pass_fds=(theirs,) if _WATCHED else (),
+            pass_fds=(theirs.fileno(),) if theirs else (),
             start_new_session=True,
         )
     except BaseException:
-        if _WATCHED:
-            os.close(ours)
+        tether.clear_away([word.partition("=")[2] for word in limits if word.startswith("cgroup=")], -1)
+        if ours:
+            ours.close()
         raise
     finally:
-        if _WATCHED:
-            os.close(theirs)
-    if _WATCHED:
+        if theirs:
+            theirs.close()
+    process.held = held
+    if ours:
+        ours.setblocking(False)
         process.tied(ours)
     return process
+
+
+def _limits(bounds: Bounds) -> tuple[list[str], Held]:
+    """What the watcher is told, and who holds the bounds."""
+    if not _WATCHED:
+        return [], not_held(sys.platform)
+    try:
+        folders, version = cgroups().make(bounds)
+    except NoCgroup as error:
+        words = [f"data={bounds.memory}"] if bounds.memory is not None else []
+        return [*words, f"nice={LOW_PRIORITY}"] if bounds.cpu else words, held_by_rlimits(bounds, str(error))
+    return [f"cgroup={folder}" for folder in folders], held_by_cgroup(bounds, version)

@@ -18,7 +18,9 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from kubechain.agents.ports.tool import Held
 from kubechain.providers.tools.environment import environment
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 from kubechain.providers.tools.process import start
 
 PYTHON = "{python}"
@@ -30,7 +32,7 @@ class Command(Struct, frozen=True):
     """What to start. `program`: an absolute path, a name on PATH, or PYTHON; `env`: what the manifest gives.
 
     `locale` adds LANG to the environment. `folder`: where it is started; a program with a slash in it that is no
-    absolute path is one in that folder, unless it is /.
+    absolute path is one in that folder, unless it is /. `bounds`: what it may use, together with all it starts.
     """
 
     program: str
@@ -38,6 +40,7 @@ class Command(Struct, frozen=True):
     env: Mapping[str, str] = field(default_factory=dict)
     locale: bool = False
     folder: str = "/"
+    bounds: Bounds = NO_BOUNDS
 
     def __repr__(self) -> str:
         """Without the environment, which may have secrets in it."""
@@ -57,6 +60,16 @@ class ToolProcess(Protocol):
 
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
+
+    @property
+    def held(self) -> Held | None:
+        """Who holds it to its limits, if it has any."""
+        ...
+
+    @property
+    def over_memory(self) -> bool:
+        """Whether it has ended, and the kernel killed it or one that it started for its memory."""
+        ...
 
     @property
     def returncode(self) -> int | None:
@@ -95,7 +108,7 @@ async def here(command: Command, stdin: bool | socket.socket = False) -> ToolPro
     """Starts it on this machine. Raises ProgramNotFound, FolderNotFound, OSError."""
     argv, env = resolved(command)
     descriptor = stdin if isinstance(stdin, bool) else stdin.fileno()
-    return await start(argv, env, descriptor, folder=command.folder)
+    return await start(argv, env, descriptor, folder=command.folder, bounds=command.bounds)
 
 
 def resolved(command: Command) -> tuple[list[str], dict[str, str]]:

@@ -1,10 +1,12 @@
 """Watches one tool process, so that none of its processes outlives KubeChain, even if KubeChain is killed.
 
-`python -I -S tether.py WATCH PROGRAM ARG...` runs PROGRAM as its child, with exactly the environment it was
-given, and waits. It kills every process that descends from PROGRAM, detached ones too, as soon as PROGRAM has
-ended or the other end of the descriptor WATCH is closed, because KubeChain has stopped it or has ended. It
-ends as PROGRAM did: with its exit code, or by its signal. Only for Linux: elsewhere a process ends when its input
-pipe does. It runs alone and never imports anything outside the standard library.
+`python -I -S tether.py WATCH [LIMIT=VALUE]... -- PROGRAM ARG...` runs PROGRAM as its child, with exactly the
+environment it was given and within the limits, and waits. It kills every process that descends from PROGRAM,
+detached ones too, as soon as PROGRAM has ended or the other end of the socket WATCH is closed, because KubeChain
+has stopped it or has ended. Then it removes the cgroups that it was given, writes MEMORY into the socket if the
+kernel killed a process in them for its memory, and ends as PROGRAM did: with its exit code, or by its signal. Only
+for Linux: elsewhere a process ends when its input pipe does. It runs alone and never imports anything outside the
+standard library.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
+MEMORY = b"memory"
 
 
 def tie(parent: int) -> None:
@@ -42,11 +45,17 @@ def given_environment() -> dict[bytes, bytes]:
     return {name: value for name, _, value in pairs}
 
 
-def become(argv: list[str], watch: int, parent: int) -> NoReturn:
+def become(argv: list[str], limits: list[tuple[str, str]], watch: int, parent: int) -> NoReturn:
     """Replaces this process, a child of the watcher, with the program."""
     os.close(watch)
     os.setsid()
     tie(parent)
+    try:
+        for kind, value in limits:
+            limit(kind, value)
+    except OSError as error:
+        os.write(_STDERR, f"its limits cannot be set: {error}\n".encode())
+        os._exit(126)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which the interpreter ignores, and programs would go on to
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -55,6 +64,42 @@ def become(argv: list[str], watch: int, parent: int) -> NoReturn:
     except OSError as error:
         os.write(_STDERR, f"{argv[0]} cannot be started: {error.strerror}\n".encode())
         os._exit(126)
+
+
+def limit(kind: str, value: str) -> None:
+    """Holds this process, and what it will start, to a limit."""
+    match kind:
+        case "cgroup":
+            Path(value, "cgroup.procs").write_text("0")
+        case "data":
+            resource.setrlimit(resource.RLIMIT_DATA, (int(value), int(value)))
+        case "nice":
+            os.nice(int(value))
+
+
+def killed_for_memory(cgroup: str) -> bool:
+    """Whether the kernel has killed a process in the cgroup because it reached its memory limit."""
+    for file in ("memory.events", "memory.oom_control"):
+        try:
+            lines = Path(cgroup, file).read_text().splitlines()
+        except OSError:
+            continue
+        return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in lines)
+    return False
+
+
+def clear_away(cgroups: list[str], watch: int) -> None:
+    """Removes the cgroups, and tells KubeChain whether the memory was too small."""
+    try:
+        if any(killed_for_memory(cgroup) for cgroup in cgroups):
+            os.write(watch, MEMORY)
+    except OSError:  # KubeChain has ended
+        pass
+    for cgroup in cgroups:
+        try:
+            Path(cgroup).rmdir()
+        except OSError:
+            continue
 
 
 def let_go(watch: int) -> None:
@@ -158,16 +203,20 @@ def _ask_to_end(child: int) -> None:
 
 
 def main() -> NoReturn:
-    """`tether.py WATCH PROGRAM ARG...`"""
-    watch, argv = int(sys.argv[1]), sys.argv[2:]
+    """`tether.py WATCH [LIMIT=VALUE]... -- PROGRAM ARG...`"""
+    cut = sys.argv.index("--")
+    watch, argv = int(sys.argv[1]), sys.argv[cut + 1 :]
+    limits = [(kind, value) for kind, _, value in (word.partition("=") for word in sys.argv[2:cut])]
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be handed on
     watcher = os.getpid()
     child = os.fork()
     if not child:
-        become(argv, watch, watcher)
+        become(argv, limits, watch, watcher)
     let_go(watch)
-    end_like(end_descendants(child, wait(child, watch)))
+    status = end_descendants(child, wait(child, watch))
+    clear_away([value for kind, value in limits if kind == "cgroup"], watch)
+    end_like(status)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from kubechain.agents.ports.tool import Held
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
+
 MAX_BYTES = 16 * 1024 * 1024
 _LENGTH = 4
 _READ_BYTES = 64 * 1024
@@ -33,6 +36,7 @@ class Begin(Struct, frozen=True, tag=True):
     env: Mapping[str, str]
     locale: bool
     folder: str = "/"
+    bounds: Bounds = NO_BOUNDS
 
 
 class Finish(Struct, frozen=True, tag=True):
@@ -43,9 +47,10 @@ class Finish(Struct, frozen=True, tag=True):
 
 
 class Began(Struct, frozen=True, tag=True):
-    """It runs."""
+    """It runs. `held`: who holds it to its bounds."""
 
     id: int
+    held: Held | None = None
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -63,6 +68,7 @@ class Ended(Struct, frozen=True, tag=True):
     id: int
     code: int
     by_itself: bool
+    over_memory: bool = False
 
 
 Message = Begin | Finish | Began | Refused | Ended

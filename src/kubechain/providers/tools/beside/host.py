@@ -109,13 +109,13 @@ class Host:
         process = await self._started(begin, descriptors)
         if process is None:
             return
-        self._channel.send(Began(begin.id))
+        self._channel.send(Began(begin.id, process.held))
         self._running[begin.id] = process
         try:
             await process.ended()
             finishing = self._finishing.get(begin.id)
             by_itself = finishing is None or (await asyncio.gather(finishing, return_exceptions=True))[0] is True
-            self._channel.send(Ended(begin.id, process.returncode or 0, by_itself))
+            self._channel.send(Ended(begin.id, process.returncode or 0, by_itself, process.over_memory))
         finally:
             del self._running[begin.id]
             self._finishing.pop(begin.id, None)
@@ -126,7 +126,7 @@ class Host:
         stdin, stdout, stderr = descriptors
         try:
             argv, env = resolved(Command(begin.program, begin.args, begin.env, begin.locale, begin.folder))
-            return await start(argv, env, stdin, (stdout, stderr), begin.folder)
+            return await start(argv, env, stdin, (stdout, stderr), begin.folder, begin.bounds)
         except OSError as error:
             self._channel.send(Refused(begin.id, _missing(error), error.errno or 0, error.strerror or str(error)))
             return None

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import cast
 
+from kubechain.agents.ports.tool import Held
+
 _END_SECONDS = 10.0
 """How long a killed process may take to be gone, beyond its grace."""
 _READ_SECONDS = 1.0
@@ -26,6 +28,8 @@ class RemoteProcess:
         self.stdout = asyncio.StreamReader()
         self.stderr = asyncio.StreamReader()
         self.input = _Input()
+        self.held: Held | None = None
+        self.over_memory = False
         self.outputs: list[asyncio.BaseTransport] = []
         self._finish = finish
         self._over = asyncio.Event()

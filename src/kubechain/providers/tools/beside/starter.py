@@ -98,7 +98,9 @@ class Beside:
         process = RemoteProcess(lambda grace: channel.send(Finish(number, grace)))
         began = self._starting[number] = asyncio.get_running_loop().create_future()
         theirs = await pipes(process, stdin)
-        begin = Begin(number, command.program, command.args, command.env, command.locale, command.folder)
+        begin = Begin(
+            number, command.program, command.args, command.env, command.locale, command.folder, command.bounds
+        )
         channel.send(begin, theirs)
         self._running[number] = process
         try:
@@ -132,14 +134,17 @@ class Beside:
 
     def _heard(self, message: Message, _: list[int]) -> None:
         match message:
-            case Began(number):
+            case Began(number, held):
+                if process := self._running.get(number):
+                    process.held = held
                 if (began := self._starting.get(number)) and not began.done():
                     began.set_result(None)
             case Refused(number):
                 if (began := self._starting.get(number)) and not began.done():
                     began.set_exception(_refusal(message))
-            case Ended(number, code, by_itself):
+            case Ended(number, code, by_itself, over_memory):
                 if process := self._running.pop(number, None):
+                    process.over_memory = over_memory
                     process.over(code, by_itself=by_itself)
             case Begin() | Finish():
                 self.disconnect()

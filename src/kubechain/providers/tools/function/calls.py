@@ -11,7 +11,8 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from kubechain.agents.ports.tool import Environment
+from kubechain.agents.ports.tool import Environment, Held
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 
 
 class FunctionSignature(Struct, frozen=True):
@@ -19,6 +20,7 @@ class FunctionSignature(Struct, frozen=True):
 
     description: str
     parameters: Raw
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,13 @@ class FunctionCall:
     """Names of the variables whose values come from Secrets, and are shown to nobody."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Whose call it is, for the log: `tool`, `task_run`."""
+    bounds: Bounds = NO_BOUNDS
 
 
 class FunctionProcesses(Protocol):
     """Runs Python functions in tool processes that outlive a call and end with the program."""
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
+    async def inspect(self, entrypoint: str, env: Environment, bounds: Bounds = NO_BOUNDS) -> FunctionSignature:
         """Raises Terminal (no such module or function, with the import error's text)."""
         ...
 

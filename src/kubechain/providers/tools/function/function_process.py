@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kubechain.agents.ports.tool import Held
 from kubechain.errors import Transient
 from kubechain.providers.tools.environment import secrets
 from kubechain.providers.tools.function.frames import (
@@ -23,6 +24,7 @@ from kubechain.providers.tools.function.frames import (
     Request,
     frame,
 )
+from kubechain.providers.tools.limits import Bounds, about_memory
 from kubechain.providers.tools.output import Output
 from kubechain.providers.tools.starting import PYTHON, Command, Starter, ending
 
@@ -45,11 +47,14 @@ class FunctionProcess:
     for ten minutes is killed as well, because its environment may not be needed any more.
     """
 
-    def __init__(self, env: Mapping[str, str], folders: Sequence[Path], start: Starter) -> None:
+    def __init__(self, env: Mapping[str, str], bounds: Bounds, folders: Sequence[Path], start: Starter) -> None:
         self.suspect = False
         self._retired = False
         self._stopping = False
-        self._env = env
+        self._env = dict(env)
+        self._bounds = bounds
+        self.held: Held | None = None
+        """Who holds it to its bounds, if it has any; known once it has answered."""
         self._folders = folders
         self._start = start
         self._pending: dict[int, asyncio.Future[Reply]] = {}
@@ -150,18 +155,21 @@ class FunctionProcess:
         with ours, theirs:
             process = await self._start(self._command(), theirs)
             theirs.close()
+            self.held = process.held
             async with asyncio.TaskGroup() as group:
                 readers = [group.create_task(self._output.pump(s)) for s in (process.stdout, process.stderr)]
                 try:
                     await self._hand_out(ours)
                 finally:
                     await process.finish(readers)
-            return ending(process)
+            field = "spec.function.resources.limits.memory"
+            words = self._output.tail
+            return ending(process) + about_memory(self._bounds, process.held, process.over_memory, words, field)
 
     def _command(self) -> Command:
         module = "kubechain.providers.tools.function.function_server"
         folders = (str(folder) for folder in self._folders)
-        return Command(PYTHON, ("-I", "-u", "-m", module, *folders), self._env, locale=True)
+        return Command(PYTHON, ("-I", "-u", "-m", module, *folders), self._env, locale=True, bounds=self._bounds)
 
     async def _hand_out(self, ours: socket.socket) -> None:
         """Hands out replies until the process closes the socket."""

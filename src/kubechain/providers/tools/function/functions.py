@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import (
@@ -37,11 +37,13 @@ from kubechain.providers.tools.function.frames import (
     Unusable,
 )
 from kubechain.providers.tools.function.function_process import FunctionProcess, next_id
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds, bounds_of
 from kubechain.providers.tools.starting import Starter, here
 from kubechain.resources.tool import Tool
 from kubechain.resources.tool_function import FunctionTool
 
 INSPECT_SECONDS = 30.0
+Key: TypeAlias = tuple[tuple[tuple[str, str], ...], Bounds]
 
 
 class FunctionRunner(ToolRunner):
@@ -56,21 +58,22 @@ class FunctionRunner(ToolRunner):
         return isinstance(provider, Tool) and provider.spec.function is not None
 
     async def describe(self, provider: Provider, env: Environment) -> Described:
-        entrypoint = _function(provider).entrypoint
-        signature = await self._processes.inspect(entrypoint, env)
+        function = _function(provider)
+        signature = await self._processes.inspect(function.entrypoint, env, bounds_of(function.resources))
         tool = Description(provider.metadata.name, signature.description, signature.parameters)
-        return Described([tool], "FunctionFound", f"Function {entrypoint} is ready")
+        return Described([tool], "FunctionFound", f"Function {function.entrypoint} is ready", held=signature.held)
 
     async def start(self, run: ToolRun) -> Done:
-        entrypoint = _function(run.provider).entrypoint
+        function = _function(run.provider)
         call = FunctionCall(
-            entrypoint,
+            function.entrypoint,
             run.arguments,
             run.timeout,
             run.env,
             run.idempotency_key,
             hidden=secret_names(run.provider),
             about={"tool": run.call.spec.tool, "task_run": run.call.spec.task_run},
+            bounds=bounds_of(function.resources) if function.resources else NO_BOUNDS,
         )
         return Done(await self._processes.call(call))
 
@@ -84,23 +87,23 @@ class Functions(FunctionProcesses):
     def __init__(self, search_path: Sequence[Path] = (), start: Starter = here) -> None:
         self._folders = tuple(folder.absolute() for folder in search_path)
         self._start = start
-        self._current: dict[tuple[tuple[str, str], ...], FunctionProcess] = {}
+        self._current: dict[Key, FunctionProcess] = {}
         self._living: set[FunctionProcess] = set()
         self._closed = False
 
-    async def inspect(self, entrypoint: str, env: Environment) -> FunctionSignature:
+    async def inspect(self, entrypoint: str, env: Environment, bounds: Bounds = NO_BOUNDS) -> FunctionSignature:
         """A function's description and JSON Schema, from disk again if its file has changed.
 
         Raises Terminal (ImportFailed, NoSuchFunction, UnfitFunction) or Transient.
         """
-        reply = await self._described(entrypoint, env)
+        reply = await self._described(entrypoint, env, bounds)
         if reply.stale:
-            self._process(env).retire()
-            reply = await self._described(entrypoint, env)
+            self._process(env, bounds).retire()
+            reply = await self._described(entrypoint, env, bounds)
         if isinstance(reply, Unusable):
             raise _out_of_turn(reply, env)
         described = reply
-        return FunctionSignature(described.description, described.parameters)
+        return FunctionSignature(described.description, described.parameters, self._process(env, bounds).held)
 
     async def call(self, call: FunctionCall) -> str:
         """The function's result as text, cut to result.MAX_RESULT_BYTES.
@@ -109,7 +112,7 @@ class Functions(FunctionProcesses):
         """
         document = call.arguments.decode("utf-8", "replace")
         request = Invoke(next_id(), call.entrypoint, document, call.idempotency_key, call.hidden)
-        reply = await self._ask(request, call.env, call.timeout, call.about)
+        reply = await self._ask(request, call.env, call.bounds, call.timeout, call.about)
         match reply:
             case Returned():
                 return reply.text
@@ -126,17 +129,22 @@ class Functions(FunctionProcesses):
             process.stop()
         await asyncio.gather(*(process.task for process in processes), return_exceptions=True)
 
-    async def _described(self, entrypoint: str, env: Environment) -> Signature | Unusable:
-        reply = await self._ask(Inspect(next_id(), entrypoint), env, INSPECT_SECONDS, {})
+    async def _described(self, entrypoint: str, env: Environment, bounds: Bounds) -> Signature | Unusable:
+        reply = await self._ask(Inspect(next_id(), entrypoint), env, bounds, INSPECT_SECONDS, {})
         if isinstance(reply, Signature | Unusable):
             return reply
         raise _out_of_turn(reply, env)
 
     async def _ask(
-        self, request: Inspect | Invoke, env: Environment, timeout: float, about: Mapping[str, str]
+        self,
+        request: Inspect | Invoke,
+        env: Environment,
+        bounds: Bounds,
+        timeout: float,
+        about: Mapping[str, str],
     ) -> Reply:
         try:
-            return await self._process(env).ask(request, timeout, about)
+            return await self._process(env, bounds).ask(request, timeout, about)
         except TimeoutError as error:
             raise Transient(
                 f"function {request.entrypoint} did not answer within {timeout:g} s; raise the tool's timeout or "
@@ -146,26 +154,26 @@ class Functions(FunctionProcesses):
         except Transient as error:
             raise Transient(f"function {request.entrypoint}: {error}", reason=error.reason) from error
 
-    def _process(self, env: Mapping[str, str]) -> FunctionProcess:
-        """The process for new calls in this environment.
+    def _process(self, env: Mapping[str, str], bounds: Bounds) -> FunctionProcess:
+        """The process for new calls in this environment and within these bounds.
 
         Starts another one if the last one cannot be used any more.
         """
         if self._closed:
             raise Transient("the program is shutting down", reason="ShuttingDown")
-        key = tuple(sorted(env.items()))
+        key = (tuple(sorted(env.items())), bounds)
         process = self._current.get(key)
         if process is not None and process.usable:
             return process
         if process is not None and not process.task.done():
             process.retire()
-        fresh = FunctionProcess(dict(key), self._folders, self._start)
+        fresh = FunctionProcess(env, bounds, self._folders, self._start)
         self._current[key] = fresh
         self._living.add(fresh)
         fresh.task.add_done_callback(lambda _: self._bury(key, fresh))
         return fresh
 
-    def _bury(self, key: tuple[tuple[str, str], ...], process: FunctionProcess) -> None:
+    def _bury(self, key: Key, process: FunctionProcess) -> None:
         self._living.discard(process)
         if self._current.get(key) is process:
             del self._current[key]

@@ -21,6 +21,7 @@ from kubechain.agents.ports.tool import (
 )
 from kubechain.agents.ports.tool import InputRequired as NeedsInput
 from kubechain.errors import Terminal, Transient
+from kubechain.providers.tools.limits import bounds_of
 from kubechain.providers.tools.mcp.questions import question
 from kubechain.providers.tools.mcp.server import (
     IDLE_SECONDS,
@@ -76,7 +77,7 @@ class MCPRunner(ToolRunner):
         tools = [_described(server, tool) for tool in kept]
         detail = sentence(kept, left_out, len(found.tools) - len(offered)) + so_far(found)
         info = ServerInfo(name=found.server_name, version=found.server_version, protocol=found.protocol)
-        return Described(tools, "Idle" if found.idle else "Connected", detail, info)
+        return Described(tools, "Idle" if found.idle else "Connected", detail, info, found.held)
 
     async def start(self, run: ToolRun) -> Done | Parked:
         server = _server(run.provider)
@@ -155,6 +156,7 @@ def target_of(server: MCPServer, env: Environment) -> Target:
             spec.working_dir or "/",
             start,
             seconds(spec.idle_timeout) if spec.idle_timeout else IDLE_SECONDS,
+            bounds_of(spec.resources),
         )
     headers = headers_of(spec.headers, spec.auth, env)
     return ServerAddress(

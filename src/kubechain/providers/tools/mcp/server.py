@@ -13,6 +13,8 @@ from msgspec import Raw, Struct
 
 from kubechain.agents.call.outcome import Artifact
 from kubechain.providers.web.credentials import Client
+from kubechain.agents.ports.tool import Held
+from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
 from kubechain.resources.effect import Effect
 from kubechain.resources.json import JsonObject
 from kubechain.resources.toolcall import ExternalWork
@@ -36,6 +38,7 @@ class ServerCommand:
     """How long it may take to agree on a protocol."""
     idle_seconds: float = IDLE_SECONDS
     """After how long without a request it is stopped; 0: never."""
+    bounds: Bounds = NO_BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class Discovery(Struct, frozen=True):
     restarts: int = 0
     last_end: str = ""
     """How its process ended the last time, with what it printed last."""
+    held: Held | None = None
 
 
 class MCPSessions(Protocol):

@@ -12,10 +12,13 @@ import importlib
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
 from kubechain.providers.tools.environment import redacted, secrets
+from kubechain.providers.tools.limits import about_memory
 from kubechain.providers.tools.mcp.idle import Idle
 from kubechain.providers.tools.mcp.pace import Pace
 from kubechain.providers.tools.mcp.progress import Told
@@ -66,7 +69,9 @@ async def _nothing(_: Connection) -> None:
 async def launched(command: ServerCommand, start: Starter) -> ToolProcess:
     """The server's process. Raises Terminal, Transient, OSError."""
     try:
-        what = Command(command.command, command.args, dict(command.env), folder=command.folder)
+        what = Command(
+            command.command, command.args, dict(command.env), folder=command.folder, bounds=command.bounds
+        )
         return await start(what, stdin=True)
     except ProgramNotFound:
         raise Terminal(not_found(command.command, command.folder), reason="CommandNotFound") from None
@@ -182,8 +187,8 @@ class Session:
         finally:
             self._listing -= 1
         self._pace.listed(found)
-        self.found = found
-        return found
+        self.found = replace(found, held=self._process.held if self._process is not None else None)
+        return self.found
 
     async def call(self, request: ToolRequest, arguments: JsonObject, timeout: float) -> CallAnswer:
         """What the call came to. Raises ToolError, Transient, Terminal."""
@@ -268,7 +273,15 @@ class Session:
             process.close_stdin()
             readers.append(asyncio.create_task(drain(process.stdout)))
             by_itself = await process.finish(readers, grace=STOP_SECONDS)
-        return (ending(process) if by_itself and why == CLOSED else why), by_itself and why == CLOSED
+        by_itself = by_itself and why == CLOSED
+        return ((ending(process) if by_itself else why) + self._about_memory(process)), by_itself
+
+    def _about_memory(self, process: ToolProcess) -> str:
+        """What the end of the process has to do with its memory limit, if anything."""
+        bounds = self.target.bounds
+        return about_memory(
+            bounds, process.held, process.over_memory, self._output.tail, "spec.resources.limits.memory"
+        )
 
     async def _converse(self, process: ToolProcess) -> str:
         """Runs the connection until the server ends or becomes unusable. Returns which of the two."""
