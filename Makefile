@@ -44,6 +44,7 @@ quick-tests:
 parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in 15 minutes
 	@$(BIN)/python -m tests.parts.kubectl
 	@$(BIN)/python -m tests.parts.node
+	@$(BIN)/python -m tests.parts.mcpservers
 	@$(BIN)/python -m tests.parts.localmodel
 	@$(BIN)/python -m tests.parts.apiserver
 	@$(BIN)/python -m tests.parts.helm
