@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from kubechain.agents.ports.model import Endpoint, Progress, Reply, ToolOffer
+from kubechain.app.loops import control_loops
+from kubechain.controllers.assembly import Outside
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
 from kubechain.providers.tools.table import runners
+from kubechain.resources.agent import AGENTS
 from kubechain.resources.limits import Limits, Resources
 from kubechain.resources.mcpserver import MCP_SERVERS, MCPServer, MCPServerSpec, MCPToolOverride
+from kubechain.resources.message import FunctionCall, Message, RequestedCall
 from kubechain.resources.tool import TOOLS, Tool, ToolSpec
 from kubechain.resources.tool_function import FunctionTool
 from kubechain.runtime.api import Change, WatchOptions
@@ -140,3 +145,56 @@ async def test_a_function_that_takes_too_much_memory_costs_its_call_which_is_tol
             assert [(c.reason, c.status) for c in tool.status.conditions if c.type == "LimitsEnforced"] == [
                 ("Cgroup", "True")
             ]
+
+
+class Turns:
+    """A model that calls these tools, one in each turn, and keeps which ones it was offered.
+
+    The first turn is answered at once, the others when the gate is open.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self.gate = asyncio.Event()
+        self.offered: list[list[str]] = []
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        messages: Sequence[Message],
+        tools: Sequence[ToolOffer],
+        progress: Progress | None = None,
+    ) -> Reply:
+        if self.offered:
+            await self.gate.wait()
+        self.offered.append([tool.name for tool in tools])
+        turn = len(self.offered)
+        if turn > len(self._names):
+            return Reply(Message(role="assistant", content=messages[-1].content))
+        function = FunctionCall(name=self._names[turn - 1], arguments="{}")
+        return Reply(Message(role="assistant", tool_calls=[RequestedCall(id=f"call_{turn}", function=function)]))
+
+    async def check(self, endpoint: Endpoint) -> str:
+        return "ready"
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_a_server_that_changes_its_tools_under_a_run_costs_the_run_only_the_tools_that_are_gone() -> None:
+    model = Turns("s__turn", "s__old")
+    async with asyncio.timeout(60), Store.open(None, clock=now) as store:
+        async with control_loops(store, Outside(model, runners(Functions(()), MCP()), {})):
+            await store.create(MCP_SERVERS, server("s", "turning"))
+            await ask(store, server="s")
+            await seen(store, "s", lambda one: [tool.name for tool in one.status.tools] == ["new"])
+            async with aclosing(store.watch(AGENTS, "default", WatchOptions(initial_events=True))) as events:
+                async for event in events:
+                    if isinstance(event, Change) and [t.name for t in event.object.status.tools] == ["s__new"]:
+                        break
+            model.gate.set()
+            run = await ended_run(store)
+    assert model.offered[0] == ["s__turn", "s__old"]
+    assert model.offered[2] == ["s__new"]
+    assert run.status.phase == "FinalAnswer"
+    assert 'there is no tool "s__old"' in run.status.output or "Unknown tool: old" in run.status.output

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from kubechain.errors import Terminal, Transient
 from kubechain.providers.tools.mcp import restarts
@@ -185,3 +186,20 @@ async def test_two_hundred_restarts_of_a_server_leave_no_process_and_no_descript
     before = left()
     await asyncio.gather(*(lives(f"default/{n}", 50) for n in range(4)))
     assert left() == before
+
+
+async def test_answers_out_of_order_reach_those_who_asked(servers: MCP) -> None:
+    waiting = asyncio.create_task(call(servers, "wait"))
+    assert await call(servers, "release") == "released"
+    assert await waiting == "waited"
+
+
+async def test_a_flood_on_stderr_delays_no_call_and_fills_no_log(servers: MCP) -> None:
+    with structlog.testing.capture_logs() as logs:
+        flood = asyncio.create_task(call(servers, "shout", lines=50_000))
+        pids = {await call(servers, "pid") for _ in range(20)}
+        assert await flood == "quiet"
+    assert len(pids) == 1
+    assert len(logs) < 50_000 / 10
+    found = await servers.discover(OWNER, plain(), 20)
+    assert not found.restarts

@@ -2,8 +2,8 @@
 
 `starting` calls it. Each process with limits gets a cgroup of its own, which the process enters before its program
 starts, and which its watcher (tether.py) removes. Nothing outside the cgroup that this program runs in is touched.
-With version 2 a cgroup that has processes cannot pass controllers on: if nobody else is in it, this program moves
-into a child of it first; otherwise it does without.
+With version 2 a cgroup that has processes cannot pass controllers on: if nobody else is in it, this program and
+its processes move into a child of it first; otherwise it does without.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kubechain.providers.tools.limits import Bounds
+from kubechain.providers.tools.tether import descendants
 
 Controller = Literal["memory", "cpu"]
 PREFIX = "kubechain-"
@@ -179,12 +180,13 @@ def _delegated(own: Path, controller: Controller) -> Path:
             return folder
     if controller not in _words(own / "cgroup.controllers"):
         raise NoCgroup(f"{own} has no {controller} controller; delegate it, as systemd does with Delegate=yes")
-    others = {int(pid) for pid in _words(own / "cgroup.procs")} - {os.getpid()}
-    if others:
+    inside, family = {int(pid) for pid in _words(own / "cgroup.procs")}, {os.getpid(), *descendants()}
+    if not inside <= family:
         raise NoCgroup(f"other processes run in {own}; start KubeChain in a cgroup of its own")
     main = own / _OWN
     main.mkdir(exist_ok=True)
-    (main / "cgroup.procs").write_text(str(os.getpid()))
+    for pid in inside:
+        (main / "cgroup.procs").write_text(str(pid))
     for each in set(_words(own / "cgroup.controllers")) & set(_controllers()):
         (own / "cgroup.subtree_control").write_text(f"+{each}")
     return own
