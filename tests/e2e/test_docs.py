@@ -201,6 +201,7 @@ def test_the_page_about_sub_agents_prints_what_it_says(shell: Shell) -> None:
             assert even(CHILD.sub("greeter-xxxxxxxxxx", printed)) == even(block.prints), block.commands
 
 
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
 def test_the_page_about_mcp_servers_over_stdio_prints_what_it_says(shell: Shell) -> None:
     told = shell.read_aloud(ROOT / "docs" / "guides" / "mcp-stdio.md")
     for block, printed in told:

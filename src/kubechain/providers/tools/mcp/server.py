@@ -12,9 +12,9 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import Raw, Struct
 
 from kubechain.agents.call.outcome import Artifact
-from kubechain.providers.web.credentials import Client
 from kubechain.agents.ports.tool import Held
 from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
+from kubechain.providers.web.credentials import Client
 from kubechain.resources.effect import Effect
 from kubechain.resources.json import JsonObject
 from kubechain.resources.toolcall import ExternalWork
