@@ -102,6 +102,9 @@ class Ledger:
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._thread = thread or ThreadPoolExecutor(1, "store-writer")
+        self._thread.submit(
+            int
+        )  # the thread starts now: where none can start, a later commit would stay in its line
         self._recent = Recent(remember)
         self._pending: dict[Address, Entry] = {}
         self._collecting = _Batch()
@@ -194,11 +197,11 @@ class Ledger:
                 self._landed(batch, self._commit())
                 self._slow = _SLOW if perf_counter() - begun > _QUICK else 0
 
-    def _commit(self) -> sqlite3.Error | None:
+    def _commit(self) -> Exception | None:
         try:
             self._writing.execute("COMMIT")
             return None
-        except sqlite3.Error as error:
+        except Exception as error:  # in the thread as well, those who wait must hear of it
             return error
 
     def _landed(self, batch: _Batch, error: Exception | None) -> None:

@@ -271,6 +271,29 @@ async def test_a_module_changed_on_disk_is_loaded_anew_when_it_is_inspected(tmp_
         await functions.close()
 
 
+@pytest.mark.parametrize("lazily", [False, True])
+async def test_a_package_from_elsewhere_that_changed_is_loaded_anew_as_well(tmp_path: Path, lazily: bool) -> None:
+    """Wherever it is installed, and also where the function imports it only when it runs."""
+    functions, package = tmp_path / "functions", tmp_path / "installed" / "elsewhere.py"
+    functions.mkdir()
+    package.parent.mkdir()
+    package.write_text('WORD = "one"\n')
+    top, inside = ("", "    import elsewhere\n") if lazily else ("import elsewhere\n", "")
+    (functions / "using.py").write_text(
+        f"import sys\nsys.path.append({str(package.parent)!r})\n{top}"
+        f'def f() -> str:\n    """F."""\n{inside}    return elsewhere.WORD\n'
+    )
+    runner = Functions([functions])
+    try:
+        await runner.inspect("using:f", {})
+        assert await runner.call(call("using:f")) == "one"
+        package.write_text('WORD = "number two"\n')
+        await runner.inspect("using:f", {})
+        assert await runner.call(call("using:f")) == "number two"
+    finally:
+        await runner.close()
+
+
 async def test_what_was_wrong_with_the_code_heals_when_the_file_does(tmp_path: Path) -> None:
     functions = Functions([tmp_path])
     source, helper = tmp_path / "healing.py", tmp_path / "healing_helper.py"

@@ -15,7 +15,8 @@ class EventStream:
     """Fed with pieces as they come; `feed` returns the data that the piece completed."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        """What has come of the line that is not complete yet."""
         self._total = 0
 
     def feed(self, piece: bytes) -> list[bytes]:
@@ -23,8 +24,9 @@ class EventStream:
         self._total += len(piece)
         if self._total > LONGEST_STREAM or len(self._rest) > LONGEST_LINE:
             raise OverflowError("a stream or a line without end")
+        self._rest += piece
         if b"\n" not in piece:
-            self._rest += piece
             return []
-        *lines, self._rest = (self._rest + piece).removeprefix(BOM).split(b"\n")
+        *lines, rest = bytes(self._rest).removeprefix(BOM).split(b"\n")
+        self._rest = bytearray(rest)
         return [line[5:].strip() for line in lines if line.startswith(b"data:")]

@@ -16,9 +16,10 @@ import os
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -55,22 +56,33 @@ class NoFunction(Exception):
 
 
 class Files:
-    """When the users' source files were last changed, as of their import."""
+    """When the files that users' functions import were last changed, as of their import.
 
-    def __init__(self, folders: list[str]) -> None:
-        self._folders = tuple(folder.rstrip("/") + "/" for folder in folders)
+    These are their own modules and the packages they use, wherever installed; not what this process has itself.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.time_ns()
+        self._own = set(self._files())
         self._loaded: dict[str, int] = {}
 
     def note(self) -> None:
         """Records files that were imported since the last call."""
-        for module in list(sys.modules.values()):
-            file = getattr(module, "__file__", None)
-            if file and file.startswith(self._folders) and file not in self._loaded:
+        for file in self._files():
+            if file not in self._loaded and file not in self._own:
                 self._loaded[file] = self._changed(file)
 
     def stale(self) -> bool:
-        """Whether any of these files has changed."""
-        return any(self._changed(file) != then for file, then in self._loaded.items())
+        """Whether any of these files has changed; also one that a function imported while it ran."""
+        unseen = (file for file in self._files() if file not in self._loaded and file not in self._own)
+        return any(self._changed(file) != then for file, then in self._loaded.items()) or any(
+            self._changed(file) > self._began for file in unseen
+        )
+
+    def _files(self) -> Iterator[str]:
+        for module in list(sys.modules.values()):
+            if file := getattr(module, "__file__", None):
+                yield file
 
     def _changed(self, file: str) -> int:
         try:
@@ -269,10 +281,10 @@ def _raised(number: int, error: BaseException) -> Failed:
     return Failed(number, limited(f"{name}: {text}" if text else f"raised {name}"))
 
 
-async def serve(connection: socket.socket, folders: list[str]) -> None:
+async def serve(connection: socket.socket) -> None:
     """Answers until the other end is closed."""
     loop = asyncio.get_running_loop()
-    FunctionServer(connection, Files(folders), loop).recruit()
+    FunctionServer(connection, Files(), loop).recruit()
     await loop.create_future()
 
 
@@ -289,7 +301,7 @@ def main() -> None:
     connection, folders = taken(0), sys.argv[1:]
     sys.path[:0] = folders
     sys.stdout, sys.stderr = cast("TextIO", Attributed(sys.stdout)), cast("TextIO", Attributed(sys.stderr))
-    asyncio.run(serve(connection, folders))
+    asyncio.run(serve(connection))
 
 
 if __name__ == "__main__":
