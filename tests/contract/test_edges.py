@@ -148,3 +148,29 @@ async def test_openapi_v2_describes_every_kind_in_json(http: Client) -> None:
     assert {"Agent", "TaskRun", "ConfigMap", "Event", "Lease"} <= kinds
     assert "#/components/" not in json.dumps(found)
     assert "io.k8s.api.core.v1.Event" in (await http("GET", "/openapi/v3/api/v1")).body["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("/api/v1/namespaces/default/serviceaccounts/bot/token", "TokenRequest"),
+        ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+        ("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview"),
+    ],
+)
+async def test_a_request_that_is_not_stored_is_of_the_kind_of_its_address(
+    http: Client, url: str, kind: str
+) -> None:
+    await http("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "bot"}})
+    for given in ("Other", 5, {"kind": kind}):
+        refused = await http("POST", url, {"apiVersion": "x/v1", "kind": given, "spec": {"token": "t"}})
+        assert refused.code == 400
+        assert refused.body["message"].endswith(f'in version "v1" cannot be handled as a {kind}')
+
+
+@pytest.mark.parametrize("seconds", ["3600", True, 700.5, [3600], 1e30])
+async def test_a_lifetime_that_is_no_number_of_seconds_is_refused(http: Client, seconds: object) -> None:
+    await http("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "bot"}})
+    url = "/api/v1/namespaces/default/serviceaccounts/bot/token"
+    refused = await http("POST", url, {"spec": {"expirationSeconds": seconds}})
+    assert (refused.code, "TokenRequestSpec.spec.expirationSeconds" in refused.body["message"]) == (400, True)

@@ -84,9 +84,13 @@ def _plain(media: str, body: bytes, expected: str, *, blamed: bool) -> JsonObjec
         raise BadRequest(f"{blame}{error} ({text})" if blamed else str(error)) from None
     if not isinstance(value, dict):
         raise BadRequest("the body of the request is not an object")
+    given = value.get("kind")
+    if blamed and given not in (None, "", expected):
+        version = str(value.get("apiVersion") or "").rpartition("/")[2]
+        raise BadRequest(f'{given} in version "{version}" cannot be handled as a {expected}')
     message = messages().get(expected)
     try:
-        return value if message is None or value.get("kind", expected) != expected else read(message, value, [])
+        return value if message is None or given not in (None, "", expected) else read(message, value, [])
     except Mistyped as error:
         raise BadRequest(f"the body cannot be handled as a {expected}: {error}") from None
 
