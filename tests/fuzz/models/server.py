@@ -66,12 +66,14 @@ class Server:
                 return False
             case "silence" | "comments":
                 gone = asyncio.create_task(reader.read(1))
-                while not gone.done() and not writer.is_closing():
-                    if answer.end == "comments":
-                        writer.write(b"e\r\n: keep-alive\n\n\r\n")
-                    await asyncio.wait([gone], timeout=0.01)
-                gone.cancel()
-                await asyncio.gather(gone, return_exceptions=True)
+                try:
+                    while not gone.done() and not writer.is_closing():
+                        if answer.end == "comments":
+                            writer.write(b"e\r\n: keep-alive\n\n\r\n")
+                        await asyncio.wait([gone], timeout=0.01)
+                finally:
+                    gone.cancel()
+                    await asyncio.gather(gone, return_exceptions=True)
                 return False
 
     async def __aenter__(self) -> Self:
