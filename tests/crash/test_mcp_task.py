@@ -1,4 +1,4 @@
-"""The program killed while its task runs at a remote MCP server: it goes on with that task, and starts no other."""
+"""The program killed while its task runs at a remote MCP server: it goes on with it, and starts no other."""
 
 from __future__ import annotations
 

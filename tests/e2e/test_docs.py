@@ -210,6 +210,14 @@ def test_the_page_about_mcp_servers_over_stdio_prints_what_it_says(shell: Shell)
     assert any("memory 512Mi" in printed for _, printed in told)
 
 
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
+@pytest.mark.xdist_group("port-8765")
+def test_the_page_about_mcp_over_http_prints_what_it_says(shell: Shell) -> None:
+    for block, printed in shell.read_aloud(ROOT / "docs" / "guides" / "mcp-http.md"):
+        if block.prints is not None:
+            assert even(printed) == even(block.prints), block.commands
+
+
 @pytest.mark.parametrize("shell", engines("1.32", "1.33", ""), indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
     *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")

@@ -1,10 +1,11 @@
-"""A small MCP server over stdio: `python3 -m kubechain.samples.mcp_server`.
+"""A small MCP server: `python3 -m kubechain.samples.mcp_server` over stdio, with a port over HTTP on 127.0.0.1.
 
 The sample MCPServer manifest starts it; it shows what "Adding Tools with MCP" is about. Its tools only read.
 """
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -46,4 +47,7 @@ def word_count(text: Annotated[str, Field(description="The text to count in.")])
 
 
 if __name__ == "__main__":
-    server.run("stdio")
+    if sys.argv[1:]:
+        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+    else:
+        server.run("stdio")
