@@ -49,6 +49,7 @@ parts: setup ## Fetch the real parts that the tests run against; Kubernetes and 
 	@$(BIN)/python -m tests.parts.apiserver
 	@$(BIN)/python -m tests.parts.helm
 	@$(BIN)/python -m tests.parts.kuberouter
+	@$(BIN)/python -m tests.parts.podman
 	@nice $(BIN)/python -m tests.parts.machine
 
 test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes, and on a node

@@ -24,6 +24,8 @@ from typing import Any
 import pytest
 
 from tests.parts.kubectl import kubectl
+from tests.parts.podman import BUSYBOX
+from tests.story.containers import podman_or_skip
 from tests.story.program import place
 
 ROOT = Path(__file__).parents[2]
@@ -216,6 +218,19 @@ def test_the_page_about_mcp_over_http_prints_what_it_says(shell: Shell) -> None:
     for block, printed in shell.read_aloud(ROOT / "docs" / "guides" / "mcp-http.md"):
         if block.prints is not None:
             assert even(printed) == even(block.prints), block.commands
+
+
+@pytest.mark.parametrize("shell", [pytest.param(("embedded", "1.32"), id="1.32")], indirect=True)
+def test_the_page_about_container_tools_prints_what_it_says(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    podman = podman_or_skip(monkeypatch)
+    podman("tag", BUSYBOX, "docker.io/library/busybox:1.36")
+    podman("build", "--network=none", "--tag=localhost/words:1", str(EXAMPLES / "container-tool"))
+    shell.env |= podman.environment
+    told = shell.read_aloud(ROOT / "docs" / "guides" / "container-tools.md")
+    for block, printed in told:
+        if block.prints is not None:
+            assert even(printed) == even(block.prints), block.commands
+    assert "Succeeded" in told[-1][1].splitlines()
 
 
 @pytest.mark.parametrize("shell", engines("1.32", "1.33", ""), indirect=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import json
@@ -14,9 +15,13 @@ from kubechain.app.loops import ControlLoops, controllers, model_endpoints
 from kubechain.app.program import Program, Running
 from kubechain.app.roles import install_roles
 from kubechain.app.settings import EmbeddedSettings
+from kubechain.providers.tools.container.engine import Engines
+from kubechain.providers.tools.container.local import LocalContainers
 from kubechain.resources.registry import OURS
-from kubechain.runtime.api import Api
+from kubechain.resources.toolcall import TOOL_CALLS
+from kubechain.runtime.api import Api, ListOptions
 from kubechain.runtime.clock import now
+from kubechain.runtime.selectors import parse_fields
 from kubechain.samples import manifests
 from kubechain.server.http import serve
 from kubechain.server.settings import ADMIN, ServerSettings
@@ -33,13 +38,24 @@ async def embedded(settings: EmbeddedSettings) -> AsyncIterator[Program]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.open(database, clock=now))
         base_urls, model_line = await model_endpoints(settings.providers, stack)
-        loops = await stack.enter_async_context(controllers(store, settings.providers, base_urls))
+        containers = LocalContainers(Engines(settings.container_engine), settings.state / "containers")
+        await containers.sweep(partial(_unfinished, store))
+        loops = await stack.enter_async_context(
+            controllers(store, settings.providers, base_urls, containers=[containers])
+        )
         if fresh and not settings.bare:
             await _install_samples(store)
         await install_roles(store)
         await stack.enter_async_context(housekeeping(store))
         running = await _serve(store, loops, settings, stack, model_line)
         yield Program(running, store, lambda: loops)
+
+
+async def _unfinished(api: Api) -> set[str]:
+    """The uids of the ToolCalls that may have a container."""
+    fields = parse_fields("status.phase!=Succeeded,status.phase!=Failed,status.phase!=OutcomeUnknown")
+    calls = await api.list(TOOL_CALLS, options=ListOptions(fields=fields))
+    return {call.metadata.uid for call in calls.items}
 
 
 async def _install_samples(api: Api) -> None:

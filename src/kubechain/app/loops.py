@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kubechain.agents.ports.tool import ToolRunner
 from kubechain.app.metrics import Metrics
 from kubechain.app.settings import ProviderSettings
 from kubechain.controllers.assembly import Outside, workers
@@ -83,14 +84,18 @@ async def controllers(
     *,
     namespace: str = ALL_NAMESPACES,
     share: Share | None = None,
+    containers: Sequence[ToolRunner] = (),
 ) -> AsyncIterator[ControlLoops]:
-    """The control loops with the real providers, running while the context is open."""
+    """The control loops with the real providers, running while the context is open.
+
+    `containers`: what runs the containers of tools; it is closed with them.
+    """
     async with AsyncExitStack() as stack:
         start: Starter = here
         if settings.tool_host is not None:
             start = await stack.enter_async_context(beside(settings.tool_host))
         models = Models(one_wire=settings.scripted)
-        tools = runners(Functions(settings.functions, start), MCP(start=start))
+        tools = runners(Functions(settings.functions, start), MCP(start=start), containers)
         try:
             async with control_loops(api, Outside(models, tools, base_urls), namespace, share) as loops:
                 yield loops

@@ -33,11 +33,12 @@ class ProviderSettings(Struct, frozen=True):
 class EmbeddedSettings(Struct, frozen=True):
     """`kubechain up`. `state` is the folder that holds everything; `port` 0 picks a free one.
 
-    `bare`: without the sample tools.
+    `bare`: without the sample tools. `container_engine`: podman or docker; "" for the one that is found.
     """
 
     state: Path
     host: str = "127.0.0.1"
     port: int = 0
     bare: bool = False
+    container_engine: str = ""
     providers: ProviderSettings = ProviderSettings()

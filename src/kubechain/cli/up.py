@@ -61,6 +61,11 @@ def state_option(command: click.decorators.FC) -> click.decorators.FC:
     help="Folder with Python modules that function tools may name. May be repeated. Default: as last time.",
 )
 @click.option("--no-functions", is_flag=True, help="Forget the folders of last time.")
+@click.option(
+    "--container-engine",
+    type=click.Choice(["podman", "docker"]),
+    help="What runs container tools. Default: as last time; else podman, or docker where there is no podman.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background; `kubechain down` stops it.")
 @click.option("--bare", is_flag=True, help="Do not put the sample tools into a new store.")
 @options.logging
@@ -79,6 +84,7 @@ def up(
     model_delay: float | None,
     functions: tuple[Path, ...],
     no_functions: bool,
+    container_engine: str | None,
     detach: bool,
     bare: bool,
     log_level: str,
@@ -100,8 +106,8 @@ def up(
     kubechain up --state ./two --port 0          run a second, separate KubeChain
     """
     state = state.expanduser().resolve()
-    told = _settings(state, model, model_delay, functions, no_functions)
-    if ready_fd < 0 and told.spoken and model is None and not functions:
+    told = _settings(state, model, model_delay, functions, no_functions, container_engine)
+    if ready_fd < 0 and told.spoken and not any((model, functions, container_engine)):
         options.complain(f"Using the options of last time: {told.spoken}")
     if detach:
         _detached(state)
@@ -140,12 +146,18 @@ def _serve(lock: Lock, state: Path, port: int, bare: bool, told: Remembered, rea
     folders = tuple(Path(folder) for folder in told.functions)
     model = "scripted" if told.model == "scripted" else ""
     providers = ProviderSettings(model, told.model_delay, base_urls(), folders)
-    settings = EmbeddedSettings(state, port=port, bare=bare, providers=providers)
+    engine = told.container_engine
+    settings = EmbeddedSettings(state, port=port, bare=bare, container_engine=engine, providers=providers)
     return serve(settings, lambda now: _ready(lock, now, ready_fd), lambda: instance.grace_of(state))
 
 
 def _settings(
-    state: Path, model: str | None, delay: float | None, functions: tuple[Path, ...], no_functions: bool
+    state: Path,
+    model: str | None,
+    delay: float | None,
+    functions: tuple[Path, ...],
+    no_functions: bool,
+    engine: str | None,
 ) -> Remembered:
     """What the command line says, and for the rest what this folder was last started with."""
     last = recall(state)
@@ -154,7 +166,8 @@ def _settings(
         folders = tuple(folder for folder in last.functions if Path(folder).is_dir())
         for gone in sorted(set(last.functions) - set(folders)):
             options.complain(f"warning: {gone} (--functions of last time) does not exist any more and is left out")
-    return Remembered(model or last.model, last.model_delay if delay is None else delay, folders)
+    delay = last.model_delay if delay is None else delay
+    return Remembered(model or last.model, delay, folders, engine or last.container_engine)
 
 
 def _ready(lock: Lock, now: Instance, ready_fd: int) -> None:

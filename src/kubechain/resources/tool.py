@@ -20,6 +20,7 @@ from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import ConfigMapKeyRef, EnvVar, LabelSelector
 from kubechain.resources.tool_agent import AgentTool
+from kubechain.resources.tool_container import ContainerTool
 from kubechain.resources.tool_external import ExternalTool
 from kubechain.resources.tool_function import FunctionTool
 from kubechain.resources.tool_http import HTTPTool
@@ -74,6 +75,7 @@ KINDS: tuple[KindOfTool, ...] = (
     KindOfTool("agent", AgentTool, "true"),
     KindOfTool("http", HTTPTool, "self.http.method in ['GET', 'HEAD', 'PUT', 'DELETE']"),
     KindOfTool("openapi", OpenAPITool, "true"),
+    KindOfTool("container", ContainerTool),
     KindOfTool("external", ExternalTool, "true"),
 )
 
@@ -130,6 +132,7 @@ class ToolSpec(Model, kw_only=True, gc=False):
     agent: Annotated[AgentTool, doc("Another agent; each call is a TaskRun of its own.")] | None = None
     http: Annotated[HTTPTool, doc("One HTTP request.")] | None = None
     openapi: Annotated[OpenAPITool, doc("The operations of an OpenAPI document.")] | None = None
+    container: Annotated[ContainerTool, doc("A program in a container image.")] | None = None
     external: (
         Annotated[
             ExternalTool,

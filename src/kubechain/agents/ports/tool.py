@@ -214,6 +214,13 @@ class ToolRunner(ABC):
     async def start(self, run: ToolRun) -> Done | Parked:
         """Runs the tool, or starts what runs elsewhere. Raises ToolError, Terminal or Transient."""
 
+    def foresee(self, run: ToolRun) -> Parked | None:
+        """What `start` is about to return, if its handle is known before.
+
+        It is saved with the mark Running, so that a crash while the work begins loses nothing.
+        """
+        return None
+
     async def look(self, run: ToolRun, handle: ExternalWork) -> Done | Parked:
         """Checks the work elsewhere: after a wake, at a known time, after a restart. Raises as `start`."""
         raise NotImplementedError(f"{self.kind}: nothing runs elsewhere")
@@ -225,11 +232,17 @@ class ToolRunner(ABC):
     async def cancel(self, run: ToolRun, handle: ExternalWork) -> None:  # noqa: B027
         """Ends the work elsewhere. Does nothing if it has ended."""
 
+    def release(self, run: ToolRun, handle: ExternalWork) -> None:  # noqa: B027
+        """The outcome of the work elsewhere is saved: removes what is left of it. Returns at once."""
+
     async def forget(self, provider: Provider) -> None:  # noqa: B027
         """The provider was deleted: ends what was kept for it."""
 
     def on_change(self, told: Callable[[str], None]) -> None:  # noqa: B027
         """Registers `told`, which is called with the `namespace/name` of a provider whose tools have changed."""
+
+    def on_end(self, told: Callable[[str], None]) -> None:  # noqa: B027
+        """Registers `told`, which is called with the uid of a ToolCall whose work elsewhere is to be looked at."""
 
     async def close(self) -> None:  # noqa: B027
         """Ends everything it started."""

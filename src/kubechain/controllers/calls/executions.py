@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked, Unserved
 from kubechain.agents.call.scene import Execution
@@ -23,11 +23,13 @@ Work = Callable[[], Awaitable[Done | Parked]]
 Told = Callable[[ToolCall | None, ToolCall | None], None]
 LASTING = 1.0
 """Seconds after which people should see that a tool is at work."""
+AT_ONCE = datetime.fromtimestamp(0, UTC)
+"""A time that has come."""
 log = Logger(__name__)
 
 
 class _Held:
-    """One call's tool. `seen`: whether the ToolCall says that it is Running."""
+    """One call's tool. `seen`: whether the ToolCall says that it is Running. `again`: whether to look again."""
 
     def __init__(self, call: ToolCall, nature: Nature, started: str) -> None:
         self.call, self.nature, self.started = call, nature, started
@@ -37,6 +39,7 @@ class _Held:
         self.doing = ""
         self.told_at = 0.0
         self.until: datetime | None = None
+        self.again = False
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         self.began = False
@@ -135,13 +138,25 @@ class Executions:
         held = self._held.get(call.metadata.uid)
         return "" if held is None else held.doing
 
-    def park(self, call: ToolCall, until: datetime | None) -> None:
-        """The work continues elsewhere. Only the time of the next look is kept."""
-        nature = self._held[call.metadata.uid].nature
+    def park(self, call: ToolCall, until: datetime | None) -> datetime | None:
+        """The work continues elsewhere. Only the time of the next look is kept, and returned."""
+        was = self._held[call.metadata.uid]
+        until = AT_ONCE if was.again else until
         self.end(call)
         if until is not None:
-            held = self._held[call.metadata.uid] = _Held(call, nature, "")
+            held = self._held[call.metadata.uid] = _Held(call, was.nature, "")
             held.until = until
+        return until
+
+    def look_at(self, uid: str) -> None:
+        """The work elsewhere of this call has ended or changed: look at it now."""
+        held = self._held.get(uid)
+        if held is None:
+            return
+        held.again = True
+        if held.until is not None:
+            held.until = AT_ONCE
+            self._tell(held)
 
     def end(self, call: ToolCall) -> None:
         """Forgets the tool, because its outcome is saved or not needed. Cancels it if it is running."""

@@ -85,12 +85,13 @@ class ToolCallController(Struct):
         await self._stop(last, self.tools.of(last))
 
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
+        execution, handle = self.parts.executions.of(call), call.status.external
+        if execution is not None and isinstance(execution.outcome, Parked):
+            handle = execution.outcome.handle
         self.parts.executions.end(call)
-        if tool is not None and call.status.external is not None and not call.status.finished:
+        if tool is not None and handle is not None and not call.status.finished:
             env = await self.tools.environment(tool)
-            await tool.runner.cancel(
-                self._run(call, tool, {} if isinstance(env, Missing) else env), call.status.external
-            )
+            await tool.runner.cancel(self._run(call, tool, {} if isinstance(env, Missing) else env), handle)
 
     def _run(self, call: ToolCall, tool: Tool, env: Environment = NOTHING) -> ToolRun:
         """The call for a runner that looks at work elsewhere, or ends it."""
@@ -107,8 +108,10 @@ class ToolCallController(Struct):
             await self._wait(call, f"tool:{call.spec.tool} ({env.detail})")
             return Done()
         started, nature = timestamp(self.parts.clock()), tool.state.nature
+        run = ToolRun(call, tool.provider, nature.timeout, env)
         if mark:
-            call = await self._put(call, self._running(call, started))
+            foreseen = tool.runner.foresee(run)
+            call = await self._put(call, self._running(call, started, foreseen))
             if not self.parts.share.good():
                 raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up and is considered dead")
         run = ToolRun(call, tool.provider, nature.timeout, env, partial(self.parts.executions.progress, call))
@@ -145,10 +148,10 @@ class ToolCallController(Struct):
         )
         if status != call.status:
             await self._save(call, status, ran=True)
-        self.parts.executions.park(call, parked.until)
+        until = self.parts.executions.park(call, parked.until)
         if tool is not None and tool.runner.ended(self._run(call, tool), parked.handle):
             return After(0)  # it ended before the call said what it waits for
-        return self._look_again(parked.until)
+        return self._look_again(until)
 
     def _look_again(self, until: datetime | None) -> Next:
         """Looks again at that time; if it is unknown, when something changes."""
@@ -161,6 +164,7 @@ class ToolCallController(Struct):
         left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="")
         await self._save(call, left, ran=True)
         self.parts.executions.end(call)
+        self._release(call)
         raise Transient(error, reason="Interrupted")
 
     async def _postpone(self, call: ToolCall, why: str) -> None:
@@ -214,8 +218,15 @@ class ToolCallController(Struct):
         )
         saved = await self._save(call, status, ran=ran)
         self.parts.executions.end(call)
+        self._release(call)
         if saved and phase == "Failed":  # of a success the status says all there is to say
             self.parts.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
+
+    def _release(self, call: ToolCall) -> None:
+        """Tells the runner that the outcome of work elsewhere is saved."""
+        tool, handle = self.tools.of(call), call.status.external
+        if tool is not None and handle is not None:
+            tool.runner.release(self._run(call, tool), handle)
 
     def _at_work(self, call: ToolCall) -> ToolCallStatus:
         """The status with the start of the tool in it, which may not have been worth a write of its own."""
@@ -224,17 +235,19 @@ class ToolCallController(Struct):
             return call.status
         return self._running(call, started)
 
-    def _running(self, call: ToolCall, started: str) -> ToolCallStatus:
+    def _running(self, call: ToolCall, started: str, foreseen: Parked | None = None) -> ToolCallStatus:
+        """`foreseen`: what the tool is going to return. No replica holds work that goes on elsewhere."""
         return replace(
             call.status,
             phase="Running",
             attempts=call.status.attempts + 1,
             start_time=started,
-            waiting_on="",
+            waiting_on=foreseen.waiting_on if foreseen else "",
+            external=foreseen.handle if foreseen else None,
             error="",
             result="",
             progress="",
-            holder=self.parts.share.holder,
+            holder="" if foreseen else self.parts.share.holder,
         )
 
     async def _save(self, call: ToolCall, status: ToolCallStatus, *, ran: bool = False) -> bool:

@@ -16,6 +16,8 @@ from kubechain.runtime.worker import Worker
 def calls_worker(parts: Parts) -> Worker[ToolCall]:
     """Not running yet."""
     p, at_work, results = parts, parts.executions, Results(parts.api)
+    for runner in p.tools:
+        runner.on_end(at_work.look_at)
     tools = Tools(p.caches, (*p.tools, BuiltinRunner(results)))
     return Worker(
         ToolCallController(p, tools, results),

@@ -13,14 +13,20 @@ from kubechain.providers.tools.mcp.runner import MCPRunner
 from kubechain.providers.tools.mcp.server import MCPSessions
 
 
-def runners(functions: FunctionProcesses, sessions: MCPSessions) -> Sequence[ToolRunner]:
-    """One of each kind; of two that serve the same provider the first is asked."""
+def runners(
+    functions: FunctionProcesses, sessions: MCPSessions, containers: Sequence[ToolRunner] = ()
+) -> Sequence[ToolRunner]:
+    """One of each kind; of two that serve the same provider the first is asked.
+
+    `containers`: what runs containers here, if anything does.
+    """
     return (
         FunctionRunner(functions),
         LateRunner("http", _http),
         LateRunner("openapi", _openapi),
         ExternalRunner(),
         MCPRunner(sessions),
+        *containers,
     )
 
 
