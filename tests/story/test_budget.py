@@ -53,7 +53,7 @@ async def spent(story: CrashStory, outside: OverHTTP, directory: Path) -> Spent:
             assert (await store.get(TASK_RUNS, RUN, NAMESPACE)).status.phase == "FinalAnswer"
             after = [worker.passes for worker in loops.workers]
     await models.close()
-    kinds = [informer.kind.kind for informer in loops.caches.all()[1:]]
+    kinds = [worker.kind for worker in loops.workers]
     return Spent(
         Counter(label.split()[2] for label in points.passed[ready:] if is_a_write(label)),
         {kind: new - old for kind, old, new in zip(kinds, before, after, strict=True)},
