@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import aiohttp
 from msgspec import Struct
 
 from kubechain.agents.ports.tool import ToolRun
@@ -30,6 +32,11 @@ Call = Callable[[], Awaitable[None]]
 CALLS = 300
 WARM = 20
 ARGUMENTS = {"a": 2, "b": 40}
+ABOUT: dict[str, Any] = {
+    "protocolVersion": "2026-07-28",
+    "clientInfo": {"name": "bench", "version": "1"},
+    "clientCapabilities": {},
+}
 
 
 class Figure(Struct, frozen=True):
@@ -104,6 +111,78 @@ async def mcp_stdio() -> Figure:
         await runner.close()
 
 
+class BareHTTP:
+    """The same server over HTTP, spoken to by hand: one POST, and what it answers."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self._process = process
+        self.url = f"http://127.0.0.1:{port}/mcp"
+        self._client = aiohttp.ClientSession()
+
+    @classmethod
+    async def open(cls) -> BareHTTP:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kubechain.samples.mcp_server", str(port), stdout=asyncio.subprocess.DEVNULL
+        )
+        bare = cls(process, port)
+        async with asyncio.timeout(60):
+            while not await bare.answers():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        return bare
+
+    async def answers(self) -> bool:
+        try:
+            await self.call()
+        except aiohttp.ClientError:
+            return False
+        return True
+
+    async def call(self) -> None:
+        about = {f"io.modelcontextprotocol/{key}": value for key, value in ABOUT.items()}
+        params = {"name": "add", "arguments": ARGUMENTS, "_meta": about}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": ABOUT["protocolVersion"],
+            "mcp-method": "tools/call",
+            "mcp-name": "add",
+        }
+        async with self._client.post(self.url, json=message, headers=headers) as answer:
+            assert '"text":"42"' in (await answer.text()).replace(" ", "")
+
+    async def close(self) -> None:
+        await self._client.close()
+        self._process.terminate()
+        await self._process.wait()
+
+
+async def mcp_http() -> Figure:
+    """A call of an MCP server over streamable HTTP: the runner and its session, against one POST."""
+    bare = await BareHTTP.open()
+    server = MCPServer(
+        metadata=ObjectMeta(name="bench", namespace="default"),
+        spec=MCPServerSpec(transport="http", url=bare.url, allow_private=True),
+    )
+    origin = ToolOrigin(kind="MCPServer", name="bench", tool="add")
+    spec = ToolCallSpec(
+        tool_call_id="c", task_run="r", tool="bench__add", arguments=json.dumps(ARGUMENTS), origin=origin
+    )
+    run = ToolRun(ToolCall(metadata=ObjectMeta(name="c", uid="u"), spec=spec), server, 60.0)
+    runner = MCPRunner(MCP())
+
+    async def ours() -> None:
+        assert (await runner.start(run)).text == "42"
+
+    try:
+        return await compared(bare.call, ours, most=3.0)
+    finally:
+        await runner.close()
+        await bare.close()
+
+
 async def compared(bare: Call, ours: Call, most: float) -> Figure:
     """Both, called in turns, so that a busy machine is busy for both."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -119,7 +198,7 @@ async def compared(bare: Call, ours: Call, most: float) -> Figure:
     return Figure(first, second, most, cpu / CALLS)
 
 
-ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {"mcp-stdio": mcp_stdio}
+ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {"mcp-stdio": mcp_stdio, "mcp-http": mcp_http}
 
 
 def main(names: list[str]) -> int:

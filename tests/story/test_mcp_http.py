@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api, Change, WatchOptions
 from kubechain.runtime.clock import now
 from kubechain.store.engine import Store
+from tests.parts.node import modules, node
+from tests.parts.process import Process, accepts, free_ports
 from tests.story import manifests
 from tests.story.asked import ask, call_that, ended_run, looping, meta, parked_call
 from tests.story.conftest import Begin
@@ -214,3 +217,36 @@ spec:
     assert ("tool", "the key is [redacted]") in conversation(run)
     assert b"sk-test-0123456789" not in documents
     assert "sk-test-0123456789" not in events
+
+
+async def test_the_everything_server_is_used_over_http_on_both_engines(begin: Begin, tmp_path: Path) -> None:
+    """It listens on every address while the test runs."""
+    (port,) = free_ports(1)
+    program = await asyncio.to_thread(lambda: modules() / "@modelcontextprotocol/server-everything/dist/index.js")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PORT": str(port)}
+    argv: list[str | Path] = [node(), program, "streamableHttp"]
+    everything = await Process.start("everything", argv, tmp_path / "log", env)
+    try:
+        await everything.ready(lambda: accepts(port))
+        async with begin() as running:
+            await running.apply(
+                manifests.SECRET,
+                manifests.walkthrough()["llm"],
+                f"""
+apiVersion: kubechain.humanlayer.dev/v1alpha1
+kind: MCPServer
+metadata: {{name: far}}
+spec:
+  transport: http
+  url: http://127.0.0.1:{port}/mcp
+  allowPrivate: true
+  tools: {{allow: [get-tiny-image]}}
+""",
+                manifests.agent("helper", "gpt-4o", servers="[{name: far}]"),
+                manifests.task("ask", "helper", "Use the far__get-tiny-image tool"),
+                manifests.run("ask-run", "ask"),
+            )
+            run = await running.finished("ask-run")
+    finally:
+        await everything.stop()
+    assert any(role == "tool" and "[image image/png" in said for role, said in conversation(run))
