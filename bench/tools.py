@@ -183,6 +183,22 @@ async def mcp_http() -> Figure:
         await bare.close()
 
 
+async def http() -> Figure:
+    """A Tool of the kind `http`, against the request alone."""
+    from bench.tools_http import http
+
+    async with http() as (bare, ours):
+        return await compared(bare, ours, most=1.5)
+
+
+async def openapi() -> Figure:
+    """An operation of an OpenAPI document, against the request alone."""
+    from bench.tools_http import openapi
+
+    async with openapi() as (bare, ours):
+        return await compared(bare, ours, most=1.5)
+
+
 async def compared(bare: Call, ours: Call, most: float) -> Figure:
     """Both, called in turns, so that a busy machine is busy for both."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -198,7 +214,12 @@ async def compared(bare: Call, ours: Call, most: float) -> Figure:
     return Figure(first, second, most, cpu / CALLS)
 
 
-ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {"mcp-stdio": mcp_stdio, "mcp-http": mcp_http}
+ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {
+    "mcp-stdio": mcp_stdio,
+    "mcp-http": mcp_http,
+    "http": http,
+    "openapi": openapi,
+}
 
 
 def main(names: list[str]) -> int:

@@ -181,6 +181,16 @@ def test_the_walk_through_prints_what_it_says(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
+@pytest.mark.parametrize(("page", "last"), [("http-tools", "snow, -3 C"), ("openapi-tools", "sun, 24 C")])
+def test_the_pages_about_tools_over_http_print_what_they_say(shell: Shell, page: str, last: str) -> None:
+    told = shell.read_aloud(ROOT / "docs" / "guides" / f"{page}.md")
+    for block, printed in told:
+        if block.prints is not None:
+            assert even(printed) == even(block.prints), block.commands
+    assert any(last in printed for _, printed in told)
+
+
+@pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
 def test_the_quick_start_of_the_readme_ends_in_a_final_answer(shell: Shell) -> None:
     *_, (_, printed) = shell.read_aloud(ROOT / "README.md")
     assert re.search(r"taskrun.*/hello-world-run +hello-world-task +FinalAnswer", printed)

@@ -33,6 +33,7 @@ _COMMANDS = {
     "wait": "wait",
     "settle": "settle",
     "reload": "reload",
+    "openapi": "openapi",
     "delete": "delete",
     "operator": "operator",
     "tool-host": "tool_host",
