@@ -34,7 +34,11 @@ _SECONDS = 30.0
 
 @click.group("openapi")
 def openapi() -> None:
-    """Make Tools of OpenAPI documents."""
+    """Make Tools of OpenAPI documents.
+
+    \b
+    kubechain openapi import https://example.com/openapi.json --dry-run
+    """
 
 
 @openapi.command("import")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import web
 from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import Described, ToolError, ToolRun
 from kubechain.errors import Terminal
+from kubechain.providers.tools.openapi import catalog
 from kubechain.providers.tools.openapi.document import judged
 from kubechain.providers.tools.openapi.operations import LeftOut, Operation, Place, operations
 from kubechain.providers.tools.openapi.runner import OpenAPIRunner
@@ -272,6 +274,40 @@ async def test_a_document_from_an_address_is_fetched_once_and_checked_with_its_t
         await runner.forget(tool)
         await described(runner, tool, dict(VALUES))
         assert [r.path for r in site.seen].count("/docs/openapi.json") == 2
+
+
+async def test_another_address_of_the_document_is_read_at_once(runner: OpenAPIRunner) -> None:
+    async def shop(request: web.Request) -> web.Response:
+        return web.json_response({**document(1), "info": {"title": request.path, "version": "1"}})
+
+    async with serving(shop) as site:
+        for path in ("/a", "/b"):
+            found = await described(runner, tool_of(documentFrom={"url": site.url + path}), dict(VALUES))
+            assert found.detail.startswith(f"{path}: 49 operations")
+
+
+async def test_a_document_from_an_address_is_read_again_at_a_known_time(
+    runner: OpenAPIRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server then answers that it has not changed; and when it fails, what was read before stays in use."""
+    told, answers = asyncio.Event(), [200, 304, 500]
+
+    async def shop(request: web.Request) -> web.Response:
+        status = answers.pop(0)
+        seen.append(request.headers.get("if-none-match"))
+        body = json.dumps(document(1)) if status == 200 else ""
+        return web.Response(status=status, text=body, headers={"etag": '"one"'})
+
+    seen: list[str | None] = []
+    monkeypatch.setattr(catalog, "REFRESH", 0.05)
+    runner.on_change(lambda owner: told.set() if owner == "default/shop" else None)
+    async with serving(shop) as site, asyncio.timeout(20):
+        tool = tool_of(documentFrom={"url": site.url})
+        while answers:
+            assert len((await described(runner, tool, dict(VALUES))).tools) == 49
+            await told.wait()
+            told.clear()
+    assert seen == [None, '"one"', '"one"']
 
 
 async def test_the_server_of_the_manifest_takes_the_place_of_the_documents(runner: OpenAPIRunner) -> None:

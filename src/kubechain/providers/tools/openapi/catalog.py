@@ -44,6 +44,7 @@ class Contents(Struct, frozen=True):
 class _Fetched(Struct, frozen=True):
     """`until`: when it is fetched again, by the loop's clock."""
 
+    url: str
     text: str
     etag: str
     until: float
@@ -89,29 +90,32 @@ class Catalog:
         owner, now = _owner(tool), asyncio.get_running_loop().time
         async with self._locks.setdefault(owner, asyncio.Lock()):
             last = self._fetched.get(owner)
+            if last is not None and last.url != openapi.document_from.url:
+                last = None
             if last is None or now() >= last.until:
                 last = await self._fetch(openapi, last, now)
                 self._fetched[owner] = last
         return str(hash(last.text))
 
     async def _fetch(self, openapi: OpenAPITool, last: _Fetched | None, now: Callable[[], float]) -> _Fetched:
-        url = URL(openapi.document_from.url or "")
+        address = openapi.document_from.url or ""
+        url = URL(address)
         headers = {"accept": _ACCEPT, **({"if-none-match": last.etag} if last is not None and last.etag else {})}
         limits = Limits("spec.openapi", openapi.allow_private, PATIENCE)
         try:
             async with self._web.send(Request("GET", url, headers), limits) as answer:
                 if answer.status == 304 and last is not None:
-                    return _Fetched(last.text, last.etag, now() + REFRESH)
+                    return _Fetched(address, last.text, last.etag, now() + REFRESH)
                 if answer.status != 200:
                     raise _missing(url, answer.status)
                 text = (await answer.whole(LARGEST)).decode()
-                return _Fetched(text, answer.headers.get("etag", ""), now() + REFRESH)
+                return _Fetched(address, text, answer.headers.get("etag", ""), now() + REFRESH)
         except UnicodeDecodeError as error:
             raise invalid("it is not UTF-8 text") from error
         except (Terminal, Transient):
             if last is None:
                 raise
-            return _Fetched(last.text, last.etag, now() + REFRESH)
+            return _Fetched(address, last.text, last.etag, now() + REFRESH)
 
 
 def _missing(url: URL, status: int) -> Terminal | Transient:
