@@ -48,6 +48,8 @@ def complaint(words: list[str]) -> str:
         "-h",
         "--version",
     }
+    if "--" in rest:  # what follows is the command line of another program
+        rest = rest[: rest.index("--")]
     flags = [word.split("=")[0] for word in rest if re.match(r"-{1,2}[a-zA-Z]", word)]
     return ", ".join(f"{command.name} has no {flag}" for flag in flags if not _known(flag, options))
 

@@ -20,7 +20,7 @@ from kubechain.resources.tool_external import ExternalTool
 from kubechain.resources.toolcall import TOOL_CALLS, ExternalWork
 from kubechain.runtime.clock import now
 from kubechain.store.engine import Store
-from tests.story.asked import ask, ended_run, looping, meta, parked_call
+from tests.story.asked import ask, call_that, ended_run, looping, meta, parked_call
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = "test/seconds"
@@ -101,3 +101,17 @@ async def test_deleting_its_call_cancels_what_is_parked() -> None:
         call = await parked_call(store)
         await store.delete(TOOL_CALLS, call.metadata.name, "default")
         await tools[0].cancelled.wait()
+
+
+async def test_deleting_its_tool_cancels_what_is_parked_and_the_call_is_not_left_waiting_for_it() -> None:
+    tools = (TimerRunner(Counter()),)
+    async with asyncio.timeout(30), Store.open(None, clock=now) as store, looping(store, tools):
+        one = timer(3600)
+        one.spec.effect = "NonIdempotent"
+        await store.create(TOOLS, one)
+        await ask(store, tool="timer")
+        await parked_call(store)
+        await store.delete(TOOLS, "timer", "default")
+        await tools[0].cancelled.wait()
+        lost = await call_that(store, "OutcomeUnknown")
+        assert 'Tool "timer" was deleted' in lost.status.error

@@ -40,6 +40,12 @@ def tool_call_name(run: str, run_uid: str, turn: int, position: int) -> str:
     return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
 
 
+def place_of(call: str) -> tuple[int, int]:
+    """The turn and the position in the name of a ToolCall of a run; (0, 0) where it has none."""
+    *_, turn, position = ("0", *call.rsplit("-", 2)[1:]) if call.count("-") >= 2 else ("0", "0")
+    return (int(turn), int(position)) if turn.isdecimal() and position.isdecimal() else (0, 0)
+
+
 def sub_run_name(agent: str, call_uid: str) -> str:
     """The TaskRun of a sub-agent, made for the ToolCall with that uid."""
     suffix = f"-{digest(call_uid, 10)}"
@@ -60,7 +66,7 @@ def segment_name(run: str, run_uid: str, content: bytes) -> str:
     return run[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
 
 
-def result_name(call: str, result: str) -> str:
+def result_name(call: str, result: str | bytes) -> str:
     """The common start of the names of the ToolResults that hold `result`; leaves room for `-NNN`."""
     suffix = f"-{digest(result, 8)}"
     return call[: MAX_OBJECT_NAME - len(suffix) - 4].rstrip("-.") + suffix

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kubechain.agents.delegation.offer import PARAMETERS, told_of
 from kubechain.agents.naming import mcp_tool_name, sub_agent_tool_name, tool_name
@@ -40,6 +41,8 @@ class Assessment(Struct, frozen=True):
 
 LARGEST = 1_000_000
 """Bytes of tools that an agent's status can hold beside the rest."""
+SHOWN = 5
+"""Tools that a sentence names."""
 READY = Assessment("Ready", "DependenciesReady", "All dependencies validated successfully")
 
 
@@ -95,28 +98,59 @@ def not_ready(kind: str, name: str, status: ReadyStatus) -> Assessment:
 
 def resolved_tools(agent: Agent, around: Surroundings) -> list[ResolvedTool]:
     """The ready tools: those listed, in order, those of MCP servers, sub-agents, then offered ones by name."""
+    return named(_candidates(agent, around))[0]
+
+
+def named(candidates: Iterable[ResolvedTool]) -> tuple[list[ResolvedTool], str]:
+    """The tools under names that differ and that providers accept, and a sentence about those that clashed.
+
+    The first tool of a name keeps it; a later one gets the name of its Tool or server before its own.
+    """
     resolved: dict[str, ResolvedTool] = {}
+    clashes: list[str] = []
+    for tool in candidates:
+        wanted, name = tool.name, tool_name(tool.name, resolved.keys())
+        if wanted in resolved:
+            origin = tool.origin
+            name = tool_name(mcp_tool_name(origin.name, origin.tool or wanted), resolved.keys())
+            clashes.append(f'"{wanted}" of {origin.kind} {origin.name} is called "{name}"')
+        tool.name = name
+        resolved[name] = tool
+    return list(resolved.values()), _told_apart(clashes)
 
-    def add(tool: ResolvedTool) -> None:
-        tool.name = tool_name(tool.name, resolved.keys())
-        resolved[tool.name] = tool
 
+def _told_apart(clashes: Sequence[str]) -> str:
+    if not clashes:
+        return ""
+    more = f" and {len(clashes) - SHOWN} more" if len(clashes) > SHOWN else ""
+    return f"; tools with the name of another one are told apart: {', '.join(clashes[:SHOWN])}{more}"
+
+
+def offer(agent: Agent, around: Surroundings) -> tuple[list[ResolvedTool], Assessment]:
+    """The tools that the agent's model gets, and whether the agent is ready."""
+    tools, told_apart = named(_candidates(agent, around))
+    judgement = assessment(agent, around)
+    if too_many := too_large(tools):
+        return [], too_many
+    if told_apart and judgement.status == "Ready":
+        judgement = replace(judgement, detail=judgement.detail + told_apart)
+    return tools, judgement
+
+
+def _candidates(agent: Agent, around: Surroundings) -> Iterable[ResolvedTool]:
+    """Every tool under the name that it would have alone."""
     for reference in agent.spec.tools:
         if (known := around.tools.get(reference.name)) and known.status.ready:
-            for found in _of_tool(known, reference.include):
-                add(found)
+            yield from _of_tool(known, reference.include)
     for listed in agent.spec.mcp_servers:
         if (server := around.servers.get(listed.name)) and server.status.ready:
-            for found in _of_server(server, listed):
-                add(found)
+            yield from _of_server(server, listed)
     for sub in agent.spec.sub_agents:
         if (called := around.agents.get(sub.name)) and called.status.ready:
-            add(_of_agent(sub, called))
+            yield _of_agent(sub, called)
     for tool in _offers(agent, around):
         if tool.status.ready:
-            for found in _of_tool(tool, offered=True):
-                add(found)
-    return list(resolved.values())
+            yield from _of_tool(tool, offered=True)
 
 
 def too_large(tools: Sequence[ResolvedTool]) -> Assessment | None:

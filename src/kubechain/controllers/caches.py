@@ -20,7 +20,7 @@ from kubechain.resources.reference import EnvVar, Header
 from kubechain.resources.task import TASKS, Task
 from kubechain.resources.taskrun import TASK_RUNS, TaskRun
 from kubechain.resources.tool import TOOLS, Tool
-from kubechain.resources.toolcall import TOOL_CALLS, ToolCall
+from kubechain.resources.toolcall import PARKED, TOOL_CALLS, ToolCall
 from kubechain.runtime.api import Api, Key
 from kubechain.runtime.informer import Informer
 from kubechain.runtime.named import NamedInformer
@@ -74,6 +74,7 @@ def caches(api: Api, namespace: str = "") -> Caches:
     made.runs.index("agent", lambda run: [] if run.status.finished else _named(run, run.spec.agent))
     made.runs.index("llm", _llm_of_run)
     made.calls.index("origin", _open_origin)
+    made.calls.index("running", lambda call: [origin_of(call)] if call.status.phase in PARKED else [])
     made.calls.index("run", lambda call: [] if call.status.finished else local(call, [call.spec.task_run]))
     return made
 
@@ -144,7 +145,11 @@ def _llm_of_run(run: TaskRun) -> list[str]:
     return [] if version is None or run.status.finished else local(run, [version.llm])
 
 
+def origin_of(call: ToolCall) -> str:
+    """The object that provides the tool of a call, as indices name it; "" where there is none."""
+    origin = call.spec.origin
+    return f"{origin.kind}/{call.metadata.namespace}/{origin.name}" if origin is not None else ""
+
+
 def _open_origin(call: ToolCall) -> list[str]:
-    if call.status.finished or call.spec.origin is None:
-        return []
-    return [f"{call.spec.origin.kind}/{call.metadata.namespace}/{call.spec.origin.name}"]
+    return [] if call.status.finished or call.spec.origin is None else [origin_of(call)]

@@ -23,7 +23,7 @@ class ToolCallSpec(Model, kw_only=True, gc=False):
     rules = (immutable("a ToolCall cannot be changed"),)
 
     tool_call_id: Annotated[str, doc("The provider's id of this call.")]
-    task_run: Annotated[str, doc("Name of the TaskRun it belongs to.")]
+    task_run: Annotated[str, doc("Name of the TaskRun it belongs to; absent for a call that a person makes.")] = ""
     tool: Annotated[str, doc("The tool, by the name the model called.")]
     arguments: Annotated[str, doc("The arguments as the model wrote them: JSON in a string.")] = ""
     origin: Annotated[ToolOrigin, doc("The object that provides the tool; absent when there is none.")] | None = (

@@ -137,12 +137,12 @@ def test_an_mcp_tool_has_the_nature_its_server_hints_at() -> None:
         ("Pending", Execution(REPEATABLE), CallIdle()),
         ("Pending", Execution(REPEATABLE, lasting=True), Show()),
         ("Running", Execution(REPEATABLE, lasting=True), CallIdle()),
-        ("Running", Execution(REPEATABLE, Done("2")), Succeed("2")),
+        ("Running", Execution(REPEATABLE, Done("2")), Succeed(Done("2"))),
         ("Running", Execution(REPEATABLE, Failure("no")), Fail("no")),
         ("Pending", Execution(REPEATABLE, Parked(HANDLE)), Park(Parked(HANDLE))),
-        ("Running", Execution(NEVER_TWICE, Interruption("late", timed_out=True)), Fail("late")),
+        ("Running", Execution(NEVER_TWICE, Interruption("late", timed_out=True)), Fail("late", "Timeout")),
         ("Running", Execution(NEVER_TWICE, Interruption("died")), LoseTrack("died")),
-        ("Running", Execution(Nature("ReadOnly", "Fail", 2.0), Interruption("died")), Fail("died")),
+        ("Running", Execution(Nature("ReadOnly", "Fail", 2.0), Interruption("died")), Fail("died", "Interrupted")),
         ("Pending", Execution(REPEATABLE, Interruption("died")), Repeat("died")),
         ("Pending", Execution(REPEATABLE, Unserved(REFUSED)), GiveBack(REFUSED)),
     ],
@@ -157,7 +157,7 @@ def test_a_tool_whose_process_keeps_dying_is_given_up_by_a_count_in_the_object()
     made = call("c")
     made = replace(made, status=replace(made.status, deaths=DEATHS - 1))
     step = next_call_step(scene(made, execution=Execution(REPEATABLE, Interruption("died"))))
-    assert step == Fail(f"died (tried {DEATHS} times)")
+    assert step == Fail(f"died (tried {DEATHS} times)", "Interrupted")
 
 
 def test_work_elsewhere_is_looked_at_when_it_is_time_and_after_a_restart() -> None:

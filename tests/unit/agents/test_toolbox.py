@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from kubechain.agents.toolbox import READY, Surroundings, assessment, resolved_tools
+from kubechain.agents.toolbox import READY, Surroundings, assessment, named, offer, resolved_tools
 from kubechain.resources.agent import MCPServerReference, ToolReference
 from kubechain.resources.mcpserver import (
     MCPServer,
@@ -120,7 +121,9 @@ def test_a_prefix_stands_in_place_of_the_servers_name_and_names_that_then_clash_
     one.spec.mcp_servers = [MCPServerReference(name="git"), MCPServerReference(name="hub")]
     git.spec.tools = hub.spec.tools = MCPToolChoice(prefix="")
     first, second = resolved_tools(one, Surroundings(llm(), servers={"git": git, "hub": hub}))
-    assert first.name == "log" and second.name.startswith("log_")
+    assert (first.name, second.name) == ("log", "hub__log")
+    _, told = named([replace(tool, name="log") for tool in (first, second)])
+    assert told.endswith('told apart: "log" of MCPServer hub is called "hub__log"')
     git.spec.tools = MCPToolChoice(prefix="vcs_")
     assert resolved_tools(one, Surroundings(llm(), servers={"git": git, "hub": hub}))[0].name == "vcs_log"
 
@@ -150,3 +153,18 @@ def test_a_tool_that_offers_several_gives_each_of_them_under_its_own_name(monkey
         ("get", "api", "get", "ReadOnly", "Retry"),
         ("post", "api", "post", "NonIdempotent", "Ask"),
     ]
+
+
+def test_an_agent_says_which_of_its_tools_are_told_apart() -> None:
+    one, search = agent(), tool("search")
+    one.spec.tools, one.spec.mcp_servers = [ToolReference(name="search")], [MCPServerReference(name="web")]
+    web = server("web", "search", "fetch")
+    web.spec.tools = MCPToolChoice(prefix="")
+    web.status.observed_generation = search.status.observed_generation = 1
+    tools, judgement = offer(one, Surroundings(llm(), {"search": search}, {"web": web}))
+    assert [t.name for t in tools] == ["search", "web__search", "fetch"]
+    assert judgement.status == "Ready" and judgement.reason == READY.reason
+    assert judgement.detail == (
+        f"{READY.detail}; tools with the name of another one are told apart: "
+        '"search" of MCPServer web is called "web__search"'
+    )

@@ -45,6 +45,10 @@ class Answer:
     """A watch stays open until this is set."""
 
 
+TOOLING = ("ToolCall", "ToolResult", "Tool", "MCPServer")
+"""Kinds that the commands about tools ask for."""
+
+
 class RecordedApi:
     """Answers by `METHOD PATH`; watches by `WATCH PATH`. The last answer of a list is given again and again."""
 
@@ -59,7 +63,7 @@ class RecordedApi:
             ("tasks", "Task", []),
             ("taskruns", "TaskRun", []),
         )
-        self.tell("GET /apis", discovery(GROUP, *ours, ("toolcalls", "ToolCall", [])))
+        self.tell("GET /apis", discovery(GROUP, *ours, *((f"{kind.lower()}s", kind, []) for kind in TOOLING)))
 
     def tell(self, what: str, *documents: JsonObject, status: int = 200) -> None:
         """Records the answers to one kind of request."""

@@ -6,6 +6,8 @@ is the name of its ToolCall, which keeps a preview; ToolResults have all of it.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from msgspec import Raw, Struct, ValidationError, json
 
 from kubechain.agents.naming import result_name
@@ -60,12 +62,16 @@ def reading(arguments: str) -> Reading | str:
         return f"{error}; give handle and offset"
 
 
+Part: TypeAlias = tuple[str, ToolResultSpec]
+"""A ToolResult that is to be made: its name, and what it holds."""
+
+
 class Split(Struct, frozen=True):
-    """A result as it is kept: `inline` in the ToolCall, `parts` (name and content) beside it."""
+    """A result as it is kept: `inline` in the ToolCall, `parts` beside it."""
 
     inline: str
     stored: StoredResult | None = None
-    parts: tuple[tuple[str, ToolResultSpec], ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def split(call: ToolCall, result: str) -> Split:
@@ -79,6 +85,14 @@ def split(call: ToolCall, result: str) -> Split:
         for n, text in enumerate(stretches, 1)
     )
     return Split(result[:PREVIEW], StoredResult(name=name, parts=len(parts), characters=len(result)), parts)
+
+
+def cut(result: str, limit: int) -> str:
+    """The result, cut to `limit` bytes with a last line that says so."""
+    if len(result) * 4 <= limit or len(data := result.encode("utf-8", "replace")) <= limit:
+        return result
+    kept = data[:limit].decode("utf-8", "ignore")
+    return f"{kept}\n[cut: the first {limit:,} of {len(data):,} bytes; ask for a smaller part to see the rest]"
 
 
 def part_name(name: str, part: int) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
+from kubechain.agents.call.redaction import REDACTED, redacted
 from kubechain.errors import ApiError
 from kubechain.resources.effect import Trouble
 from kubechain.resources.toolcall import ExternalWork, Phase
@@ -71,3 +74,28 @@ class Unserved(msgspec.Struct, frozen=True, gc=False):
 
 
 Outcome: TypeAlias = Done | Parked | Failure | Interruption | Unserved
+
+
+def without(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
+    """The outcome without any of the hidden values. What identifies work elsewhere stays."""
+    if not hidden:
+        return outcome
+    match outcome:
+        case Done(text, artifacts):
+            return Done(redacted(text, hidden), tuple(_file(a, hidden) for a in artifacts))
+        case Parked(handle, _, waiting_on):
+            handle = replace(handle, url=redacted(handle.url, hidden))
+            return replace(outcome, handle=handle, waiting_on=redacted(waiting_on, hidden))
+        case Failure(error) | Interruption(error):
+            return replace(outcome, error=redacted(error, hidden))
+        case Unserved():
+            return outcome
+        case _:
+            assert_never(outcome)
+
+
+def _file(artifact: Artifact, hidden: Sequence[str]) -> Artifact:
+    content = artifact.content
+    for value in hidden:
+        content = content.replace(value.encode(), REDACTED.encode())
+    return replace(artifact, content=content, name=redacted(artifact.name, hidden))

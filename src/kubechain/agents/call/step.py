@@ -10,16 +10,19 @@ from datetime import datetime
 from typing import TypeAlias, assert_never
 
 import msgspec
-from msgspec import json
 
+from kubechain.agents.call import arguments
 from kubechain.agents.call.outcome import Done, Failure, Interruption, Parked, Unserved
-from kubechain.agents.call.scene import CallScene
+from kubechain.agents.call.scene import ANYTHING, FREE, CallScene
+from kubechain.agents.call.tries import next_try
 from kubechain.agents.ports.tool import Nature
 from kubechain.errors import ApiError
-from kubechain.resources.toolcall import PARKED, ExternalWork
+from kubechain.resources.model import moment
+from kubechain.resources.toolcall import PARKED, CallRetry, ExternalWork
 
 DEATHS = 3
 """How often a repeatable call is tried when the tool's process dies under it."""
+INTERRUPTED = "Interrupted"
 
 
 class CallIdle(msgspec.Struct, frozen=True, gc=False):
@@ -35,9 +38,10 @@ class CallWait(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """The call fails without being tried; `error` is told to the model."""
+    """The call fails without being tried; `error` is told to the model, `reason` is one word for programs."""
 
     error: str
+    reason: str
 
 
 class Start(msgspec.Struct, frozen=True, gc=False):
@@ -73,14 +77,26 @@ class Park(msgspec.Struct, frozen=True, gc=False):
 class Succeed(msgspec.Struct, frozen=True, gc=False):
     """The tool has ended with this result."""
 
-    result: str
+    result: Done
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """The tool has ended, or was given up; `error` is told to the model. `kept`: what is needed to go on later."""
+    """The tool has ended, or was given up; `error` is told to the model, `reason` is one word for programs.
+
+    `kept`: what is needed to go on later.
+    """
 
     error: str
+    reason: str = "ToolFailed"
     kept: ExternalWork | None = None
+
+
+class TryAgain(msgspec.Struct, frozen=True, gc=False):
+    """The call failed, and is tried again at the time in `retry`."""
+
+    error: str
+    retry: CallRetry
+    at_most: int
 
 
 class LoseTrack(msgspec.Struct, frozen=True, gc=False):
@@ -119,6 +135,7 @@ CallStep: TypeAlias = (
     | Park
     | Succeed
     | Fail
+    | TryAgain
     | LoseTrack
     | Repeat
     | Postpone
@@ -132,7 +149,7 @@ def next_call_step(scene: CallScene) -> CallStep:
     for gate in GATES:
         if (step := gate(scene)) is not None:
             return step
-    return Start(_nature(scene).marked)
+    return Start(_nature(scene).marked or scene.line.at_most is not None)
 
 
 def _deleted(scene: CallScene) -> CallStep | None:
@@ -142,7 +159,7 @@ def _deleted(scene: CallScene) -> CallStep | None:
         run is not None and run.metadata.deletion_timestamp is not None
     ):
         return Stop()
-    if run is None and scene.execution is not None:
+    if run is None and scene.call.spec.task_run and scene.execution is not None:
         return Stop()
     return None
 
@@ -174,10 +191,10 @@ def _in_hand(scene: CallScene) -> CallStep | None:
             status = scene.call.status
             shown = status.phase == "Running" and status.progress == execution.doing
             return Show() if execution.lasting and not shown else CallIdle()
-        case Done(text):
-            return Succeed(text)
-        case Failure(error, kept=kept):
-            return Fail(error, kept)
+        case Done() as done:
+            return Succeed(done)
+        case Failure() as failure:
+            return _failed(scene, failure)
         case Parked() as parked:
             return Park(parked)
         case Interruption() as cut:
@@ -193,28 +210,39 @@ def _cut_off(scene: CallScene, cut: Interruption) -> CallStep:
     if not cut.started:
         return Postpone(cut.error)
     policy = _nature(scene).on_interrupt
-    if cut.timed_out or policy == "Fail":
-        return Fail(cut.error)
+    if cut.timed_out:
+        return _failed(scene, Failure(cut.error, "Timeout"))
+    if policy == "Fail":
+        return Fail(cut.error, reason=INTERRUPTED)
     if policy == "Ask":
         return LoseTrack(cut.error)
     if scene.call.status.deaths + 1 >= DEATHS:
-        return Fail(f"{cut.error} (tried {DEATHS} times)")
+        return Fail(f"{cut.error} (tried {DEATHS} times)", reason=INTERRUPTED)
     return Repeat(cut.error)
 
 
-def _unfit(scene: CallScene) -> CallStep | None:
-    """The model invented a tool, or the arguments are not a JSON object."""
+def _failed(scene: CallScene, failure: Failure) -> CallStep:
+    """The tool failed: the model is told, unless the Tool's `retries` have the call tried again."""
+    if (again := next_try(scene, failure)) is not None:
+        return TryAgain(failure.error, *again)
+    error, before = failure.error, scene.call.status.retry
+    if before is not None:
+        error = f"{error} (tried {before.failures + 1} times)"
+    return Fail(error, failure.trouble or "ToolFailed", failure.kept)
+
+
+def _unknown_tool(scene: CallScene) -> CallStep | None:
+    """The model invented a tool."""
     spec = scene.call.spec
-    if spec.origin is None:
-        return Refuse(f'there is no tool "{spec.tool}"; use one of the tools you were given')
-    problem = bad_arguments(spec.arguments)
-    return Refuse(problem) if problem else None
+    if spec.origin is not None:
+        return None
+    return Refuse(f'there is no tool "{spec.tool}"; use one of the tools you were given', reason="NoSuchTool")
 
 
 def _absent(scene: CallScene) -> CallStep | None:
     """The run or the tool does not exist."""
     spec = scene.call.spec
-    if scene.run is None:
+    if scene.run is None and spec.task_run:
         return CallWait(f'TaskRun "{spec.task_run}" not found')
     if scene.tool is None and spec.origin is not None:
         return CallWait(f'{spec.origin.kind} "{spec.origin.name}" not found')
@@ -238,7 +266,7 @@ def _found_running(scene: CallScene) -> CallStep | None:
         return None
     match _nature(scene).on_interrupt:
         case "Fail":
-            return Refuse("the call was interrupted and is not repeated (onInterrupt: Fail)")
+            return Refuse("the call was interrupted and is not repeated (onInterrupt: Fail)", reason=INTERRUPTED)
         case "Ask":
             return LoseTrack("it was interrupted")
         case "Retry":
@@ -252,17 +280,49 @@ def _not_ready(scene: CallScene) -> CallStep | None:
     return CallWait(f"{origin.kind} {origin.name}: {tool.detail or 'not ready yet'}")
 
 
+def _unfit(scene: CallScene) -> CallStep | None:
+    """The arguments are not what the tool's parameters ask for."""
+    parameters = scene.tool.parameters if scene.tool is not None else ANYTHING
+    wrong = arguments.problem(scene.call.spec.arguments, parameters)
+    return Refuse(wrong, reason="InvalidArguments") if wrong else None
+
+
+def _resting(scene: CallScene) -> CallStep | None:
+    """The call failed, and it is not yet time to try it again."""
+    retry = scene.call.status.retry
+    if retry is None or not retry.next_time:
+        return None
+    until = moment(retry.next_time)
+    return CallIdle(until) if scene.now < until else None
+
+
+def _busy(scene: CallScene) -> CallStep | None:
+    """As many calls of the tool run as may run at the same time, or one before it in its run is not done."""
+    line, tool = scene.line, scene.call.spec.tool
+    if line is FREE:
+        return None
+    if line.before:
+        return CallWait(f"tool:{tool} (one call at a time in a run; waits for toolcall {line.before})")
+    if line.full:
+        return CallWait(f"tool:{tool} is busy ({line.running} of {line.at_most})")
+    return None
+
+
 GATES: tuple[Gate, ...] = (
     _deleted,
     _over,
     _run_failed,
     _in_hand,
-    _unfit,
+    _unknown_tool,
     _absent,
     _elsewhere,
     _found_running,
     _not_ready,
+    _unfit,
+    _resting,
+    _busy,
 )
+"""After `_unfit` the arguments are known to fit. What else has to be so before a tool starts is one more gate."""
 
 
 def _nature(scene: CallScene) -> Nature:
@@ -275,16 +335,3 @@ def _nature(scene: CallScene) -> Nature:
     if scene.tool is None:
         raise ValueError("a call without a tool has no nature")
     return scene.tool.nature
-
-
-def bad_arguments(arguments: str) -> str | None:
-    """What the model is told when its arguments are not a JSON object; None when they are."""
-    if not arguments.strip():
-        return None
-    try:
-        value = json.decode(arguments.encode())
-    except RecursionError:
-        return "the arguments are nested too deeply; send one JSON object"
-    except ValueError as error:
-        return f"the arguments are not valid JSON ({error}); send one JSON object"
-    return None if isinstance(value, dict) else "the arguments are not a JSON object; send one JSON object"

@@ -46,6 +46,13 @@ class Nature(Struct, frozen=True, gc=False):
         return self.effect == "NonIdempotent" or self.on_interrupt != "Retry"
 
 
+def interrupt_policy(effect: Effect, stated: Interrupt | None) -> Interrupt:
+    """What happens to a call cut off in its middle, from the tool's nature unless stated."""
+    if stated is not None:
+        return stated
+    return "Ask" if effect == "NonIdempotent" else "Retry"
+
+
 def nature_of(provider: Provider, tool: str = "") -> Nature:
     """The nature of a Tool, or of one of the tools that a provider offers."""
     if isinstance(provider, Agent):

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from kubechain.agents.builtin.read_result import cut_note
 from kubechain.agents.builtin.table import origin_of
+from kubechain.agents.call.artifact import line
 from kubechain.agents.naming import tool_call_name, tool_name
 from kubechain.agents.run.scene import Due
 from kubechain.resources.agent import Agent, ToolOrigin
@@ -104,6 +105,8 @@ def result_message(request: RequestedCall, call: ToolCall) -> Message:
     else:
         note = cut_note(call.metadata.name, len(call.status.result), call.status.stored.characters)
         text = call.status.result + note
+    if call.status.artifacts:
+        text = "\n".join([*([text] if text else []), *(line(artifact) for artifact in call.status.artifacts)])
     return Message(role="tool", tool_call_id=request.id, content=text if text.strip() else NO_TEXT)
 
 

@@ -7,10 +7,12 @@ The outcome is kept here until a pass has saved it; every change wakes the ToolC
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from traceback import format_exception
 
-from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked, Unserved
+from kubechain.agents.call.outcome import Done, Failure, Interruption, Outcome, Parked, Unserved, without
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.call.scene import Execution
 from kubechain.agents.ports.tool import InputRequired, Nature, NotStarted, ToolError
 from kubechain.errors import ApiError, Terminal, Transient
@@ -31,8 +33,8 @@ log = Logger(__name__)
 class _Held:
     """One call's tool. `seen`: whether the ToolCall says that it is Running. `again`: whether to look again."""
 
-    def __init__(self, call: ToolCall, nature: Nature, started: str) -> None:
-        self.call, self.nature, self.started = call, nature, started
+    def __init__(self, call: ToolCall, nature: Nature, started: str, hidden: Sequence[str] = ()) -> None:
+        self.call, self.nature, self.started, self.hidden = call, nature, started, hidden
         self.seen = call.status.phase == "Running"
         self.outcome: Outcome | None = None
         self.lasting = False
@@ -111,14 +113,17 @@ class Executions:
         if held := self._held.get(call.metadata.uid):
             held.seen = True
 
-    def begin(self, call: ToolCall, nature: Nature, started: str, work: Work) -> None:
-        """Starts the tool, or a look at it, outside the passes; nothing while the program ends."""
+    def begin(self, call: ToolCall, nature: Nature, started: str, work: Work, hidden: Sequence[str] = ()) -> None:
+        """Starts the tool, or a look at it, outside the passes; nothing while the program ends.
+
+        `hidden` values are taken out of what it says.
+        """
         if self._group is None:
             raise RuntimeError("no tool can start before the control loops run")
         if self._closing:
             return
         self.end(call)
-        held = self._held[call.metadata.uid] = _Held(call, nature, started)
+        held = self._held[call.metadata.uid] = _Held(call, nature, started, hidden)
         self._share.begun(shard_of(call))
         held.timer = asyncio.get_running_loop().call_later(self._lasting, self._last, held)
         held.task = self._group.create_task(self._work(held, work))
@@ -126,6 +131,7 @@ class Executions:
     def progress(self, call: ToolCall, text: str) -> None:
         """How far the tool says it is. The call is looked at because of it at most once per `lasting` seconds."""
         held = self._held.get(call.metadata.uid)
+        text = redacted(text, held.hidden) if held is not None else text
         if held is None or held.task is None or held.outcome is not None or held.doing == text:
             return
         held.doing = text
@@ -203,11 +209,14 @@ class Executions:
                 raise
             held.outcome = Interruption(held.why_cut_off or "the tool was cancelled")
         except Exception as error:
-            log.error("bug: a tool's runner failed", tool=held.call.spec.tool, exc_info=error)
+            trace = redacted("".join(format_exception(error)), held.hidden)
+            log.error("bug: a tool's runner failed", tool=held.call.spec.tool, exception=trace)
             held.outcome = Interruption(f"its runner failed with {type(error).__name__}")
         except BaseException:  # the program ends
             self._closing = True
             raise
+        if held.hidden:
+            held.outcome = without(held.outcome, held.hidden)
         if held.timer is not None:
             held.timer.cancel()
         self._tell(held)

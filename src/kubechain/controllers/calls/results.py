@@ -6,17 +6,38 @@ The ToolCall controller calls it. The model of a run can read only results of th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kubechain.agents.builtin.read_result import INLINE, PART, PREVIEW, Reading, Split, cut_note, part_name
+from kubechain.agents.builtin.read_result import (
+    INLINE,
+    PART,
+    PREVIEW,
+    Part,
+    Reading,
+    cut,
+    cut_note,
+    part_name,
+    split,
+)
+from kubechain.agents.call.artifact import stored
+from kubechain.agents.call.outcome import Done
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import NotFound
 from kubechain.resources.kind import controller_of, owner_reference
 from kubechain.resources.model import ObjectMeta
-from kubechain.resources.toolcall import TOOL_CALLS, StoredResult, ToolCall
+from kubechain.resources.toolcall import TOOL_CALLS, StoredArtifact, StoredResult, ToolCall
 from kubechain.resources.toolresult import TOOL_RESULTS, ToolResult
 from kubechain.runtime.api import Api
+
+
+class Kept(Struct, frozen=True):
+    """What the ToolCall holds: the result or its beginning, where the rest is, and which files there are."""
+
+    inline: str
+    stored: StoredResult | None = None
+    artifacts: list[StoredArtifact] = []
 
 
 class Results(Struct, frozen=True):
@@ -24,10 +45,20 @@ class Results(Struct, frozen=True):
 
     api: Api
 
-    async def store(self, call: ToolCall, kept: Split) -> None:
-        """Makes sure that the parts of a result that is too long for its ToolCall exist."""
+    async def store(self, call: ToolCall, done: Done, limit: int) -> Kept:
+        """What the ToolCall is to hold of the result; what is too big for it, and files, are stored by then.
+
+        A result of more than `limit` bytes is cut.
+        """
+        text = split(call, cut(done.text, limit))
+        artifacts, files = stored(call, done.artifacts)
+        if parts := [*text.parts, *files]:
+            await self._make(call, parts)
+        return Kept(text.inline, text.stored, artifacts)
+
+    async def _make(self, call: ToolCall, parts: Sequence[Part]) -> None:
         owner = owner_reference(TOOL_CALLS, call.metadata)
-        for name, spec in kept.parts:
+        for name, spec in parts:
             meta = ObjectMeta(
                 name=name,
                 namespace=call.metadata.namespace,
@@ -38,19 +69,17 @@ class Results(Struct, frozen=True):
 
     async def read(self, reader: ToolCall, what: Reading) -> str:
         """A stretch of a stored result, with a note where it goes on. Raises ToolError, told to the model."""
-        stored = await self._stored(reader, what.handle)
-        if not 0 <= what.offset < stored.characters:
-            raise ToolError(
-                f"offset {what.offset} is outside of the result: it has {stored.characters} characters"
-            )
-        end = min(what.offset + INLINE - PREVIEW // 8, stored.characters)
+        whole = await self._stored(reader, what.handle)
+        if not 0 <= what.offset < whole.characters:
+            raise ToolError(f"offset {what.offset} is outside of the result: it has {whole.characters} characters")
+        end = min(what.offset + INLINE - PREVIEW // 8, whole.characters)
         parts = range(what.offset // PART + 1, (end - 1) // PART + 2)
         found = await asyncio.gather(
-            *(self.api.get(TOOL_RESULTS, part_name(stored.name, n), reader.metadata.namespace) for n in parts)
+            *(self.api.get(TOOL_RESULTS, part_name(whole.name, n), reader.metadata.namespace) for n in parts)
         )
         start = what.offset - (parts.start - 1) * PART
         text = "".join(part.spec.content for part in found)[start : start + end - what.offset]
-        return text if end == stored.characters else text + cut_note(what.handle, end, stored.characters)
+        return text if end == whole.characters else text + cut_note(what.handle, end, whole.characters)
 
     async def _stored(self, reader: ToolCall, handle: str) -> StoredResult:
         try:

@@ -14,44 +14,62 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kubechain.agents.builtin.read_result import split
 from kubechain.agents.call import step as due
 from kubechain.agents.call.outcome import Parked
-from kubechain.agents.call.scene import CallScene
+from kubechain.agents.call.scene import FREE, CallScene
 from kubechain.agents.call.step import next_call_step
 from kubechain.agents.ports.tool import Environment, ToolRun
-from kubechain.controllers.calls.results import Results
+from kubechain.controllers.calls.lines import Lines
+from kubechain.controllers.calls.results import Kept, Results
 from kubechain.controllers.calls.tools import Tool, Tools
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.saving import put_status, save_status, through_trouble
 from kubechain.controllers.secrets import Missing
 from kubechain.errors import ApiError, Conflict, Transient
-from kubechain.resources.model import timestamp
-from kubechain.resources.toolcall import TOOL_CALLS, ExternalWork, ToolCall, ToolCallStatus
+from kubechain.resources.model import moment, timestamp
+from kubechain.resources.toolcall import TOOL_CALLS, ToolCall, ToolCallStatus
 from kubechain.runtime.controller import After, Done, Next
 
 NOTHING: Environment = {}
 ERROR = 16 * 1024
 """Characters of an error that are kept."""
+SHOWN = 200
+"""Characters of an error that are shown where a call waits."""
+
+
+def shortened(error: str) -> str:
+    """The error in one line."""
+    line = " ".join(error.split())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 3]}..."
 
 
 class ToolCallController(Struct):
     parts: Parts
     tools: Tools
     results: Results
+    lines: Lines
     kind = TOOL_CALLS
 
     async def reconcile(self, call: ToolCall) -> Next:
         tool = self.tools.of(call)
         state, run = tool.state if tool is not None else None, self.tools.run_of(call)
-        scene = CallScene(call, run, state, self.parts.clock(), self.parts.executions.of(call))
-        match next_call_step(scene):
+        line = self.lines.of(call, tool.provider) if tool is not None and tool.limited else FREE
+        scene = CallScene(call, run, state, self.parts.clock(), self.parts.executions.of(call), line)
+        step = next_call_step(scene)
+        if isinstance(step, due.CallWait) and line.waits:
+            self.lines.wait(call, line)
+        elif self.lines.waiting:
+            self.lines.leave(call)
+        match step:
             case due.CallIdle(until):
                 return self._look_again(until)
             case due.CallWait(on):
                 await self._wait(call, on)
-            case due.Refuse(error):
-                await self._finish(call, "Failed", error=error)
+            case due.Refuse(error, reason):
+                await self._finish(call, due.Fail(error, reason))
+            case due.Start(mark) if tool is not None and line.at_most is not None:
+                with self.lines.starting(call):
+                    return await self._start(call, tool, mark=mark)
             case due.Start(mark) if tool is not None:
                 return await self._start(call, tool, mark=mark)
             case due.Look() if tool is not None:
@@ -62,13 +80,13 @@ class ToolCallController(Struct):
                 await self._stop(call, tool)
             case due.Abandon(error):
                 await self._stop(call, tool)
-                await self._finish(call, "Failed", error=error)
+                await self._finish(call, due.Fail(error, reason="RunFailed"))
             case due.Park(parked):
                 return await self._park(call, parked, tool)
-            case due.Succeed(result):
-                await self._finish(call, "Succeeded", result=result)
-            case due.Fail(error, kept):
-                await self._finish(call, "Failed", error=error, external=kept)
+            case due.Succeed() | due.Fail() as end:
+                await self._finish(call, end)
+            case due.TryAgain() as again:
+                return await self._try_again(call, again)
             case due.LoseTrack(why):
                 await self._lose_track(call, why)
             case due.Repeat(error):
@@ -82,6 +100,8 @@ class ToolCallController(Struct):
 
     async def gone(self, last: ToolCall) -> None:
         """Ends what was started for the deleted call."""
+        if self.lines.waiting:
+            self.lines.leave(last)
         await self._stop(last, self.tools.of(last))
 
     async def _stop(self, call: ToolCall, tool: Tool | None) -> None:
@@ -115,7 +135,7 @@ class ToolCallController(Struct):
             if not self.parts.share.good():
                 raise Conflict(f"ToolCall {call.metadata.name}: its replica was held up and is considered dead")
         run = ToolRun(call, tool.provider, nature.timeout, env, partial(self.parts.executions.progress, call))
-        self.parts.executions.begin(call, nature, started, partial(tool.runner.start, run))
+        self.parts.executions.begin(call, nature, started, partial(tool.runner.start, run), tool.hidden(env))
         if mark:
             self.parts.executions.show(call)
         return Done()
@@ -127,7 +147,7 @@ class ToolCallController(Struct):
         elif handle is not None:
             run = ToolRun(call, tool.provider, tool.state.nature.timeout, env)
             work = partial(tool.runner.look, run, handle)
-            self.parts.executions.begin(call, tool.state.nature, call.status.start_time, work)
+            self.parts.executions.begin(call, tool.state.nature, call.status.start_time, work, tool.hidden(env))
             self.parts.executions.show(call)
 
     async def _show(self, call: ToolCall) -> None:
@@ -161,7 +181,7 @@ class ToolCallController(Struct):
         """Counts the death of the tool process. The worker tries the call again after a while."""
         status = self._at_work(call)
         on = f"tool:{call.spec.tool} ({error}; tried {status.deaths + 1} of {due.DEATHS} times)"
-        left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="")
+        left = replace(status, phase="Pending", deaths=status.deaths + 1, waiting_on=on, holder="", external=None)
         await self._save(call, left, ran=True)
         self.parts.executions.end(call)
         self._release(call)
@@ -174,6 +194,22 @@ class ToolCallController(Struct):
         await self._save(call, left, ran=True)
         self.parts.executions.end(call)
         raise Transient(why, reason="ServerUnreachable")
+
+    async def _try_again(self, call: ToolCall, again: due.TryAgain) -> Next:
+        """Shows why it failed and when it is tried again. The time is in the ToolCall, for a restart."""
+        status, retry = self._at_work(call), again.retry
+        times = f"tried {retry.failures} of {again.at_most + 1} times, next at {retry.next_time}"
+        left = replace(
+            status,
+            phase="Pending",
+            retry=retry,
+            waiting_on=f"tool:{call.spec.tool} ({shortened(again.error)}; {times})",
+            holder="",
+            external=None,
+        )
+        await self._save(call, left, ran=True)
+        self.parts.executions.end(call)
+        return self._look_again(moment(retry.next_time))
 
     async def _lose_track(self, call: ToolCall, why: str) -> None:
         error = (
@@ -191,36 +227,33 @@ class ToolCallController(Struct):
         )
         self.parts.events.warning(TOOL_CALLS, call, "OutcomeUnknown", f"{error}. {way_on}")
 
-    async def _finish(
-        self,
-        call: ToolCall,
-        phase: str,
-        *,
-        result: str = "",
-        error: str = "",
-        external: ExternalWork | None = None,
-    ) -> None:
+    async def _finish(self, call: ToolCall, end: due.Succeed | due.Fail) -> None:
         ran = self.parts.executions.holds(call)
-        kept = split(call, result)
-        if kept.parts:
-            await through_trouble(partial(self.results.store, call, kept))
         status = replace(
             self._at_work(call),
-            phase="Succeeded" if phase == "Succeeded" else "Failed",
-            result=kept.inline,
-            stored=kept.stored,
-            external=external or call.status.external,
             progress="",
-            error=error[:ERROR],
             waiting_on="",
             completion_time=timestamp(self.parts.clock()),
             holder="",
+            retry=None,
         )
+        match end:
+            case due.Succeed(done):
+                limit = self.tools.result_limit(call)
+                kept = Kept(done.text)
+                if self.tools.is_large(done, limit):
+                    kept = await through_trouble(lambda: self.results.store(call, done, limit))
+                status = replace(
+                    status, phase="Succeeded", result=kept.inline, stored=kept.stored, artifacts=kept.artifacts
+                )
+            case due.Fail(error, reason, external):
+                external = external or status.external
+                status = replace(status, phase="Failed", error=error[:ERROR], reason=reason, external=external)
         saved = await self._save(call, status, ran=ran)
         self.parts.executions.end(call)
         self._release(call)
-        if saved and phase == "Failed":  # of a success the status says all there is to say
-            self.parts.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {error}")
+        if saved and isinstance(end, due.Fail):  # of a success the status says all there is to say
+            self.parts.events.warning(TOOL_CALLS, call, "Failed", f"{call.spec.tool}: {end.error}")
 
     def _release(self, call: ToolCall) -> None:
         """Tells the runner that the outcome of work elsewhere is saved."""
@@ -245,6 +278,7 @@ class ToolCallController(Struct):
             waiting_on=foreseen.waiting_on if foreseen else "",
             external=foreseen.handle if foreseen else None,
             error="",
+            reason="",
             result="",
             progress="",
             holder="" if foreseen else self.parts.share.holder,

@@ -10,16 +10,24 @@ from typing import Any
 
 from msgspec import Struct
 
+from kubechain.agents.builtin.read_result import INLINE
+from kubechain.agents.call.outcome import Done
+from kubechain.agents.call.redaction import hidden_values
 from kubechain.agents.call.scene import ToolState
-from kubechain.agents.ports.tool import Environment, Provider, ToolRunner
+from kubechain.agents.ports.tool import Environment, Provider, ToolRunner, schema_of, secret_names
 from kubechain.controllers.caches import Caches
+from kubechain.controllers.calls.lines import Lines
 from kubechain.controllers.secrets import Missing, provider_values
+from kubechain.resources import tool as resources
 from kubechain.resources.builtin import ConfigMap, Secret
 from kubechain.resources.kind import controller_of
 from kubechain.resources.taskrun import TaskRun
 from kubechain.resources.toolcall import ToolCall
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.wakes import Source, Wake, owned
+
+LONGEST = 257 * 1024
+"""Bytes of a result that are kept where nothing is stated: 256 KiB, and a line that says where it was cut."""
 
 
 class Tool(Struct, frozen=True):
@@ -28,6 +36,17 @@ class Tool(Struct, frozen=True):
     provider: Provider | None
     runner: ToolRunner
     state: ToolState
+
+    def hidden(self, env: Environment) -> Sequence[str]:
+        """The values that must not be shown of what the tool says."""
+        names = secret_names(self.provider)
+        return hidden_values(env, names) if names else ()
+
+    @property
+    def limited(self) -> bool:
+        """Whether its calls may have to wait for each other."""
+        spec = self.provider.spec if isinstance(self.provider, resources.Tool) else None
+        return spec is not None and (spec.max_concurrent is not None or spec.parallel is False)
 
 
 class Tools(Struct, frozen=True):
@@ -51,7 +70,25 @@ class Tools(Struct, frozen=True):
         if provider is None:
             return Tool(None, runner, ToolState(nature, looks=runner.looks))
         status = provider.status
-        return Tool(provider, runner, ToolState(nature, status.ready, status.status_detail, runner.looks))
+        state = ToolState(
+            nature,
+            status.ready,
+            status.status_detail,
+            runner.looks,
+            schema_of(provider, origin.tool),
+            provider.spec.retries if isinstance(provider, resources.Tool) else None,
+        )
+        return Tool(provider, runner, state)
+
+    def result_limit(self, call: ToolCall) -> int:
+        """Bytes of a result that are kept."""
+        provider = self._provider(call)
+        limit = provider.spec.result_limit if isinstance(provider, resources.Tool) else None
+        return int(limit.removesuffix("Ki")) * 1024 if limit else LONGEST
+
+    def is_large(self, done: Done, limit: int) -> bool:
+        """Whether a result has files, or is too long for a ToolCall or for `limit` bytes."""
+        return bool(done.artifacts) or len(done.text) > min(limit // 4, INLINE)
 
     def run_of(self, call: ToolCall) -> TaskRun | None:
         """The run of the call. None if it was deleted, even if a new one has the same name."""
@@ -81,9 +118,10 @@ def at_rest(call: ToolCall) -> bool:
     return call.status.finished
 
 
-def wakes(caches: Caches, at_work: Source[ToolCall]) -> tuple[Wake[Any], ...]:
-    """The tool at work for it, its run, and everything that its tool uses."""
+def wakes(caches: Caches, at_work: Source[ToolCall], lines: Lines) -> tuple[Wake[Any], ...]:
+    """The tool at work for it, its run, the calls that it waits for, and everything that its tool uses."""
     return (
+        Wake(caches.calls, lambda old, new: lines.changed(old, new) if lines.waiting else ()),
         Wake(at_work, lambda old, new: [key_of(new)] if new is not None else []),
         _calls_of_run(caches),
         _calls_of(caches.tools, "Tool", caches),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubechain.controllers.calls.builtin import BuiltinRunner
 from kubechain.controllers.calls.executions import shard_of
+from kubechain.controllers.calls.lines import Lines
 from kubechain.controllers.calls.results import Results
 from kubechain.controllers.calls.toolcall import ToolCallController
 from kubechain.controllers.calls.tools import Tools, at_rest, wakes
@@ -18,12 +19,14 @@ def calls_worker(parts: Parts) -> Worker[ToolCall]:
     p, at_work, results = parts, parts.executions, Results(parts.api)
     for runner in p.tools:
         runner.on_end(at_work.look_at)
-    tools = Tools(p.caches, (*p.tools, BuiltinRunner(results)))
-    return Worker(
-        ToolCallController(p, tools, results),
+    tools, lines = Tools(p.caches, (*p.tools, BuiltinRunner(results))), Lines(p.caches)
+    worker = Worker(
+        ToolCallController(p, tools, results, lines),
         p.caches.calls,
-        wakes(p.caches, at_work),
+        wakes(p.caches, at_work, lines),
         events=p.events,
         at_rest=at_rest,
         sharing=Sharded(p.share, shard_of, lambda call: call.status.holder, at_work.holds),
     )
+    lines.wake = worker.wake
+    return worker

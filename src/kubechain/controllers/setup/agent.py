@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from kubechain.agents.delegation import reach
-from kubechain.agents.toolbox import Surroundings, assessment, resolved_tools, too_large, usable_tools
+from kubechain.agents.toolbox import Surroundings, offer, usable_tools
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.readiness import Readiness
@@ -30,10 +30,7 @@ class AgentController:
     async def reconcile(self, agent: Agent) -> Next:
         around = surroundings(self._caches, agent.metadata.namespace, agent.spec)
         around = replace(around, cycle=self._cycle(agent, around))
-        tools = resolved_tools(agent, around)
-        judgement = assessment(agent, around)
-        if too_many := too_large(tools):
-            judgement, tools = too_many, []
+        tools, judgement = offer(agent, around)
         found = replace(agent.status, tools=tools, tool_count=len(tools))
         return await self._readiness.say(agent, agent.status, found, judgement)
 

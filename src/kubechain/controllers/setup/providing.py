@@ -8,23 +8,22 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from kubechain.agents.ports.tool import Described, Environment, Held, ToolRunner
+from kubechain.agents.ports.tool import Described, Environment, ToolRunner
 from kubechain.agents.toolbox import Assessment
 from kubechain.controllers.caches import provider_secrets
+from kubechain.controllers.calls.ending import end_elsewhere
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.secrets import Missing, provider_values, versions
+from kubechain.controllers.setup.describing import config_version, described_by, limits_in
 from kubechain.controllers.setup.readiness import Found, Readiness, fingerprint
 from kubechain.errors import Terminal
 from kubechain.resources.kind import Kind
 from kubechain.resources.mcpserver import MCPServer, MCPServerStatus
-from kubechain.resources.model import Condition, timestamp, with_condition
 from kubechain.resources.tool import Tool, ToolStatus
-from kubechain.resources.toolkind import CONFIG_VERSION
 from kubechain.runtime.api import Key, key_of
 from kubechain.runtime.controller import Next
 from kubechain.runtime.informer import Informer
 
-LIMITS = "LimitsEnforced"
 P = TypeVar("P", Tool, MCPServer)
 S = TypeVar("S", ToolStatus, MCPServerStatus)
 
@@ -66,7 +65,7 @@ class ProviderController(ABC, Generic[P, S]):
         if (waits := self.waits_for(provider)) is not None:
             return await self._readiness.say(provider, old, old, waits)
         known = versions(namespace, provider_secrets(provider), secrets) + self.depends_on(provider)
-        against = fingerprint(provider, known + env.get(CONFIG_VERSION, ""))
+        against = fingerprint(provider, known + config_version(env))
         describe, away = partial(self._describe, provider, env), self.unreachable(provider)
         return await self._readiness.check(provider, old, against, describe, unreachable=away)
 
@@ -74,30 +73,22 @@ class ProviderController(ABC, Generic[P, S]):
         runner = self._runner(provider)
         if anew:
             await runner.forget(provider)
-        described = await runner.describe(provider, env)
-        status = self._with_limits(self.told(provider, described), described.held, provider.metadata.generation)
-        return Found(Assessment("Ready", described.reason, described.detail), status)
-
-    def _with_limits(self, status: S, held: Held | None, generation: int) -> S:
-        """The status with the condition that says who holds the limits; without it where there are none."""
-        if held is None:
-            return replace(status, conditions=[c for c in status.conditions if c.type != LIMITS])
-        condition = Condition(
-            type=LIMITS,
-            status="True" if held.enforced else "False",
-            reason=held.reason,
-            message=held.detail,
-            last_transition_time=timestamp(self._parts.clock()),
-            observed_generation=generation,
+        described = await described_by(runner, provider, env)
+        status = self.told(provider, described)
+        now, generation = self._parts.clock(), provider.metadata.generation
+        conditions = limits_in(status.conditions, described.held, generation, now)
+        return Found(
+            Assessment("Ready", described.reason, described.detail), replace(status, conditions=conditions)
         )
-        return replace(status, conditions=with_condition(status.conditions, condition))
 
     async def gone(self, last: P) -> None:
         """Interrupts running calls of its tools, and ends what was kept for it."""
         key = key_of(last)
         self._readiness.forget(key)
+        why = f'{self.kind.kind} "{key.name}" was deleted'
         for call in self._parts.caches.calls.by("origin", f"{self.kind.kind}/{key}"):
-            self._parts.executions.interrupt(call, f'{self.kind.kind} "{key.name}" was deleted')
+            self._parts.executions.interrupt(call, why)
+            end_elsewhere(self._parts.executions, self._runner(last), call, last, why)
         await self._runner(last).forget(last)
 
     def check_again(self, key: Key) -> None:

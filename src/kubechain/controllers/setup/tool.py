@@ -7,11 +7,13 @@ from typing import Any
 from msgspec import UnsetType
 from msgspec.structs import replace
 
+from kubechain.agents.call.arguments import unusable
 from kubechain.agents.ports.tool import Described, Description
 from kubechain.agents.toolbox import Assessment, missing, not_ready
 from kubechain.controllers.caches import Caches
 from kubechain.controllers.parts import Parts
 from kubechain.controllers.setup.providing import ProviderController
+from kubechain.errors import Terminal
 from kubechain.resources.tool import TOOLS, OfferedTool, Tool, ToolStatus
 from kubechain.runtime.api import Key
 from kubechain.runtime.wakes import Wake, referred
@@ -33,11 +35,12 @@ class ToolController(ProviderController[Tool, ToolStatus]):
             offered = [_offered(tool) for tool in described.tools]
             return replace(status, description=spec.description, tools=offered)
         found = described.tools[0]
-        return replace(
-            status,
-            description=spec.description or found.description,
-            parameters=found.parameters if isinstance(spec.parameters, UnsetType) else spec.parameters,
-        )
+        parameters = found.parameters if isinstance(spec.parameters, UnsetType) else spec.parameters
+        if wrong := unusable(parameters):
+            raise Terminal(
+                f"spec.parameters is not a JSON Schema that can be used: {wrong}", reason="InvalidSchema"
+            )
+        return replace(status, description=spec.description or found.description, parameters=parameters)
 
     def waits_for(self, provider: Tool) -> Assessment | None:
         """A Tool that calls an agent waits for it."""

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-_SHORTEST_SECRET = 6
-REDACTED = "[redacted]"
+from kubechain.agents.call.redaction import SHORTEST
 
 
 def environment(given: Mapping[str, str], *, locale: bool = False) -> dict[str, str]:
@@ -39,11 +38,4 @@ def secrets(given: Mapping[str, str]) -> tuple[str, ...]:
     It is not known here which values came from a Secret, so all count, except very short ones.
     """
     pieces = {piece.strip() for value in given.values() for piece in (value, *value.splitlines())}
-    return tuple(sorted((p for p in pieces if len(p) >= _SHORTEST_SECRET), key=len, reverse=True))
-
-
-def redacted(text: str, hidden: Sequence[str]) -> str:
-    """The text without any of the hidden values."""
-    for value in hidden:
-        text = text.replace(value, REDACTED)
-    return text
+    return tuple(sorted((p for p in pieces if len(p) >= SHORTEST), key=len, reverse=True))

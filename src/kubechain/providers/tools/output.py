@@ -10,8 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from kubechain.agents.call.redaction import redacted
 from kubechain.logs import Logger
-from kubechain.providers.tools.environment import redacted
 
 _READ_BYTES = 64 * 1024
 _LINE_BYTES = 8 * 1024

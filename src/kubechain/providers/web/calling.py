@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kubechain.agents.call.outcome import Done
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Transient
-from kubechain.providers.tools.environment import redacted
 from kubechain.providers.web.credentials import Client
 from kubechain.providers.web.reading import failure_of, result_of
 from kubechain.providers.web.requests import Limits, Request, origin

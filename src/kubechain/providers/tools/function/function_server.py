@@ -23,7 +23,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TextIO, cast
 
-from kubechain.providers.tools.environment import redacted, secrets
+from kubechain.agents.call.redaction import redacted
+from kubechain.providers.tools.environment import secrets
 from kubechain.providers.tools.function.frames import (
     Cancel,
     Described,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias, assert_never
 
 from kubechain.agents.call.outcome import Done
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.ports.tool import (
     Described,
     Description,
@@ -24,7 +25,7 @@ from kubechain.agents.ports.tool import (
     secret_names,
 )
 from kubechain.errors import Terminal, Transient
-from kubechain.providers.tools.environment import redacted, secrets
+from kubechain.providers.tools.environment import secrets
 from kubechain.providers.tools.function.calls import FunctionCall, FunctionProcesses, FunctionSignature
 from kubechain.providers.tools.function.frames import Described as Signature
 from kubechain.providers.tools.function.frames import (

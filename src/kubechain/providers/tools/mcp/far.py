@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
-from kubechain.providers.tools.environment import redacted
 from kubechain.providers.tools.mcp.pace import Pace
 from kubechain.providers.tools.mcp.server import CallAnswer, Discovery, ServerAddress, ToolRequest
 from kubechain.providers.tools.mcp.session import Connection

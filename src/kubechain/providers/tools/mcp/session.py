@@ -14,10 +14,11 @@ from typing import Literal, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.ports.tool import ToolError
 from kubechain.errors import Terminal, Transient
 from kubechain.logs import Logger
-from kubechain.providers.tools.environment import redacted, secrets
+from kubechain.providers.tools.environment import secrets
 from kubechain.providers.tools.limits import about_memory
 from kubechain.providers.tools.mcp.idle import Idle
 from kubechain.providers.tools.mcp.pace import Pace

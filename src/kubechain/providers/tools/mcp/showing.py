@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from kubechain.agents.call.redaction import redacted
 from kubechain.agents.ports.tool import ToolError
-from kubechain.providers.tools.environment import redacted
 from kubechain.providers.tools.mcp.server import CallAnswer, RemoteTask, ToolAnswer
 from kubechain.providers.tools.result import limited
 
