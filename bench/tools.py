@@ -199,19 +199,26 @@ async def openapi() -> Figure:
         return await compared(bare, ours, most=1.5)
 
 
-async def compared(bare: Call, ours: Call, most: float) -> Figure:
+async def container() -> Figure:
+    """A container of podman."""
+    from bench.container import container as measured  # needs podman, which the other rows do not
+
+    return await measured()
+
+
+async def compared(bare: Call, ours: Call, most: float, calls: int = CALLS, warm: int = WARM) -> Figure:
     """Both, called in turns, so that a busy machine is busy for both."""
     times: tuple[list[float], list[float]] = ([], [])
     cpu = 0.0
-    for number in range(WARM + CALLS):
+    for number in range(warm + calls):
         for call, kept in zip((bare, ours), times, strict=True):
             begun, used = time.perf_counter(), time.process_time()
             await call()
-            if number >= WARM:
+            if number >= warm:
                 kept.append((time.perf_counter() - begun) * 1000)
                 cpu += (time.process_time() - used) * 1000 if call is ours else 0.0
     first, second = (statistics.quantiles(each, n=10)[0] for each in times)
-    return Figure(first, second, most, cpu / CALLS)
+    return Figure(first, second, most, cpu / calls)
 
 
 ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {
@@ -219,6 +226,7 @@ ROWS: Mapping[str, Callable[[], Awaitable[Figure]]] = {
     "mcp-http": mcp_http,
     "http": http,
     "openapi": openapi,
+    "container": container,
 }
 
 

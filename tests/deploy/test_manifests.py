@@ -69,6 +69,11 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--image-pull-secret", "one", "--image-pull-secret", "two"),
         ("--set", "imagePullSecrets[0].name=one,imagePullSecrets[1].name=two"),
     ),
+    "container tools": (("--containers",), ("--set", "containers.enabled=true")),
+    "container tools in its own namespace": (
+        ("--containers", *OWN),
+        ("--set", "containers.enabled=true,watchNamespace=kubechain-system"),
+    ),
     "secrets": (SECRETS, ("--set", "secrets.default={openai},secrets.team-a={one,another}")),
 }
 """Words for `kubechain install`, and values for the chart that mean the same."""

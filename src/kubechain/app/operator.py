@@ -19,6 +19,7 @@ from kubechain.cluster.http import opened
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import SettingsError
+from kubechain.providers.tools.container.jobs import JobContainers
 from kubechain.resources.registry import OURS
 from kubechain.runtime.api import ALL_NAMESPACES
 from kubechain.runtime.clock import now
@@ -61,7 +62,14 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Program]:
                 Group(namespace or replica.namespace or api.target.namespace, namespace),
                 replica,
                 now,
-                lambda share: controllers(api, settings.providers, base_urls, namespace=namespace, share=share),
+                lambda share: controllers(
+                    api,
+                    settings.providers,
+                    base_urls,
+                    namespace=namespace,
+                    share=share,
+                    containers=[JobContainers(api, namespace)],
+                ),
             )
         )
         port = await _probe(api, lives, settings, stack)

@@ -116,6 +116,7 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
     default=[("memory", "1Gi")],
     help="What that container may use; default: memory=1Gi. May be repeated.",
 )
+@click.option("--containers", is_flag=True, help="Let the operator run container tools, as Jobs.")
 @click.option(
     "--log-level", type=click.Choice(logs.LEVELS), help="What the operator logs at least; default: info."
 )
@@ -142,6 +143,7 @@ def install(
     tools_image: str | None,
     tool_requests: Pairs,
     tool_limits: Pairs,
+    containers: bool,
     log_level: str | None,
     log_format: str | None,
     service_account: str | None,
@@ -190,6 +192,7 @@ def install(
         tools_image=tools_image or "",
         tool_requests=tool_requests,
         tool_limits=tool_limits,
+        containers=containers,
         log_level=log_level or "",
         log_format=log_format or "",
     )

@@ -22,6 +22,7 @@ from kubechain.errors import AlreadyExists, BadRequest, Conflict, Details, NotFo
 from kubechain.resources.json import JsonObject
 from kubechain.resources.kind import GROUP, VERSION, Kind, R, T
 from kubechain.resources.model import Clock, Resource
+from kubechain.resources.workloads import PODS
 from kubechain.runtime.api import (
     ALL_NAMESPACES,
     Bookmark,
@@ -152,6 +153,11 @@ class RemoteApi:
         if (newest.resource_version, newest.uid) != (meta.resource_version, meta.uid):
             text = f'Operation cannot be fulfilled on {kind.qualified} "{meta.name}": {_MODIFIED}'
             raise Conflict(text, Details(name=meta.name, group=kind.group, kind=kind.plural))
+
+    async def log(self, namespace: str, pod: str, most: int, tail: int = 0) -> bytes:
+        """What the one container of a pod printed: the first `most` bytes, or those of the last `tail` lines."""
+        query = {"limitBytes": str(most)} | ({"tailLines": str(tail)} if tail else {})
+        return await self._get(path(PODS, namespace, pod) + "/log", query, "*/*")
 
     async def _get(
         self, where: str, query: dict[str, str] | None = None, accept: str = "application/json"

@@ -64,10 +64,12 @@ def _rights() -> str:
     there, everywhere = (
         _text([*rbac.operator(account, watch), *rbac.replicas(account, watch)]) for watch in (_SETTINGS.watch, "")
     )
+    jobs, jobs_everywhere = (_text(rbac.containers(account, watch)) for watch in (_SETTINGS.watch, ""))
     named = _text(rbac.secrets(account, [("{{ $namespace }}", _NAMES)]))
     named = named.replace(f"resourceNames:\n  - {_NAMES}\n", "resourceNames: {{ toJson (sortAlpha $names) }}\n")
     return (
         _if(".Values.watchNamespace", there, everywhere)
+        + _if(".Values.containers.enabled", "---\n" + _if(".Values.watchNamespace", jobs, jobs_everywhere))
         + "{{- range $namespace, $names := .Values.secrets }}\n"
         + f"{_STRAY}---\n"
         + named

@@ -49,6 +49,7 @@ def rights(settings: InstallSettings) -> list[JsonObject]:
         *rbac.operator(settings.account, settings.watch),
         *rbac.replicas(settings.account, settings.watch),
         *rbac.secrets(settings.account, settings.secrets),
+        *(rbac.containers(settings.account, settings.watch) if settings.containers else []),
     ]
     return labelled(made, settings)
 

@@ -25,6 +25,7 @@ from kubechain.resources.taskrun import TASK_RUNS
 from kubechain.resources.tool import TOOLS
 from kubechain.resources.toolcall import TOOL_CALLS
 from kubechain.resources.toolresult import TOOL_RESULTS
+from kubechain.resources.workloads import JOBS, NETWORK_POLICIES, PODS
 
 API = "rbac.authorization.k8s.io"
 LABELS: JsonObject = {"app.kubernetes.io/name": "kubechain"}
@@ -69,6 +70,21 @@ def operator_rules() -> list[JsonObject]:
 def operator(account: Account, namespace: str = "") -> list[JsonObject]:
     """The rights of the operator in all namespaces, or in one."""
     return _granted(account.role, namespace, operator_rules(), account)
+
+
+def container_rules() -> list[JsonObject]:
+    """What container tools need beside: Jobs, their pods, what pods printed, and the policy for no network."""
+    return [
+        _rule((JOBS,), *READ, "create", "delete"),
+        _rule((PODS,), "list", "watch"),
+        _rule((PODS,), "get", subresource="log"),
+        _rule((NETWORK_POLICIES,), "get", "create"),
+    ]
+
+
+def containers(account: Account, namespace: str = "") -> list[JsonObject]:
+    """The rights for container tools in all namespaces, or in one."""
+    return _granted(f"{account.role}-containers", namespace, container_rules(), account)
 
 
 def replicas(account: Account, namespace: str = "") -> list[JsonObject]:

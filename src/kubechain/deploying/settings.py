@@ -40,6 +40,8 @@ class InstallSettings(Struct, frozen=True):
     tool_requests: Pairs = (("cpu", "50m"), ("memory", "128Mi"))
     tool_limits: Pairs = (("memory", "1Gi"),)
     """Of that container."""
+    containers: bool = False
+    """Whether the operator may run the containers of tools as Jobs."""
     log_level: str = ""
     log_format: str = ""
     """"" leaves either to the program."""

@@ -24,7 +24,7 @@ from kubechain.resources.model import Resource
 from kubechain.runtime.api import ALL_NAMESPACES, Api, Bookmark, Change, Key, ListOptions, WatchOptions, key_of
 from kubechain.runtime.backoff import Chance, full_jitter, not_before
 from kubechain.runtime.cache import Cache
-from kubechain.runtime.selectors import FieldSelector
+from kubechain.runtime.selectors import FieldSelector, LabelSelector
 
 R = TypeVar("R", bound=Resource)
 log = Logger(__name__)
@@ -38,7 +38,7 @@ def _nobody(error: ApiError | None) -> None:
 
 
 class Informer(Cache[R]):
-    """The cache of `kind`, in one namespace or all, of what `fields` selects.
+    """The cache of `kind`, in one namespace or all, of what `fields` and `labels` select.
 
     Handlers and indices are best set before `run`. `answered` is called with None whenever a list is in the cache,
     and with the error when a list failed.
@@ -51,6 +51,7 @@ class Informer(Cache[R]):
         namespace: str = ALL_NAMESPACES,
         *,
         fields: FieldSelector | None = None,
+        labels: LabelSelector | None = None,
         chance: Chance = random.random,
         page: int = PAGE,
         answered: Callable[[ApiError | None], None] = _nobody,
@@ -63,6 +64,7 @@ class Informer(Cache[R]):
         self._api = api
         self._namespace = namespace
         self._fields = fields or FieldSelector()
+        self._labels = labels or LabelSelector()
         self._chance = chance
         self._page = page
         self._since = ""
@@ -120,7 +122,7 @@ class Informer(Cache[R]):
         present: set[Key] = set()
         token = ""
         while True:
-            options = ListOptions(fields=self._fields, limit=self._page, continue_token=token)
+            options = ListOptions(self._labels, self._fields, limit=self._page, continue_token=token)
             page = await self._api.list(self.kind.raw, self._namespace, options)
             for document in page.items:
                 if (key := self._take(document)) is not None:
@@ -133,7 +135,7 @@ class Informer(Cache[R]):
         self._answered(None)
 
     async def _watch(self) -> None:
-        options = WatchOptions(fields=self._fields, since=self._since, bookmarks=True)
+        options = WatchOptions(self._labels, self._fields, since=self._since, bookmarks=True)
         async with aclosing(self._api.watch(self.kind.raw, self._namespace, options)) as stream:
             async for event in stream:
                 self._failures, self._complaint = 0, ""
