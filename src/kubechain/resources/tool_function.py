@@ -30,7 +30,3 @@ class FunctionTool(ToolKind, kw_only=True, gc=False):
         ]
         | None
     ) = None
-
-    @property
-    def variables(self) -> list[EnvVar]:
-        return self.env

@@ -23,7 +23,8 @@ class ToolKind(Model, kw_only=True, gc=False):
         For a kind with a process these are its environment; others name what they need, such as a header or a
         token. A value that comes from a Secret is hidden from results, errors, Events and logs.
         """
-        return []
+        env: list[EnvVar] = getattr(self, "env", [])
+        return env
 
     @property
     def config_map(self) -> ConfigMapKeyRef | None:
