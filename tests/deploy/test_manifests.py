@@ -44,6 +44,11 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             'resources={"requests":{"cpu":"1","memory":null},"limits":{"memory":"2Gi","nvidia.com/gpu":"1"}}',
         ),
     ),
+    "pods of MCP servers": (("--mcp-pods",), ("--set", "mcpPods=true")),
+    "pods of MCP servers in one namespace": (
+        ("--mcp-pods", "--watch-namespace", "team-a"),
+        ("--set", "mcpPods=true,watchNamespace=team-a"),
+    ),
     "the container of the tools": (
         ("--tools-image", "registry.local/tools:v1", "--tool-request", "cpu=1", "--tool-limit", "memory=2Gi"),
         (

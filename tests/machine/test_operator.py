@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,17 +79,24 @@ LOOKER: dict[str, JsonObject] = {
 RUNS = 8
 
 
-@pytest.fixture(scope="module")
-def operator(node: Node) -> Iterator[Node]:
-    """The node with the operator on it, as `make deploy-operator` brings it, without building the image again."""
-    node.kubectl("create", "secret", "generic", "openai", "--from-literal=OPENAI_API_KEY=any")
+@contextmanager
+def operator_with(node: Node, *flags: str) -> Iterator[None]:
+    """The operator as `make deploy-operator` brings it, without building the image again."""
     make = ["make", f"--directory={ROOT}", "--old-file=setup", "--old-file=image", f"IMAGE={images.PRODUCT}"]
-    flags = f"--model-base-url=openai={node.model_url}"
-    node.run(*make, "deploy-operator", KUBECHAIN=str(KUBECHAIN), INSTALL_FLAGS=flags)
-    yield node
+    words = " ".join((f"--model-base-url=openai={node.model_url}", *flags))
+    node.run(*make, "deploy-operator", KUBECHAIN=str(KUBECHAIN), INSTALL_FLAGS=words)
+    yield
     node.run(*make, "undeploy-operator", KUBECHAIN=str(KUBECHAIN))
     assert "kubechain-system" not in node.kubectl("get", "namespaces", "-o", "name")
     assert "taskruns" in node.kubectl("get", "crd", "-o", "name")
+
+
+@pytest.fixture(scope="module")
+def operator(node: Node) -> Iterator[Node]:
+    """The node with the operator on it."""
+    node.kubectl("create", "secret", "generic", "openai", "--from-literal=OPENAI_API_KEY=any")
+    with operator_with(node):
+        yield node
 
 
 def test_the_operator_runs_as_nobody_with_a_group_of_its_own(operator: Node) -> None:

@@ -60,6 +60,12 @@ def label_value(name: str) -> str:
     return name[: MAX_LABEL - len(suffix)].rstrip("-.") + suffix
 
 
+def pod_name(owner: str, owner_uid: str, holder: str) -> str:
+    """The pod that the replica `holder` starts for an object that a process of its own serves."""
+    suffix = f"-{digest(owner_uid)}-{digest(holder)}"
+    return owner[: MAX_OBJECT_NAME - len(suffix)].rstrip("-.") + suffix
+
+
 def segment_name(run: str, run_uid: str, content: bytes) -> str:
     """The TranscriptSegment that holds `content`: the same content gives the same name."""
     suffix = f"-{digest(run_uid)}-s{digest(content, 8)}"

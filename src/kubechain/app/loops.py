@@ -26,6 +26,8 @@ from kubechain.providers.models.router import Measured, Models
 from kubechain.providers.tools.beside.starter import beside
 from kubechain.providers.tools.function.functions import Functions
 from kubechain.providers.tools.mcp.sessions import MCP
+from kubechain.providers.tools.pods.port import Pods
+from kubechain.providers.tools.pods.starter import Placed, PodStarter
 from kubechain.providers.tools.starting import Starter, here
 from kubechain.providers.tools.table import runners
 from kubechain.runtime.api import ALL_NAMESPACES, Api
@@ -85,17 +87,19 @@ async def controllers(
     namespace: str = ALL_NAMESPACES,
     share: Share | None = None,
     containers: Sequence[ToolRunner] = (),
+    pods: Pods | None = None,
 ) -> AsyncIterator[ControlLoops]:
     """The control loops with the real providers, running while the context is open.
 
-    `containers`: what runs the containers of tools; it is closed with them.
+    `containers`: what runs the containers of tools; it is closed with them. `pods`: those of the cluster, if any.
     """
     async with AsyncExitStack() as stack:
         start: Starter = here
         if settings.tool_host is not None:
             start = await stack.enter_async_context(beside(settings.tool_host))
         models = Models(one_wire=settings.scripted)
-        tools = runners(Functions(settings.functions, start), MCP(start=start), containers)
+        placed = Placed(start, PodStarter(pods, share.name) if pods and share else None)
+        tools = runners(Functions(settings.functions, start), MCP(start=placed), containers)
         try:
             async with control_loops(api, Outside(models, tools, base_urls), namespace, share) as loops:
                 yield loops

@@ -16,6 +16,7 @@ from kubechain.app.program import Program, Running
 from kubechain.app.settings import ProviderSettings
 from kubechain.cluster.callers import Callers
 from kubechain.cluster.http import opened
+from kubechain.cluster.pods import Pods
 from kubechain.cluster.remote import RemoteApi, connect
 from kubechain.cluster.target import ClusterSettings
 from kubechain.errors import SettingsError
@@ -56,6 +57,7 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Program]:
         base_urls, model_line = await model_endpoints(settings.providers, stack)
         # Leases have a connection of their own, so that a burst of work cannot delay their renewal.
         leases = RemoteApi(await stack.enter_async_context(opened(api.target)), api.target)
+        pods = Pods(await stack.enter_async_context(opened(api.target)))
         lives = await stack.enter_async_context(
             successive_lives(
                 leases,
@@ -69,6 +71,7 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Program]:
                     namespace=namespace,
                     share=share,
                     containers=[JobContainers(api, namespace)],
+                    pods=pods,
                 ),
             )
         )

@@ -118,6 +118,11 @@ OWN_VARIABLES = ("POD_NAME", "POD_NAMESPACE", "HOME")
 )
 @click.option("--containers", is_flag=True, help="Let the operator run container tools, as Jobs.")
 @click.option(
+    "--mcp-pods",
+    is_flag=True,
+    help="Let MCP servers have pods of their own (`run: Pod`): the operator gets rights on pods.",
+)
+@click.option(
     "--log-level", type=click.Choice(logs.LEVELS), help="What the operator logs at least; default: info."
 )
 @click.option("--log-format", type=click.Choice(logs.FORMATS), help="How the operator logs; default: text.")
@@ -144,6 +149,7 @@ def install(
     tool_requests: Pairs,
     tool_limits: Pairs,
     containers: bool,
+    mcp_pods: bool,
     log_level: str | None,
     log_format: str | None,
     service_account: str | None,
@@ -193,6 +199,7 @@ def install(
         tool_requests=tool_requests,
         tool_limits=tool_limits,
         containers=containers,
+        mcp_pods=mcp_pods,
         log_level=log_level or "",
         log_format=log_format or "",
     )

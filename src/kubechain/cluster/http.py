@@ -22,7 +22,7 @@ from yarl import URL
 
 from kubechain import __version__
 from kubechain.cluster.answers import refusal
-from kubechain.cluster.connection import Connection, Request, Unreachable
+from kubechain.cluster.connection import Request, Unreachable
 from kubechain.cluster.credentials import Identity
 from kubechain.cluster.lane import Lane
 from kubechain.cluster.lines import lines
@@ -36,13 +36,14 @@ KEPT_SECONDS = 60.0
 EVENTS = "/apis/events.k8s.io/"
 """Nobody waits for an Event: those that are told together do not stand in the way of what somebody waits for."""
 _PARTS_FROM = 1 << 20
+_MESSAGE_BYTES = 64 << 20
 _REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _HEADERS = {"User-Agent": f"kubechain/{__version__} (operator)", "Accept-Encoding": "identity"}
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Connection]:
+async def opened(target: Target) -> AsyncIterator[HttpConnection]:
     """A connection while the block lasts. Raises Unauthorized (useless certificates or plugin)."""
     connection = HttpConnection(target)
     try:
@@ -90,6 +91,25 @@ class HttpConnection:
             finally:
                 _hang_up(answer)
 
+    async def socket(self, request: Request, protocol: str) -> aiohttp.ClientWebSocketResponse:
+        """A websocket in this subprotocol, to be closed by the caller. Raises errors.ApiError."""
+        identity = await self._target.credentials.identity()
+        try:
+            return await self._watches.ws_connect(
+                self._url(request),
+                method=request.method,
+                protocols=(protocol,),
+                headers=self._headers(identity),
+                ssl=await self._context(identity),
+                server_hostname=self._target.server_name or None,
+                max_msg_size=_MESSAGE_BYTES,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise refusal(error.status, b"", "") from None
+        except (aiohttp.ClientError, OSError) as error:
+            cause = str(error) or type(error).__name__
+            raise Unreachable(f"no answer from {self._target.server} to {request.path}: {cause}") from None
+
     @asynccontextmanager
     async def _answered(
         self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout
@@ -115,16 +135,13 @@ class HttpConnection:
     async def _ask(
         self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout, identity: Identity
     ) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(self._target.impersonate)
+        headers = self._headers(identity)
         headers["Accept"] = request.accept
-        if identity.token:
-            headers["Authorization"] = f"Bearer {identity.token}"
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        query = f"?{urlencode(request.query)}" if request.query else ""
         return await session.request(
             request.method,
-            URL(f"{self._target.server}{request.path}{query}", encoded=True),
+            self._url(request),
             data=_payload(request.body),
             headers=headers,
             timeout=timeout,
@@ -132,6 +149,17 @@ class HttpConnection:
             server_hostname=self._target.server_name or None,
             allow_redirects=False,
         )
+
+    def _url(self, request: Request) -> URL:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return URL(f"{self._target.server}{request.path}{query}", encoded=True)
+
+    def _headers(self, identity: Identity) -> CIMultiDict[str]:
+        """Who asks."""
+        headers = CIMultiDict(self._target.impersonate)
+        if identity.token:
+            headers["Authorization"] = f"Bearer {identity.token}"
+        return headers
 
     async def _renewed(self, refused: Identity) -> Identity | None:
         """The newest identity, if it is not the one that was refused."""

@@ -65,6 +65,7 @@ def _rights() -> str:
         _text([*rbac.operator(account, watch), *rbac.replicas(account, watch)]) for watch in (_SETTINGS.watch, "")
     )
     jobs, jobs_everywhere = (_text(rbac.containers(account, watch)) for watch in (_SETTINGS.watch, ""))
+    pods = (_text(rbac.pods(account, watch)) for watch in (_SETTINGS.watch, ""))
     named = _text(rbac.secrets(account, [("{{ $namespace }}", _NAMES)]))
     named = named.replace(f"resourceNames:\n  - {_NAMES}\n", "resourceNames: {{ toJson (sortAlpha $names) }}\n")
     return (
@@ -74,6 +75,7 @@ def _rights() -> str:
         + f"{_STRAY}---\n"
         + named
         + "{{- end }}\n"
+        + _if(".Values.mcpPods", f"---\n{_if('.Values.watchNamespace', *pods)}")
     )
 
 

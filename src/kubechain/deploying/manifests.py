@@ -50,6 +50,7 @@ def rights(settings: InstallSettings) -> list[JsonObject]:
         *rbac.replicas(settings.account, settings.watch),
         *rbac.secrets(settings.account, settings.secrets),
         *(rbac.containers(settings.account, settings.watch) if settings.containers else []),
+        *(rbac.pods(settings.account, settings.watch) if settings.mcp_pods else []),
     ]
     return labelled(made, settings)
 

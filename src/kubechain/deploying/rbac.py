@@ -97,6 +97,16 @@ def replicas(account: Account, namespace: str = "") -> list[JsonObject]:
     return _granted(f"{account.role}-replicas", namespace or account.namespace, rules, account)
 
 
+def pods(account: Account, namespace: str = "") -> list[JsonObject]:
+    """What MCP servers with `run: Pod` need: pods, and to talk to them. Only where they are used."""
+    rules: list[JsonObject] = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch", "create", "delete"]},
+        # A server may ask for either verb of whoever opens a websocket.
+        {"apiGroups": [""], "resources": ["pods/attach"], "verbs": ["get", "create"]},
+    ]
+    return _granted(f"{account.role}-pods", namespace, rules, account)
+
+
 def secrets(account: Account, named: Iterable[tuple[str, str]]) -> list[JsonObject]:
     """The right to read these Secrets, each a namespace and a name: a Role and its binding in every namespace."""
     names: dict[str, set[str]] = {}

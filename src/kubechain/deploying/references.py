@@ -25,7 +25,12 @@ from kubechain.resources.tool import TOOLS
 from kubechain.resources.toolcall import TOOL_CALLS
 
 Found = tuple[Kind[Any], str, Kind[Any]]
-FIELDS: dict[str, Kind[Any]] = {"llmRef": LLMS, "tools": TOOLS, "mcpServers": MCP_SERVERS}
+FIELDS: dict[str, Kind[Any]] = {
+    "llmRef": LLMS,
+    "tools": TOOLS,
+    "mcpServers": MCP_SERVERS,
+    "imagePullSecrets": SECRETS,
+}
 """What a field of the type Reference names, by the field's name."""
 BY_NAME = ((TASKS, "spec/agent", AGENTS), (TASK_RUNS, "spec/task", TASKS))
 """Fields that are a plain name, and what they name."""

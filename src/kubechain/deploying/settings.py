@@ -42,6 +42,8 @@ class InstallSettings(Struct, frozen=True):
     """Of that container."""
     containers: bool = False
     """Whether the operator may run the containers of tools as Jobs."""
+    mcp_pods: bool = False
+    """Whether MCP servers may have pods of their own (`run: Pod`)."""
     log_level: str = ""
     log_format: str = ""
     """"" leaves either to the program."""

@@ -12,6 +12,7 @@ from kubechain.resources.duration import PATTERN
 from kubechain.resources.effect import Effect, Interrupt
 from kubechain.resources.kind import Column, our_kind
 from kubechain.resources.limits import Resources
+from kubechain.resources.mcppod import POD, MCPPod
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import EnvVar, Header
@@ -61,9 +62,9 @@ def _has(node: object, *fields: str) -> bool:
 
 
 _COMMAND = Rule(
-    "self.transport != 'stdio' || has(self.command)",
+    "self.transport != 'stdio' || has(self.command) || has(self.pod)",
     "transport stdio needs a command",
-    lambda node, _: not _is("stdio", node) or _has(node, "command"),
+    lambda node, _: not _is("stdio", node) or _has(node, "command", "pod"),
 )
 _URL = Rule(
     "self.transport == 'stdio' || has(self.url)",
@@ -86,7 +87,7 @@ _HTTP_ONLY = Rule(
 class MCPServerSpec(Model, kw_only=True, gc=False):
     """How KubeChain starts the server, or where it is, and how KubeChain connects to it."""
 
-    rules = (_COMMAND, _URL, _STDIO_ONLY, _HTTP_ONLY)
+    rules = (_COMMAND, _URL, _STDIO_ONLY, _HTTP_ONLY, POD)
 
     transport: Annotated[
         Literal["stdio", "http", "sse"],
@@ -127,6 +128,14 @@ class MCPServerSpec(Model, kw_only=True, gc=False):
         | None
     ) = None
     resources: Annotated[Resources, doc("What its processes may use together.")] | None = None
+    run: Annotated[
+        Literal["Process", "Pod"],
+        doc(
+            "Where it runs: Process, beside the program; Pod, in a pod of its own, which takes a cluster and "
+            "the right to make pods (kubechain install --mcp-pods)."
+        ),
+    ] = "Process"
+    pod: Annotated[MCPPod, doc("Its pod, with run: Pod.")] | None = None
     tools: Annotated[MCPToolChoice, doc("Which of its tools agents may use.")] | None = None
     overrides: Annotated[
         list[MCPToolOverride],

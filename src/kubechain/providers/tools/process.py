@@ -82,6 +82,11 @@ class LocalProcess(asyncio.SubprocessProtocol):
         """None while it runs."""
         return self._transport.get_returncode() if self._transport is not None else None
 
+    @property
+    def why(self) -> str:
+        """What else is known about its end: nothing."""
+        return ""
+
     def write(self, data: bytes) -> None:
         """Writes to its stdin. Does nothing if the process has closed it."""
         pipe = self._stdin()

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from kubechain.agents.ports.tool import Held
 from kubechain.providers.tools.environment import environment
 from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
+from kubechain.providers.tools.pods.manifest import PodCommand
 from kubechain.providers.tools.process import start
 
 PYTHON = "{python}"
@@ -33,6 +34,7 @@ class Command(Struct, frozen=True):
 
     `locale` adds LANG to the environment. `folder`: where it is started; a program with a slash in it that is no
     absolute path is one in that folder, unless it is /. `bounds`: what it may use, together with all it starts.
+    `pod`: the pod to start it in, instead of here.
     """
 
     program: str
@@ -41,6 +43,7 @@ class Command(Struct, frozen=True):
     locale: bool = False
     folder: str = "/"
     bounds: Bounds = NO_BOUNDS
+    pod: PodCommand | None = None
 
     def __repr__(self) -> str:
         """Without the environment, which may have secrets in it."""
@@ -74,6 +77,11 @@ class ToolProcess(Protocol):
     @property
     def returncode(self) -> int | None:
         """None while it runs; minus the signal that killed it."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """What else is known about its end, as a clause, or ""."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -135,6 +143,8 @@ async def drain(stream: asyncio.StreamReader) -> None:
 
 def ending(process: ToolProcess) -> str:
     """How the process ended, for people: `exited with code 1`, `was killed by SIGKILL`."""
+    if process.why:
+        return f"has ended: {process.why}"
     code = process.returncode
     if code is None:
         return "closed its connection"

@@ -41,6 +41,11 @@ class RemoteProcess:
         """None while it runs; minus the signal that killed it."""
         return self._code
 
+    @property
+    def why(self) -> str:
+        """What else is known about its end: nothing."""
+        return ""
+
     def write(self, data: bytes) -> None:
         """Writes to its stdin. Does nothing if the process has closed it."""
         if self.input.transport is not None and not self.input.transport.is_closing():

@@ -38,8 +38,10 @@ from kubechain.providers.tools.mcp.server import (
     ToolRequest,
 )
 from kubechain.providers.tools.mcp.tool_list import fitting, sentence, so_far
+from kubechain.providers.tools.pods.manifest import PodCommand
 from kubechain.providers.web.credentials import client_of, headers_of, spellings
 from kubechain.resources.duration import seconds
+from kubechain.resources.limits import Limits
 from kubechain.resources.mcpserver import MCPServer, ServerInfo
 from kubechain.resources.model import Clock, moment
 from kubechain.resources.toolcall import ExternalWork
@@ -157,6 +159,7 @@ def target_of(server: MCPServer, env: Environment) -> Target:
             start,
             seconds(spec.idle_timeout) if spec.idle_timeout else IDLE_SECONDS,
             bounds_of(spec.resources),
+            _pod(server),
         )
     headers = headers_of(spec.headers, spec.auth, env)
     return ServerAddress(
@@ -167,6 +170,28 @@ def target_of(server: MCPServer, env: Environment) -> Target:
         spec.allow_private,
         start,
         tuple(spellings(env[name] for name in secret)),
+    )
+
+
+def _pod(server: MCPServer) -> PodCommand | None:
+    """The pod that the server runs in, if it has one of its own."""
+    spec, pod = server.spec, server.spec.pod
+    if pod is None:
+        return None
+    limits = spec.resources.limits if spec.resources and spec.resources.limits else Limits()
+    bounds = (("cpu", limits.cpu), ("memory", limits.memory))
+    return PodCommand(
+        server.metadata.namespace,
+        server.metadata.name,
+        server.metadata.uid,
+        pod.image,
+        (spec.command,) if spec.command else (),
+        tuple(spec.args),
+        tuple(spec.env),
+        tuple((name, quantity) for name, quantity in bounds if quantity),
+        spec.working_dir or "",
+        pod.run_as_user,
+        tuple(reference.name for reference in pod.image_pull_secrets),
     )
 
 

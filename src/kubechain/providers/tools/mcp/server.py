@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from kubechain.agents.call.outcome import Artifact
 from kubechain.agents.ports.tool import Held
 from kubechain.providers.tools.limits import NO_BOUNDS, Bounds
+from kubechain.providers.tools.pods.manifest import PodCommand
 from kubechain.providers.web.credentials import Client
 from kubechain.resources.effect import Effect
 from kubechain.resources.json import JsonObject
@@ -39,6 +40,8 @@ class ServerCommand:
     idle_seconds: float = IDLE_SECONDS
     """After how long without a request it is stopped; 0: never."""
     bounds: Bounds = NO_BOUNDS
+    pod: PodCommand | None = None
+    """The pod that it runs in, instead of beside the program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,12 @@ async def launched(command: ServerCommand, start: Starter) -> ToolProcess:
     """The server's process. Raises Terminal, Transient, OSError."""
     try:
         what = Command(
-            command.command, command.args, dict(command.env), folder=command.folder, bounds=command.bounds
+            command.command,
+            command.args,
+            dict(command.env),
+            folder=command.folder,
+            bounds=command.bounds,
+            pod=command.pod,
         )
         return await start(what, stdin=True)
     except ProgramNotFound:

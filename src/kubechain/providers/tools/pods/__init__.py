@@ -1,0 +1,1 @@
+"""Tool processes in pods of their own, reached through the API server of a cluster."""
