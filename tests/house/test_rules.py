@@ -42,7 +42,7 @@ def rules() -> list[tuple[str, str, str]]:
 @cache
 def judged() -> list[tuple[str, Any, dict[str, Any]]]:
     """(kind, object sent, answer of the real server) of every recorded create and update of the rules' stories."""
-    steps = [step for story in stories() if story["file"] == "rules" for step in story["steps"]]
+    steps = [step for story in stories() if story["file"].startswith("rules") for step in story["steps"]]
     kinds = {crd["spec"]["names"]["plural"]: crd["spec"]["names"]["kind"] for crd in _crds()}
     return [(kinds[_plural(step["ask"])], step["body"], step["answer"]) for step in steps]
 
