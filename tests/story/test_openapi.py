@@ -16,6 +16,7 @@ from kubechain.resources.toolcall import TOOL_CALLS
 from tests.parts.prism import Prism
 from tests.parts.shop import document
 from tests.story import manifests
+from tests.story.asked import none_left
 from tests.story.program import Story, conversation
 from tests.unit.tools.test_openapi import VALUES, call, described, env_of, tool_of
 from tests.unit.web.site import serving
@@ -181,6 +182,21 @@ async def test_a_tool_is_a_request_its_answer_is_the_result_and_a_private_addres
         assert ("tool", "sun in Oslo") in conversation(await running.finished("ask-run"))
 
 
+async def test_a_server_that_is_busy_is_asked_again_as_the_manifest_says(running: Story) -> None:
+    answers = [(503, "busy"), (429, "slow down"), (200, '{"now": "fog"}')]
+
+    async def busy(_: web.Request) -> web.Response:
+        status, text = answers.pop(0)
+        return web.Response(status=status, text=text, headers={"retry-after": "0"})
+
+    async with serving(busy) as site:
+        more = "allowPrivate: true\n  effect: ReadOnly\n  retries: {max: 3, backoff: 10ms}"
+        await running.apply(SECRET, weather(site.url, more))
+        await asked(running, "weather", "Say Oslo using the weather tool")
+        assert ("tool", "fog") in conversation(await running.finished("ask-run"))
+    assert (len(site.seen), answers) == (3, [])
+
+
 async def test_deleting_a_run_closes_the_request_of_its_tool(running: Story) -> None:
     there, gone = asyncio.Event(), asyncio.Event()
 
@@ -198,4 +214,4 @@ async def test_deleting_a_run_closes_the_request_of_its_tool(running: Story) -> 
         await there.wait()
         await running.ok("delete", "taskrun", "ask-run", "--wait=false")
         await gone.wait()
-        assert not (await running.program.api.list(TOOL_CALLS, running.namespace)).items
+        await none_left(running.program.api, TOOL_CALLS, running.namespace)
