@@ -49,6 +49,7 @@ class Started(Struct, frozen=True):
     mounted: Path
     environment: Path
     id: Path
+    log: Path
     timeout: float
 
 
@@ -82,7 +83,12 @@ def run(engine: Engine, tool: ContainerTool, started: Started, names: Mapping[st
     ]
     if engine.name == "podman":
         limit = int(started.timeout) + SPARE_SECONDS
-        words += ["--log-driver=k8s-file", "--http-proxy=false", f"--timeout={limit}"]
+        words += [
+            "--log-driver=k8s-file",
+            f"--log-opt=path={started.log}",
+            "--http-proxy=false",
+            f"--timeout={limit}",
+        ]
         words += ["--userns=keep-id"] if engine.rootless else []
     else:
         words += ["--log-driver=json-file"]

@@ -16,7 +16,7 @@ from kubechain.providers.tools.container.results import Left
 from kubechain.providers.tools.container.work import ARGUMENTS, ARTIFACTS, RESULT, USER
 from kubechain.providers.tools.result import MAX_RESULT_BYTES
 
-MOUNTED, ENVIRONMENT, ID = "kubechain", "env", "id"
+MOUNTED, ENVIRONMENT, ID, LOG = "kubechain", "env", "id", "log"
 MOST_FILES = 16
 MOST_BYTES = 4 * 1024 * 1024
 
@@ -31,6 +31,8 @@ class CallFolder:
         self.environment = path / ENVIRONMENT
         self.id = path / ID
         """Written by the engine when it has made the container."""
+        self.log = path / LOG
+        """What the container printed, as podman keeps it."""
 
     def prepare(self, arguments: bytes, variables: Mapping[str, str]) -> None:
         """Makes the folder, with the arguments and with a file of `variables`."""
@@ -71,6 +73,19 @@ class CallFolder:
                 room -= len(content)
                 files.append((name, content))
         return Left(_content(self.mounted / RESULT, MAX_RESULT_BYTES + 1), files, dropped)
+
+    def printed(self) -> tuple[bytes, bytes]:
+        """What podman's log has of stdout and of stderr: the beginning, some more than a result may have.
+
+        podman 4 now and then loses what a short container prints, for those who are attached to it.
+        """
+        found: dict[bytes, bytes] = {b"stdout": b"", b"stderr": b""}
+        for line in (_content(self.log, 2 * MAX_RESULT_BYTES) or b"").splitlines():
+            _, _, rest = line.partition(b" ")
+            stream, _, rest = rest.partition(b" ")
+            whole, _, text = rest.partition(b" ")
+            found[stream] = found.get(stream, b"") + text + (b"\n" if whole == b"F" else b"")
+        return found[b"stdout"], found[b"stderr"]
 
     def remove(self) -> None:
         """Removes all of it."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from kubechain.agents.call.outcome import Done, Parked
 from kubechain.agents.ports.tool import (
@@ -139,7 +140,9 @@ class LocalContainers(ToolRunner):
         passed, written = command_line.inherited(run.env)
         await asyncio.to_thread(folder.prepare, run.arguments, written)
         user = command_line.user_of(os.geteuid(), os.getegid())
-        started = Started(name, work.labels(run), user, folder.mounted, folder.environment, folder.id, run.timeout)
+        started = Started(
+            name, work.labels(run), user, folder.mounted, folder.environment, folder.id, folder.log, run.timeout
+        )
         command = command_line.run(found, tool, started, passed)
         running = await spawn(command, passed, folder.arguments)
         task = self._watch(run, name, watching.attended(found, name, running, _printed(run, name)))
@@ -185,6 +188,11 @@ class LocalContainers(ToolRunner):
             self._watched.pop(name, None)
             raise
         folder = CallFolder(self._folder / name)
+        stdout, stderr = await asyncio.to_thread(folder.printed)
+        if len(stdout) > len(ended.output):
+            ended = replace(ended, output=stdout)
+        if not ended.words:
+            ended = replace(ended, words=stderr.decode("utf-8", "replace"))
         return outcome(ended, await asyncio.to_thread(folder.left), tool.memory)
 
     def _clear(self, name: str) -> None:
