@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from kubechain.agents.ports.tool import ToolError
 from kubechain.agents.toolbox import Assessment
-from kubechain.controllers.saving import save_status
-from kubechain.errors import Terminal, Transient
+from kubechain.controllers.saving import put_status
+from kubechain.errors import ApiError, NotFound, Terminal, Transient
 from kubechain.resources.kind import GROUP, R
 from kubechain.resources.model import Clock, Condition, Resource, settled, timestamp, with_condition
 from kubechain.resources.readiness import ReadyStatus
@@ -59,10 +59,19 @@ class Readiness(Generic[R]):
         self._checked: dict[Key, _Checked] = {}
 
     async def say(self, obj: R, old: S, new: S, assessment: Assessment) -> Next:
-        """Writes the assessment, along with what else is in `new`. `old` is the object's status."""
+        """Writes the assessment, along with what else is in `new`. `old` is the object's status.
+
+        If that fails, the next pass checks the object again.
+        """
         status = judged(new, assessment, obj.metadata.generation, self._clock)
         if not same(old, status):
-            await save_status(self._api, self._informer, obj, status)
+            try:
+                await put_status(self._api, self._informer, replace(obj, status=status))
+            except NotFound:
+                return Done()
+            except ApiError:
+                self._checked.pop(key_of(obj), None)
+                raise
         return Done()
 
     async def check(
