@@ -245,10 +245,12 @@ def test_the_page_about_container_tools_prints_what_it_says(shell: Shell, monkey
 
 @pytest.mark.parametrize("shell", engines("1.32", "1.33", ""), indirect=True)
 def test_every_example_runs_to_its_answer(shell: Shell) -> None:
-    *_, (_, answers), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")
+    *_, (_, answers), (_, tried), (_, waits), (_, signed), _ = shell.read_aloud(EXAMPLES / "README.md")
     assert re.search(r"hello-world-run .*Echo: Hello, World!", answers)
     assert re.search(r'mcp-run .*"42"', answers)
     assert re.search(r"party-run .*Hello, Moon!.*Hello, Mars!", answers, re.IGNORECASE)
     assert re.search(r'dice-run .*"(1?\d|20)"', answers)
+    assert re.search(r"^dice +function .*Roll dice", tried, re.MULTILINE)
+    assert re.search(r"^[1-6] \+ [1-6] = 1?\d$", tried, re.MULTILINE)
     assert re.search(r"sign-run .*Running .*tool:sign-off", waits)
     assert "signed by Ada" in signed
