@@ -18,6 +18,7 @@ from kubechain.resources.json import JsonObject, JsonValue
 _ACRONYMS = {
     "base_url": "baseURL",
     "token_url": "tokenURL",
+    "proxy_url": "proxyURL",
     "client_id_from": "clientIDFrom",
     "uid": "uid",
 }
