@@ -15,7 +15,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from kubechain.resources.duration import PATTERN
 from kubechain.resources.effect import Effect, Interrupt, Trouble
 from kubechain.resources.kind import Column, our_kind
-from kubechain.resources.limits import Resources
 from kubechain.resources.model import Model, Resource, Rule, doc
 from kubechain.resources.readiness import DETAIL, READY, STATUS, ReadyStatus
 from kubechain.resources.reference import ConfigMapKeyRef, EnvVar, LabelSelector
@@ -52,13 +51,6 @@ class ToolRetries(Model, kw_only=True, gc=False):
             max_length=4,
         ),
     ] = []
-    resources: (
-        Annotated[
-            Resources,
-            doc("What its tool process may use. Functions with the same variables and limits share a process."),
-        ]
-        | None
-    ) = None
 
 
 class KindOfTool(Struct, frozen=True):
