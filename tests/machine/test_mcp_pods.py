@@ -1,4 +1,4 @@
-"""MCP servers in pods of their own on a real node: started, talked to, stopped, and what goes wrong with them."""
+"""MCP servers and containers of tools in pods of their own, with the rights that an installed operator has."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ DETAIL = "--output=jsonpath={.status.statusDetail}"
 def pods(node: Node) -> Iterator[Node]:
     """The node with an operator that may make pods, and a namespace that enforces "restricted"."""
     node.kubectl("create", "namespace", NAMESPACE)
-    with operator_with(node, "--mcp-pods", f"--secret={NAMESPACE}/counter", f"--secret={NAMESPACE}/openai"):
+    with operator_with(
+        node, "--mcp-pods", "--containers", f"--secret={NAMESPACE}/counter", f"--secret={NAMESPACE}/openai"
+    ):
         node.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
         for name, key in (("counter", "TOKEN"), ("openai", "OPENAI_API_KEY")):
             node.kubectl(
@@ -122,6 +124,26 @@ def test_a_server_that_needs_more_memory_than_its_limit_says_so(pods: Node) -> N
     mine = "--selector=kubechain.humanlayer.dev/taskrun=eating"
     said = pods.kubectl("get", "-n", NAMESPACE, "toolcalls", mine, error)
     assert "used more than its memory limit of 128Mi" in said, said
+
+
+def test_a_container_runs_as_a_job_with_the_rights_of_an_installed_operator(pods: Node) -> None:
+    tool: JsonObject = {
+        "description": "Say something in a container.",
+        "parameters": {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]},
+        "container": {
+            "image": images.PRODUCT,
+            "command": ["/opt/kubechain/bin/python", "-c", "print(open('/kubechain/args.json').read())"],
+        },
+    }
+    agent: JsonObject = {"llmRef": {"name": "gpt-4o"}, "system": "Say.", "tools": [{"name": "say"}]}
+    task: JsonObject = {"agent": "say", "userMessage": 'Say "hello" using the say tool'}
+    items: list[JsonValue] = [
+        {"apiVersion": VERSION, "kind": kind, "metadata": {"name": "say"}, "spec": one}
+        for kind, one in {"Tool": tool, "Agent": agent, "Task": task}.items()
+    ]
+    listed = json.dumps({"kind": "List", "apiVersion": "v1", "items": items})
+    pods.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=listed)
+    assert json.loads(ran(pods, "said", "say"))["message"] == "hello"
 
 
 def test_an_image_that_is_not_there_is_named(pods: Node) -> None:
