@@ -34,7 +34,7 @@ def artifacts() -> None:
 @click.argument("run", required=False, default="", metavar="[taskrun/NAME]")
 @options.connection
 def list_(run: str, kubeconfig: str | None, namespace: str) -> None:
-    """List files: those of a TaskRun, or of the whole namespace.
+    """List the files of a TaskRun or of the whole namespace.
 
     \b
     kubechain artifacts list taskrun/report-run
@@ -64,12 +64,18 @@ def _row(call: JsonObject, artifact: JsonObject) -> list[str]:
 
 @artifacts.command("get")
 @click.argument("handle")
-@click.option("-o", "--output", default="", metavar="FILE|-", help="Default: the file's own name; - for stdout.")
+@click.option(
+    "-o",
+    "--output",
+    default="",
+    metavar="FILE|-",
+    help="Where to write it; default: its own name. - writes to stdout.",
+)
 @options.connection
 def get(handle: str, output: str, kubeconfig: str | None, namespace: str) -> None:
     """Fetch a file by its handle.
 
-    A file that is there already is only replaced if you name it with -o.
+    An existing file is replaced only if you name it with -o.
 
     \b
     kubechain artifacts get report-run-6p46n-1-1/chart.png
@@ -92,6 +98,6 @@ def get(handle: str, output: str, kubeconfig: str | None, namespace: str) -> Non
         return
     target = Path(output or name)
     if not output and target.exists():
-        raise CommandError(f"{target} exists: name the file to write with -o")
+        raise CommandError(f"file {target} exists already: name it with -o to replace it, or choose another name")
     target.write_bytes(content)
     options.complain(f"{target}: {len(content)} bytes")

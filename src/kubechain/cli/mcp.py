@@ -56,9 +56,11 @@ def add(
     kubechain mcp add docs --url https://mcp.example.com/mcp --dry-run
     """
     if bool(command) == bool(url):
-        raise CommandError("give either a command, after --, or --url URL")
+        raise CommandError("give either a command after `--`, or --url URL")
     if url and (variables or secrets):
-        raise CommandError("--env and --secret-env are for a command: a server at a URL has its own environment")
+        raise CommandError(
+            "--env and --secret-env need a command: they set variables of the process that KubeChain starts"
+        )
     spec: JsonObject = {"transport": "http", "url": url} if url else {"transport": "stdio", "command": command[0]}
     if command[1:]:
         spec["args"] = [*command[1:]]

@@ -34,7 +34,7 @@ _SECONDS = 30.0
 
 @click.group("openapi")
 def openapi() -> None:
-    """Make Tools of OpenAPI documents.
+    """Create Tools from OpenAPI documents.
 
     \b
     kubechain openapi import https://example.com/openapi.json --dry-run
@@ -47,9 +47,11 @@ def openapi() -> None:
 @click.option(
     "--include", multiple=True, metavar="NAME|GLOB", help="Only these operations, by operationId. May be repeated."
 )
-@click.option("--server", default="", metavar="URL", help="Default: the first that the document names.")
-@click.option("--allow-private", is_flag=True, help="The server is at a private, loopback or link-local address.")
-@click.option("--dry-run", is_flag=True, help="Print the manifests and apply nothing.")
+@click.option(
+    "--server", default="", metavar="URL", help="Address of the server; default: the first in the document."
+)
+@click.option("--allow-private", is_flag=True, help="Allow a server at a private, loopback or link-local address.")
+@click.option("--dry-run", is_flag=True, help="Print the manifests and create nothing.")
 @options.connection
 def import_(
     source: str,
@@ -62,6 +64,10 @@ def import_(
     namespace: str,
 ) -> None:
     """Make every operation of an OpenAPI document (3.0 or 3.1) a tool.
+
+    This creates a Tool. The document of a file goes into a ConfigMap; a document at a URL is read again every
+    hour. If the document asks for credentials, this also creates a Secret with placeholders for you to fill in. A
+    Secret that exists is left as it is.
 
     \b
     kubechain openapi import https://example.com/openapi.json --dry-run
@@ -97,7 +103,7 @@ def _text(source: str) -> str:
                 content = answer.read(LARGEST + 1)
         return content.decode()
     except urllib.error.HTTPError as error:
-        raise CommandError(f"{source} answered {error.code}: name the address of the document itself") from None
+        raise CommandError(f"{source} answered {error.code}: give the URL of the document itself") from None
     except (OSError, ValueError) as error:
         raise CommandError(f"{source} cannot be read: {error}") from None
 
@@ -180,7 +186,9 @@ def _secret(name: str, schemes: dict[str, Scheme]) -> JsonObject | None:
 
 def _config_map(name: str, text: str) -> JsonObject:
     if len(text.encode()) > _CONFIG_MAP:
-        raise CommandError("the document does not fit into a ConfigMap: name its address in place of the file")
+        raise CommandError(
+            "the document does not fit into a ConfigMap: publish it, and give its URL in place of the file"
+        )
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {KEY: text}}
 
 

@@ -24,9 +24,9 @@ F = TypeVar("F", bound=Callable[..., object])
 def common(command: F) -> F:
     """Adds the flags of every kind of tool."""
     command = options.connection(command)
-    command = click.option("--dry-run", is_flag=True, help="Create nothing; print the manifest.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Print the manifest and create nothing.")(command)
     command = click.option(
-        "--effect", type=click.Choice(_EFFECTS), help="What a repeated call does; the kind has a default."
+        "--effect", type=click.Choice(_EFFECTS), help="What a repeated call does; default: as the kind says."
     )(command)
     return click.option("--description", default="", metavar="TEXT", help="What the model is told.")(command)
 
@@ -80,12 +80,16 @@ def function(
 
 @create.command("http")
 @click.argument("name")
-@click.option("--url", required=True, metavar="URL", help="With {name} where an argument is filled in.")
-@click.option("--method", default="GET", show_default=True, help="GET, POST and so on.")
+@click.option("--url", required=True, metavar="URL", help="The address, with {name} where an argument goes.")
+@click.option("--method", default="GET", show_default=True, help="The HTTP method.")
 @click.option(
-    "--param", "params", multiple=True, metavar="NAME[:TYPE]", help="An argument; TYPE is string unless given."
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME[:TYPE]",
+    help="An argument; TYPE is string unless given. May be repeated.",
 )
-@click.option("--bearer", default="", metavar="SECRET/KEY", help="A token that is sent, from a Secret.")
+@click.option("--bearer", default="", metavar="SECRET/KEY", help="Send the bearer token in this Secret.")
 @common
 def http(
     name: str,
@@ -117,9 +121,15 @@ def http(
 @create.command("container")
 @click.argument("name")
 @click.argument("command", nargs=-1)
-@click.option("--image", required=True, help="The image that is run for every call.")
-@click.option("--param", "params", multiple=True, metavar="NAME[:TYPE]", help="An argument, as JSON on stdin.")
-@click.option("--network", is_flag=True, help="Let it reach the network.")
+@click.option("--image", required=True, help="The image to run for each call.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME[:TYPE]",
+    help="An argument; TYPE is string unless given. May be repeated.",
+)
+@click.option("--network", is_flag=True, help="Let the container reach the network.")
 @common
 def container(
     name: str,
@@ -133,9 +143,10 @@ def container(
     kubeconfig: str | None,
     namespace: str,
 ) -> None:
-    """Create a Tool that runs a container for every call.
+    """Create a Tool that runs a container for each call.
 
-    It gets the arguments as JSON on stdin; what it prints is the result.
+    The program gets the arguments as JSON in /kubechain/args.json, and with `kubechain up` on stdin as well. What
+    it prints is the result.
 
     \b
     kubechain tools create container count --image docker.io/library/alpine:3 --param text --dry-run -- wc -w
@@ -151,7 +162,7 @@ def container(
 
 @create.command("agent")
 @click.argument("name")
-@click.option("--agent", required=True, metavar="NAME", help="The agent that is asked.")
+@click.option("--agent", required=True, metavar="NAME", help="The agent to call.")
 @common
 def agent(
     name: str,
@@ -162,7 +173,7 @@ def agent(
     kubeconfig: str | None,
     namespace: str,
 ) -> None:
-    """Create a Tool that asks another agent.
+    """Create a Tool that calls another agent.
 
     \b
     kubechain tools create agent researcher --agent web-researcher --description "Finds sources." --dry-run

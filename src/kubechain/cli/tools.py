@@ -34,7 +34,7 @@ def tools() -> None:
 
     \b
     kubechain tools list                            what agents of this namespace can use
-    kubechain tools describe add                    its parameters, and a call to begin with
+    kubechain tools describe add                    its parameters, and an example call
     kubechain tools try add --args '{"a": 1, "b": 2}'
     kubechain tools create function add --entrypoint shop.tools:add --dry-run
     """
@@ -72,7 +72,7 @@ def _row(tool: Offered) -> list[str]:
 @click.argument("name")
 @options.connection
 def describe(name: str, kubeconfig: str | None, namespace: str) -> None:
-    """Show what a model is told about a tool, and a call to begin with.
+    """Show what a model is told about a tool, and an example call.
 
     \b
     kubechain tools describe add
@@ -97,9 +97,9 @@ def describe(name: str, kubeconfig: str | None, namespace: str) -> None:
 @click.argument("name")
 @click.option("--args", "arguments", default="{}", metavar="JSON|@FILE|-", help="Arguments: a JSON object.")
 @click.option(
-    "--timeout", type=Duration(), default=None, help="How long to wait for the result; default: for ever."
+    "--timeout", type=Duration(), default=None, help="How long to wait for the result; default: no limit."
 )
-@click.option("--keep", is_flag=True, help="Keep the ToolCall, to look at it or to fetch its files.")
+@click.option("--keep", is_flag=True, help="Keep the ToolCall, so that you can look at it or fetch its files.")
 @options.connection
 @click.pass_context
 def try_(
@@ -113,9 +113,10 @@ def try_(
 ) -> None:
     """Call a tool without a model, and print its result.
 
-    The call goes the same way as that of a model: arguments are validated, secrets filled in, retries and limits
-    hold. It is a ToolCall without a run, and deleted at the end, or when you press Ctrl-C, which ends the tool as
-    well. The exit code is 0 for a result and 1 for an error, which is what the model would be told.
+    The tool is called as for a model: its arguments are validated, values of Secrets are filled in, and its
+    retries and limits apply. The command creates a ToolCall without a run and deletes it at the end. Ctrl-C ends
+    the tool and deletes the ToolCall. The exit code is 0 for a result. It is 1 for an error, and the command
+    prints what the model would be told.
 
     \b
     kubechain tools try add --args '{"a": 1, "b": 2}'
@@ -127,9 +128,9 @@ def try_(
     calls = known.find("toolcalls")
     call = _create(client, calls, tool, _given(arguments))
     try:
-        _print(client, known, _ended(client, calls, call, timeout))
+        _print(client, known, _ended(client, calls, call, timeout), keep=keep)
     except KeyboardInterrupt:
-        options.complain("stopped: the call is deleted, and the tool ended")
+        options.complain("stopped: the tool was ended and the ToolCall deleted")
         ctx.exit(INTERRUPTED)
     finally:
         if keep:
@@ -181,18 +182,19 @@ def _ended(client: Client, calls: Resource, name: str, timeout: float | None) ->
                 options.complain(f"waiting for {printable(on)}")
                 said = on
     except TimeoutError:
-        raise TimedOut(f"no result within {timeout:g} s; give it longer with --timeout") from None
-    raise CommandError("the watch ended before the call did")
+        raise TimedOut(f"no result within {timeout:g} s; allow more time with --timeout") from None
+    raise CommandError("the connection ended before the call did; the ToolCall was deleted unless you gave --keep")
 
 
-def _print(client: Client, known: Discovery, call: JsonObject) -> None:
+def _print(client: Client, known: Discovery, call: JsonObject, *, keep: bool) -> None:
     if text(call, "status.phase") != "Succeeded":
         raise CommandError(printable(text(call, "status.error")))
     click.echo(_result(client, known, call))
     for artifact in members(call, "status.artifacts"):
         handle, size = text(artifact, "handle"), text(artifact, "size")
         options.complain(
-            f"file {handle}: {text(artifact, 'mediaType')}, {size} bytes (with --keep: kubechain artifacts)"
+            f"file {handle}: {text(artifact, 'mediaType')}, {size} bytes; "
+            f"{'fetch it with' if keep else 'add --keep to fetch it with'} kubechain artifacts get"
         )
 
 

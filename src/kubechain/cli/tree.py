@@ -41,8 +41,8 @@ class Branch:
 def tree(run: str, output: str | None, kubeconfig: str | None, namespace: str) -> None:
     """Show a TaskRun and the runs of its sub-agents as a tree.
 
-    Each line has a run: its phase, its agent, how many replies it had, and what it waits for. It may be any run of
-    a tree: what is below it is shown.
+    Each line shows a run: its phase, its agent, how many replies its model gave, and what it waits for. NAME may
+    be any run of a tree. The command shows that run and everything below it.
 
     \b
     kubechain tree taskrun/report-run
