@@ -81,9 +81,11 @@ def get(handle: str, output: str, kubeconfig: str | None, namespace: str) -> Non
     kubechain artifacts get report-run-6p46n-1-1/chart.png
     kubechain artifacts get report-run-6p46n-1-1/data.csv -o - | head
     """
+    call, _, name = handle.partition("/")
+    if not name:
+        raise CommandError(f"{handle} is no handle: write TOOLCALL/FILE, as `kubechain artifacts list` prints it")
     client = connect(kubeconfig, namespace)
     known = Discovery.of(client)
-    call, _, name = handle.partition("/")
     found = client.get(known.find("toolcalls").path(client.namespace, call))
     about = next((one for one in members(found, "status.artifacts") if text(one, "handle") == handle), None)
     if about is None:

@@ -74,7 +74,7 @@ def find(client: Client, known: Discovery, name: str) -> Offered:
                 f"{name} offers no tool: {text(tool.provider, 'status.statusDetail') or 'not checked'}"
             )
     names = ", ".join(tool.name for tool in tools if tool.tool)
-    known_names = f"there are {names}" if names else "there are none; make one with `kubechain tools create`"
+    known_names = f"its tools are {names}" if names else "it has none; create one with `kubechain tools create`"
     raise CommandError(f'there is no tool "{name}" in namespace {client.namespace}: {known_names}')
 
 

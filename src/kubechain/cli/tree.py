@@ -63,7 +63,9 @@ def look(client: Client, known: Discovery, name: str) -> Branch:
     kind, _, name = name.rpartition("/")
     resource = known.find(kind or "taskruns")
     if resource.kind != "TaskRun":
-        raise CommandError(f"{kind}/{name} is a {resource.kind}: only runs have a tree; write taskrun/NAME")
+        raise CommandError(
+            f"{kind}/{name} is of kind {resource.kind}, and only a TaskRun has a tree: write taskrun/NAME"
+        )
     top = client.get(resource.path(client.namespace, name))
     selector = {"labelSelector": f"{ROOT_LABEL}={label_value(text(top, 'status.root') or name)}"}
     return family(top, members(client.get(resource.path(client.namespace), selector), "items"))

@@ -75,7 +75,7 @@ def test_a_name_that_is_no_tool_is_refused_with_those_there_are(
 ) -> None:
     there(api)
     assert kubechain("tools", "describe", "substract") == 1
-    assert "there are add, git/log" in capsys.readouterr().err
+    assert "its tools are add, git/log" in capsys.readouterr().err
     assert kubechain("tools", "try", "broken") == 1
     assert "broken offers no tool: no module named shop" in capsys.readouterr().err
 
@@ -203,3 +203,5 @@ def test_a_file_is_fetched_from_its_parts_and_not_written_over_another(
     assert "x.bin exists" in capsys.readouterr().err
     assert kubechain("artifacts", "get", "c/y.bin") == 1
     assert 'has no file "y.bin"' in capsys.readouterr().err
+    assert kubechain("artifacts", "get", "x.bin") == 1
+    assert "write TOOLCALL/FILE" in capsys.readouterr().err
