@@ -36,7 +36,7 @@ RECONCILED: Kinds = (LLMS, AGENTS, TOOLS, MCP_SERVERS, TASKS, TASK_RUNS, TOOL_CA
 KEPT: Kinds = (TOOL_RESULTS, TRANSCRIPT_SEGMENTS)
 """Kinds that are made once and read back."""
 RUNS_PROGRAMS: Kinds = (TOOLS, MCP_SERVERS)
-"""Who writes these decides what runs in the operator's pod, with the operator's rights."""
+"""Who writes these decides which programs run: in the operator's pod, and in Jobs and pods that it makes."""
 WRITTEN_BY_PEOPLE: Kinds = (LLMS, AGENTS, TASKS, TASK_RUNS)
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete", "deletecollection")
@@ -127,7 +127,7 @@ def people() -> list[JsonObject]:
         _people_role("editor", "edit", read, _rule(WRITTEN_BY_PEOPLE, *WRITE)),
         # An editor starts runs; that somebody else settles what they wait for is the point of it.
         _people_role("approver", "admin", read, settle),
-        # Not aggregated: Tools and MCPServers run programs with the operator's rights (see RUNS_PROGRAMS).
+        # Not aggregated: Tools and MCPServers run programs (see RUNS_PROGRAMS).
         _people_role("admin", "", _rule(OURS, *READ, *WRITE), settle),
     ]
 
