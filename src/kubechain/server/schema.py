@@ -258,8 +258,9 @@ def rules(schema: JsonObject, value: JsonValue, old: Old, rule_of: RuleOf, path:
         for name in sorted(value):
             inner = properties.get(name, extra)
             if inner is not None:
-                place = f"{path}.{name}" if path else name
-                yield from rules(inner, value[name], _child(old, name), rule_of, place)
+                # An entry of a map, as a real server names it, is no field.
+                part = f".{name}" if name in properties else f"[{name}]"
+                yield from rules(inner, value[name], _child(old, name), rule_of, f"{path}{part}".removeprefix("."))
     elif isinstance(value, list):
         items, former = _sub(schema, "items") or {}, _by_key(schema, old)
         for i, item in enumerate(value):
