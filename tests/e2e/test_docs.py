@@ -10,13 +10,15 @@ On a real Kubernetes every command runs as well, but two: `kubechain up`, which 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,14 @@ def engines(*versions: str) -> list[Any]:
         *(pytest.param(("embedded", v), id=v or "none") for v in versions),
         *(pytest.param(("cluster", v), id=f"cluster-{v or 'none'}", marks=on_cluster) for v in both),
     ]
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Keeps other tests of this machine, in whatever process, from using the same."""
+    with (Path(tempfile.gettempdir()) / f"kubechain-tests-{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass
@@ -223,9 +233,10 @@ def test_the_page_about_mcp_servers_over_stdio_prints_what_it_says(shell: Shell)
 
 
 @pytest.mark.parametrize("shell", engines("1.33"), indirect=True)
-@pytest.mark.xdist_group("port-8765")
 def test_the_page_about_mcp_over_http_prints_what_it_says(shell: Shell) -> None:
-    for block, printed in shell.read_aloud(ROOT / "docs" / "guides" / "mcp-http.md"):
+    with alone("port-8765"):
+        told = shell.read_aloud(ROOT / "docs" / "guides" / "mcp-http.md")
+    for block, printed in told:
         if block.prints is not None:
             assert even(printed) == even(block.prints), block.commands
 
