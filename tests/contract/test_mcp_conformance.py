@@ -18,6 +18,7 @@ PASSED = [
     "initialize",
     "tools_call",
     "sse-retry",
+    "auth/client-credentials-basic",
     "request-metadata",
     "http-standard-headers",
     "http-custom-headers",
