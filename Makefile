@@ -39,7 +39,8 @@ layers:
 	@$(BIN)/lint-imports > .lint-imports.out || { cat .lint-imports.out; exit 1; }; rm -f .lint-imports.out
 
 quick-tests:
-	@$(BIN)/pytest -q -n 4 -m "not cluster" tests/unit tests/house tests/contract --ignore tests/contract/test_kubectl.py
+	@$(BIN)/pytest -q -n 4 -m "not cluster and not slow" tests/unit tests/house tests/contract \
+	  --ignore tests/contract/test_kubectl.py
 
 parts: setup ## Fetch the real parts that the tests run against; Kubernetes and Helm are built, once, in 15 minutes
 	@$(BIN)/python -m tests.parts.kubectl
@@ -54,6 +55,7 @@ parts: setup ## Fetch the real parts that the tests run against; Kubernetes and 
 
 test: check parts ## Everything: check, then stories, crashes, the installed program; then again on a real Kubernetes, and on a node
 	@$(BIN)/pytest -q -n 4 tests/contract/test_kubectl.py
+	@$(BIN)/pytest -q -n 3 -m "slow and not cluster" tests/unit tests/contract
 	@$(BIN)/pytest -q -n 3 -m "not cluster" tests/parts tests/story tests/crash tests/chaos tests/fuzz tests/e2e \
 	  tests/deploy tests/replicas
 	@$(ON_KUBERNETES)

@@ -40,6 +40,9 @@ def servers_stop_soon() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: runs on a real Kubernetes; `-m 'not cluster'` leaves it out")
     config.addinivalue_line("markers", "machine: runs on a real node, as root: kubelet, containerd, our image")
+    config.addinivalue_line(
+        "markers", "slow: takes more than five seconds; `make test` runs it, `make check` does not"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.parts.cache import PartMissing
 from tests.parts.conformance import command
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PASSED = [
     "initialize",

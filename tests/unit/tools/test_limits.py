@@ -1,6 +1,7 @@
 """Limits of tool processes: by a cgroup where one may be made, else by rlimits, and how that is said."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -129,9 +130,11 @@ async def test_kill_9_of_the_program_leaves_no_cgroup_behind() -> None:
     assert not any(Path(folder).exists() for folder in folders)
 
 
+@pytest.mark.slow
 @in_cgroups
 async def test_two_hundred_processes_with_limits_leave_no_cgroup_no_descriptor_and_no_process() -> None:
     def left() -> tuple[int, int, int]:
+        gc.collect()  # what earlier tests have left behind may close its descriptors at any time
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         return len(list(Path("/proc/self/fd").iterdir())), len(children), len(ours())
 
@@ -143,7 +146,7 @@ async def test_two_hundred_processes_with_limits_leave_no_cgroup_no_descriptor_a
     before = left()
     for _ in range(50):
         await asyncio.gather(*(once() for _ in range(4)))
-    assert left() == before and before[2] == 0
+    assert not [now for now, then in zip(left(), before, strict=True) if now > then] and before[2] == 0
 
 
 @linux

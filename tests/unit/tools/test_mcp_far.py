@@ -271,6 +271,7 @@ async def test_no_value_of_a_secret_is_in_a_result_or_an_error(servers: MCP) -> 
         assert "hidden-value" not in repr(target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "path", "protocol"),
     [("http", "/mcp", "2026-07-28"), ("stateless", "/mcp", "2026-07-28"), ("sse", "/sse", "2025-11-25")],

@@ -1,6 +1,7 @@
 """How the process of an MCP server lives: started, left alone, ended, started again."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -165,12 +166,14 @@ async def test_a_server_is_started_in_its_folder_and_its_program_may_be_there(
     assert nowhere.value.reason == "FolderNotFound"
 
 
+@pytest.mark.slow
 async def test_two_hundred_restarts_of_a_server_leave_no_process_and_no_descriptor(
     servers: MCP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restarts, "FIRST", 0.0)
 
     def left() -> tuple[int, int]:
+        gc.collect()  # what earlier tests have left behind may close its descriptors at any time
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         return len(list(Path("/proc/self/fd").iterdir())), len(children)
 
@@ -185,7 +188,7 @@ async def test_two_hundred_restarts_of_a_server_leave_no_process_and_no_descript
     await lives("default/first", 1)
     before = left()
     await asyncio.gather(*(lives(f"default/{n}", 50) for n in range(4)))
-    assert left() == before
+    assert not [now for now, then in zip(left(), before, strict=True) if now > then]
 
 
 async def test_answers_out_of_order_reach_those_who_asked(servers: MCP) -> None:

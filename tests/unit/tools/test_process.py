@@ -1,6 +1,7 @@
 """What a tool process starts ends with it: children, groups of their own, daemons."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -113,8 +114,10 @@ async def test_kill_9_of_the_program_leaves_nothing_behind() -> None:
         await ended(pid)
 
 
+@pytest.mark.slow
 async def test_two_hundred_restarts_leave_no_descriptor_and_no_process() -> None:
     def counted() -> tuple[int, int]:
+        gc.collect()  # what earlier tests have left behind may close its descriptors at any time
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         return len(list(Path("/proc/self/fd").iterdir())), len(children)
 
@@ -126,4 +129,4 @@ async def test_two_hundred_restarts_leave_no_descriptor_and_no_process() -> None
     before = counted()
     for _ in range(50):
         await asyncio.gather(*(once() for _ in range(4)))
-    assert counted() == before
+    assert not [now for now, then in zip(counted(), before, strict=True) if now > then]

@@ -1,6 +1,7 @@
 """A tool process is the same wherever it is started: on this machine, or by a tool host in another container."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -192,8 +193,10 @@ async def test_without_a_host_a_start_says_where_to_look(tmp_path: Path, monkeyp
             await start(Command(PYTHON))
 
 
+@pytest.mark.slow
 async def test_two_hundred_starts_leave_no_descriptor(tmp_path: Path) -> None:
     def counted() -> int:
+        gc.collect()  # what earlier tests have left behind may close its descriptors at any time
         return len(list(Path("/proc/self/fd").iterdir()))
 
     path = tmp_path / "tools.sock"
@@ -210,4 +213,4 @@ async def test_two_hundred_starts_leave_no_descriptor(tmp_path: Path) -> None:
         before = await held()
         for _ in range(50):
             await asyncio.gather(*(once() for _ in range(4)))
-        assert await held() == before
+        assert not [now for now, then in zip(await held(), before, strict=True) if now > then]
