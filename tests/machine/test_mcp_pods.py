@@ -9,7 +9,7 @@ import pytest
 
 from kubechain.resources.json import JsonObject, JsonValue
 from tests.machine.conftest import SECONDS, Node
-from tests.machine.test_operator import FINISHED, RESULT, ROOT, operator_with
+from tests.machine.test_operator import FINISHED, KUBECHAIN, RESULT, ROOT, operator_with
 from tests.parts.machine import images
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(3 * SECONDS)]
@@ -90,10 +90,15 @@ def apply(node: Node, name: str, spec: JsonObject, words: str = "Count using the
     )
 
 
-def ran(node: Node, run: str, task: str) -> str:
-    """The result of the run's tool call."""
+def begin(node: Node, run: str, task: str) -> None:
+    """Creates the run."""
     spec = {"apiVersion": VERSION, "kind": "TaskRun", "metadata": {"name": run}, "spec": {"task": task}}
     node.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(spec))
+
+
+def ran(node: Node, run: str, task: str) -> str:
+    """The result of the run's tool call."""
+    begin(node, run, task)
     node.kubectl("wait", "-n", NAMESPACE, f"taskrun/{run}", *FINISHED)
     mine = f"--selector=kubechain.humanlayer.dev/taskrun={run}"
     return node.kubectl("get", "-n", NAMESPACE, "toolcalls", mine, RESULT)
@@ -126,24 +131,49 @@ def test_a_server_that_needs_more_memory_than_its_limit_says_so(pods: Node) -> N
     assert "used more than its memory limit of 128Mi" in said, said
 
 
-def test_a_container_runs_as_a_job_with_the_rights_of_an_installed_operator(pods: Node) -> None:
+def container(node: Node, name: str, code: str) -> None:
+    """A Tool that runs this Python in our image, an Agent with it, and a Task for it."""
     tool: JsonObject = {
         "description": "Say something in a container.",
         "parameters": {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]},
-        "container": {
-            "image": images.PRODUCT,
-            "command": ["/opt/kubechain/bin/python", "-c", "print(open('/kubechain/args.json').read())"],
-        },
+        "container": {"image": images.PRODUCT, "command": ["/opt/kubechain/bin/python", "-c", code]},
     }
-    agent: JsonObject = {"llmRef": {"name": "gpt-4o"}, "system": "Say.", "tools": [{"name": "say"}]}
-    task: JsonObject = {"agent": "say", "userMessage": 'Say "hello" using the say tool'}
+    agent: JsonObject = {"llmRef": {"name": "gpt-4o"}, "system": "Say.", "tools": [{"name": name}]}
+    task: JsonObject = {"agent": name, "userMessage": f'Say "hello" using the {name} tool'}
     items: list[JsonValue] = [
-        {"apiVersion": VERSION, "kind": kind, "metadata": {"name": "say"}, "spec": one}
+        {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name}, "spec": one}
         for kind, one in {"Tool": tool, "Agent": agent, "Task": task}.items()
     ]
     listed = json.dumps({"kind": "List", "apiVersion": "v1", "items": items})
-    pods.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=listed)
+    node.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=listed)
+
+
+def test_a_container_runs_as_a_job_with_the_rights_of_an_installed_operator(pods: Node) -> None:
+    container(pods, "say", "print(open('/kubechain/args.json').read())")
     assert json.loads(ran(pods, "said", "say"))["message"] == "hello"
+
+
+def test_a_job_goes_on_when_every_operator_is_killed_and_is_not_started_again(pods: Node) -> None:
+    container(pods, "wait", "import time; time.sleep(20); print('waited')")
+    begin(pods, "waited", "wait")
+    mine, where = "--selector=kubechain.humanlayer.dev/taskrun=waited", ("-n", NAMESPACE)
+    # kubectl does not wait for objects that a selector may find one day.
+    running = "--for=jsonpath={.status.phase}=Running"
+    pods.run(str(KUBECHAIN), "wait", *where, "toolcalls", mine, running, "--timeout=60s")
+    job = pods.kubectl("get", *where, "toolcalls", mine, "--output=jsonpath={.items[0].status.external.id}")
+    pods.kubectl("wait", *where, f"job/{job}", "--for=jsonpath={.status.ready}=1", "--timeout=60s")
+    uids = ("get", *where, "pods", mine, "--output=jsonpath={.items[*].metadata.uid}")
+    (before,) = pods.kubectl(*uids).split()
+    system = ("get", "pods", "--namespace=kubechain-system", "--output=jsonpath={.items[*].metadata.uid}")
+    for uid in pods.kubectl(*system).split():
+        assert pods.machine.kill(uid) >= 1
+    pods.kubectl("wait", *where, "taskrun/waited", *FINISHED)
+    status = "--output=jsonpath={.items[0].status.phase} {.items[0].status.attempts} {.items[0].status.result}"
+    assert pods.kubectl("get", *where, "toolcalls", mine, status).split() == ["Succeeded", "1", "waited"]
+    after = pods.kubectl(
+        "get", *where, "pods", "--selector=job-name", "--output=jsonpath={.items[*].metadata.uid}"
+    )
+    assert set(after.split()) <= set(before.split())
 
 
 def test_an_image_that_is_not_there_is_named(pods: Node) -> None:
