@@ -12,12 +12,11 @@ from typing import Any
 from msgspec import inspect
 
 from kubechain.resources.agent import AGENTS
-from kubechain.resources.builtin import SECRETS
+from kubechain.resources.builtin import CONFIG_MAPS, SECRETS
 from kubechain.resources.json import JsonObject, JsonValue
 from kubechain.resources.kind import Kind
 from kubechain.resources.llm import LLMS
 from kubechain.resources.mcpserver import MCP_SERVERS
-from kubechain.resources.reference import Reference, SecretKeyRef
 from kubechain.resources.registry import OURS
 from kubechain.resources.task import TASKS
 from kubechain.resources.taskrun import TASK_RUNS
@@ -29,10 +28,14 @@ FIELDS: dict[str, Kind[Any]] = {
     "llmRef": LLMS,
     "tools": TOOLS,
     "mcpServers": MCP_SERVERS,
+    "subAgents": AGENTS,
+    "agent": AGENTS,
+    "configMapKeyRef": CONFIG_MAPS,
     "imagePullSecrets": SECRETS,
+    "secretKeyRef": SECRETS,
 }
-"""What a field of the type Reference names, by the field's name."""
-BY_NAME = ((TASKS, "spec/agent", AGENTS), (TASK_RUNS, "spec/task", TASKS))
+"""What a struct with a name, or a list of them, names: by the name of its field."""
+BY_NAME = ((TASKS, "spec/agent", AGENTS), (TASK_RUNS, "spec/task", TASKS), (TASK_RUNS, "spec/agent", AGENTS))
 """Fields that are a plain name, and what they name."""
 WRITTEN_BY_HAND = tuple(kind for kind in OURS if kind.has_status and kind != TOOL_CALLS)
 
@@ -42,10 +45,9 @@ def references() -> list[Found]:
     found: list[Found] = [*BY_NAME]
     for kind in WRITTEN_BY_HAND:
         for path, struct in _structs(inspect.type_info(kind.codec), ""):
-            if struct.cls is SecretKeyRef:
-                found.append((kind, f"{path}/name", SECRETS))
-            elif struct.cls is Reference:
-                found.append((kind, f"{path}/name", FIELDS[path.rpartition("/")[2]]))
+            target = FIELDS.get(path.rpartition("/")[2])
+            if target is not None and any(field.encode_name == "name" for field in struct.fields):
+                found.append((kind, f"{path}/name", target))
     return found
 
 
