@@ -180,7 +180,7 @@ async def test_a_walk_through_every_feature_uses_every_right_that_is_granted_and
         "get", "leases", "-n", world.account.namespace if everywhere else own, "-o", "name"
     )
     assert "kubechain-replica" not in leases, "a replica that left has taken its Lease with it"
-    await world.kubectl("delete", "taskrun", "all-run", "-n", own, "--wait=false")
+    await world.kubectl("delete", "taskrun", "all-run", "boss-run", "-n", own, "--wait=false")
     watch = ("wait", "toolcalls,toolresults,transcriptsegments", "--all", "--for=delete", "--timeout=60s")
     await world.kubectl(*watch, "-n", own)
 
