@@ -162,10 +162,14 @@ async def test_a_secret_of_several_lines_reaches_the_container_and_no_command_li
     ],
 )
 async def test_the_model_is_told_why_a_container_failed(
-    podman: Podman, tmp_path: Path, script: str, says: str
+    podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, says: str
 ) -> None:
+    started_in = tmp_path / "started-in"
+    started_in.mkdir()
+    monkeypatch.chdir(started_in)
     tool = shell(script, resources={"limits": {"memory": "16Mi"}})
     assert says in await told(podman, tool, tmp_path)
+    assert not list(started_in.iterdir()), "the engine leaves nothing where the program was started"
 
 
 async def test_a_file_with_the_result_goes_before_what_was_printed(podman: Podman, tmp_path: Path) -> None:

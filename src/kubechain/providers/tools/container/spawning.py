@@ -40,15 +40,19 @@ class Command:
             threading.Thread(target=_reap, args=(self.pid,), name=f"reap {self.pid}", daemon=True).start()
 
 
+_THERE = 'cd "$0" && exec "$@"'
+"""Where podman notes that a container ran out of memory: not in the folder that we were started in."""
+
+
 async def spawn(argv: Sequence[str], variables: Mapping[str, str], stdin: Path) -> Command:
-    """Starts a command with our environment and `variables`. Raises NoAnswer."""
+    """Starts a command in the folder of `stdin`, with our environment and `variables`. Raises NoAnswer."""
     ours, theirs = zip(os.pipe(), os.pipe(), strict=True)
     try:
         with stdin.open("rb") as source:
             streams = enumerate((source.fileno(), *theirs))
             pid = os.posix_spawn(  # noqa: ASYNC221 - it returns at once
-                argv[0],
-                [*argv],
+                "/bin/sh",
+                ["sh", "-c", _THERE, str(stdin.parent), *argv],
                 {**os.environ, **variables},
                 file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in streams],
                 setsid=True,
