@@ -78,7 +78,8 @@ class Machine:
         folders = (_group("memory", self.folder.name)).glob(f"kubepods/**/pod{pod}/*/cgroup.procs")
         processes = [int(line) for path in folders for line in path.read_text().split()]
         for process in processes:
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended with the first of its container
+                os.kill(process, signal.SIGKILL)
         return len(processes)
 
     async def _start(self, stack: contextlib.AsyncExitStack, programs: list[Path], groups: list[Path]) -> None:
