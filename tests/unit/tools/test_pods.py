@@ -1,14 +1,19 @@
 """A pod for a tool process: what its manifest says, and what its status means to people."""
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 import pytest
 
 from kubechain.agents.naming import pod_name
+from kubechain.errors import Forbidden, Terminal
 from kubechain.providers.tools.pods.manifest import PodCommand, manifest
+from kubechain.providers.tools.pods.port import Streams
+from kubechain.providers.tools.pods.starter import PodStarter
 from kubechain.providers.tools.pods.state import Over, Runs, Starting, State, Stuck, state
+from kubechain.resources.json import JsonObject
 from kubechain.resources.reference import EnvVar
 
 SECRET = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
@@ -98,3 +103,30 @@ def test_each_replica_has_a_pod_of_its_own_for_a_server_and_a_server_made_anew_a
     names = {pod_name("files", uid, holder) for uid in ("1", "2") for holder in ("a", "b")}
     assert len(names) == 4 and all(name.startswith("files-") for name in names)
     assert len(pod_name("x" * 253, "1", "a")) == 63
+
+
+class Unattachable:
+    """A cluster where pods may be made, and not attached to."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def create(self, namespace: str, pod: JsonObject) -> None:
+        return None
+
+    async def watch(self, namespace: str, name: str) -> AsyncGenerator[bytes | None, None]:
+        yield pod("Running", {"running": {}})
+
+    async def delete(self, namespace: str, name: str, grace: int) -> None:
+        self.deleted.append(name)
+
+    async def attach(self, namespace: str, name: str, container: str) -> Streams:
+        raise Forbidden('cannot create resource "pods/attach"')
+
+
+async def test_a_pod_that_nobody_may_attach_to_is_deleted_and_the_right_named() -> None:
+    cluster = Unattachable()
+    with pytest.raises(Terminal, match="--mcp-pods") as told:
+        await PodStarter(cluster, "a")(PodCommand("default", "files", "uid-1", "example/files:1"))
+    assert told.value.reason == "PodsForbidden"
+    assert cluster.deleted == [pod_name("files", "uid-1", "a")]

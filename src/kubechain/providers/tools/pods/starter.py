@@ -15,7 +15,7 @@ from typing import TypeVar
 from kubechain.agents.naming import pod_name
 from kubechain.errors import AlreadyExists, ApiError, Forbidden, Terminal, Transient
 from kubechain.providers.tools.pods.manifest import CONTAINER, PodCommand, manifest
-from kubechain.providers.tools.pods.port import Pods
+from kubechain.providers.tools.pods.port import Pods, Streams
 from kubechain.providers.tools.pods.process import PodProcess
 from kubechain.providers.tools.pods.state import Over, Runs, Starting, Stuck, state
 from kubechain.providers.tools.starting import Command, Starter, ToolProcess
@@ -60,9 +60,7 @@ class PodStarter:
         """
         namespace, name = command.namespace, pod_name(command.owner, command.uid, self._holder)
         try:
-            await self._create(namespace, name, manifest(command, name))
-            await self._running(namespace, name)
-            streams = await self._pods.attach(namespace, name, CONTAINER)
+            streams = await self._attached(namespace, name, manifest(command, name))
         except Forbidden as error:
             raise Terminal(
                 f"needs rights on pods in namespace {namespace}: install the operator with "
@@ -71,12 +69,19 @@ class PodStarter:
             ) from None
         except ApiError as error:
             raise Transient(f"cannot be started in a pod: {error}", reason="PodFailed") from None
-        except BaseException:
-            await asyncio.shield(self._quietly_deleted(namespace, name))
-            raise
         return PodProcess(
             streams, lambda by_itself: self._ended(namespace, name, by_itself), limited=bool(command.limits)
         )
+
+    async def _attached(self, namespace: str, name: str, pod: JsonObject) -> Streams:
+        """The streams of the running pod. A pod that nobody could attach to is deleted."""
+        try:
+            await self._create(namespace, name, pod)
+            await self._running(namespace, name)
+            return await self._pods.attach(namespace, name, CONTAINER)
+        except BaseException:
+            await asyncio.shield(self._quietly_deleted(namespace, name))
+            raise
 
     async def _create(self, namespace: str, name: str, pod: JsonObject) -> None:
         """Makes the pod. One of the same name is of an earlier life, and is deleted first."""
