@@ -27,7 +27,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 	@echo "setup: done. The program is $(BIN)/kubechain"
 
-check: setup ## Format, lint, types, layers, unit and contract tests: under a minute
+check: setup ## Format, lint, types, layers, unit and contract tests: a minute and a half
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(MAKE) --no-print-directory -j 3 types layers quick-tests
